@@ -1,0 +1,118 @@
+// Who may import whom: the table of ARCHITECTURE.md. Rooms of one level never import each other.
+
+const levels = [
+  ['common'],
+  ['config'],
+  ['http', 'database', 'observability'],
+  ['events'],
+  ['auth', 'budgets', 'rate-limits'],
+  ['api-keys', 'audit'],
+  ['usage'],
+  ['verification'],
+];
+const beyondItsLevel = { observability: ['database'] };
+const deniedBelow = { usage: ['audit'], verification: ['audit'] };
+
+const rooms = levels.flat();
+const anyRoom = `^src/(${rooms.join('|')})/`;
+const topFiles = '^src/(app\\.module|main|openapi)\\.ts$';
+const entryPoints = '^(src/(main|openapi)|ormconfig)\\.ts$';
+const pureFiles = '^src/.+(\\.policy|/verdict|/money|/secret-format)\\.ts$';
+
+const roomRules = levels.flatMap((level, index) =>
+  level.map((room) => {
+    const allowed = [room, ...levels.slice(0, index).flat(), ...(beyondItsLevel[room] ?? [])].filter(
+      (other) => !(deniedBelow[room] ?? []).includes(other),
+    );
+    return {
+      name: `${room}-imports-only-below`,
+      comment: `src/${room} may import ${allowed.slice(1).join(', ') || 'no other room'}.`,
+      severity: 'error',
+      from: { path: `^src/${room}/` },
+      to: { path: '^src/', pathNot: `^src/(${allowed.join('|')})/` },
+    };
+  }),
+);
+
+module.exports = {
+  forbidden: [
+    ...roomRules,
+    {
+      name: 'no-unknown-importer',
+      comment: 'A new folder or top-level file under src needs a place in the table first.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: [anyRoom, topFiles] },
+      to: {},
+    },
+    {
+      name: 'no-unknown-room',
+      comment: 'A new folder or top-level file under src needs a place in the table first.',
+      severity: 'error',
+      from: {},
+      to: { path: '^src/', pathNot: [anyRoom, topFiles] },
+    },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: 'no-orphans',
+      comment: 'Nothing imports this file and it imports nothing.',
+      severity: 'error',
+      from: { orphan: true, path: '^src/', pathNot: entryPoints },
+      to: {},
+    },
+    {
+      name: 'no-unreachable',
+      comment: 'No entry point leads to this file: only tests, if anything, use it.',
+      severity: 'error',
+      from: { path: entryPoints },
+      to: { path: '^src/', pathNot: entryPoints, reachable: false },
+    },
+    {
+      name: 'pure-files-stay-pure',
+      comment: 'A rule is a pure function: it knows neither Nest nor TypeORM.',
+      severity: 'error',
+      from: { path: pureFiles },
+      to: { path: 'node_modules/(@nestjs/|@nestjs-cls/|nestjs-cls/|typeorm/)' },
+    },
+    {
+      name: 'no-barrels',
+      comment: 'Whoever needs a thing imports it from where it is defined.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^src/', dependencyTypes: ['export'] },
+    },
+    {
+      name: 'src-knows-no-tests',
+      severity: 'error',
+      from: { path: '^(src/|ormconfig\\.ts)' },
+      to: { path: '^(test|bench|scripts)/' },
+    },
+    {
+      name: 'src-uses-no-dev-dependency',
+      comment: 'npm ci --omit=dev must be enough to run it.',
+      severity: 'error',
+      from: { path: '^(src/|ormconfig\\.ts)' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'no-unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+      mainFields: ['module', 'main', 'types'],
+    },
+  },
+};

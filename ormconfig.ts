@@ -1,0 +1,16 @@
+import { DataSource } from 'typeorm';
+import { loadConfig } from './src/config/load-config.js';
+import { unhurriedOptions } from './src/database/connection-options.js';
+import { startEmbeddedPostgres } from './src/database/embedded/embedded-postgres.js';
+import { join } from 'node:path';
+
+/**
+ * The data source of TypeORM's command line (`npm run migration:…`): the same database the service would use,
+ * as the role that owns the schema. Without `DATABASE_URL` the embedded PostgreSQL is started for it.
+ */
+const config = loadConfig();
+const url =
+  (config.databaseMigrationUrl ?? config.databaseUrl)?.reveal() ??
+  (await startEmbeddedPostgres({ dataDirectory: join(config.dataDir, 'postgres') })).url;
+
+export default new DataSource(unhurriedOptions(url));

@@ -1,0 +1,16 @@
+import { Injectable } from '@nestjs/common';
+import { Maintenance } from '../database/maintenance.js';
+
+/** Folds the noted changes of how many keys there are into the counts that lists read. */
+@Injectable()
+export class ApiKeyCounts {
+  constructor(maintenance: Maintenance) {
+    maintenance.register({
+      name: 'fold-api-key-counts',
+      everySeconds: 30,
+      run: async (client) => {
+        await client.query('SELECT fold_api_key_counts()');
+      },
+    });
+  }
+}

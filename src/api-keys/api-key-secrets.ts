@@ -1,0 +1,63 @@
+import { Injectable } from '@nestjs/common';
+import { TransactionHost } from '@nestjs-cls/transactional';
+import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { IsNull, Not } from 'typeorm';
+import { Secret } from '../common/secret.js';
+import { Config } from '../config/config.js';
+import { Maintenance } from '../database/maintenance.js';
+import { ApiKeySecret } from './api-key.entity.js';
+import { SecretDigests } from './secret-digests.js';
+import { generateSecret, KEY_PREFIX_LENGTH } from './secret-format.js';
+
+/** A secret that was just made, with the hint that is kept in clear. */
+export interface FreshSecret {
+  readonly secret: Secret;
+  readonly keyPrefix: string;
+}
+
+/** Secrets of keys: made, rotated, ended. Every method is part of the caller's transaction. */
+@Injectable()
+export class ApiKeySecrets {
+  constructor(
+    private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
+    private readonly digests: SecretDigests,
+    private readonly config: Config,
+    maintenance: Maintenance,
+  ) {
+    maintenance.register({
+      name: 'expire-retired-secrets',
+      everySeconds: 600,
+      run: async (client) => {
+        await client.query('DELETE FROM api_key_secrets WHERE retires_at < now()');
+      },
+    });
+  }
+
+  make(): FreshSecret {
+    const plain = generateSecret(this.config.apiKeyPrefix);
+    return { secret: new Secret(plain), keyPrefix: plain.slice(0, KEY_PREFIX_LENGTH) };
+  }
+
+  /** Makes `secret` the current one of the key. */
+  async store(apiKeyId: number, secret: Secret, now: Date): Promise<void> {
+    const { digest, pepperVersion } = this.digests.current(secret.reveal());
+    await this.#manager.insert(ApiKeySecret, { digest, pepperVersion, apiKeyId, createdAt: now });
+  }
+
+  /** The current secret ends at `retiresAt`, or now when that is null; one that was retiring already ends now. */
+  async retireCurrent(apiKeyId: number, retiresAt: Date | null): Promise<void> {
+    await this.#manager.delete(ApiKeySecret, {
+      apiKeyId,
+      ...(retiresAt === null ? {} : { retiresAt: Not(IsNull()) }),
+    });
+    if (retiresAt !== null) await this.#manager.update(ApiKeySecret, { apiKeyId }, { retiresAt });
+  }
+
+  async deleteAll(apiKeyId: number): Promise<void> {
+    await this.#manager.delete(ApiKeySecret, { apiKeyId });
+  }
+
+  get #manager() {
+    return this.transactions.tx;
+  }
+}

@@ -1,0 +1,79 @@
+import type { FieldError } from '../common/app-error.js';
+import { type ApiKeyChanges, type ApiKeyPolicy, POLICY_FIELDS } from './api-key.js';
+
+/** A policy after a change, or the rules that the change breaks. */
+export type MergedPolicy =
+  | {
+      readonly kind: 'merged';
+      readonly policy: ApiKeyPolicy;
+      readonly changed: readonly (keyof ApiKeyPolicy)[];
+    }
+  | { readonly kind: 'invalid'; readonly errors: readonly FieldError[] };
+
+/** A new key before anything was asked of it. */
+export const BLANK_POLICY: ApiKeyPolicy = {
+  name: '',
+  description: null,
+  scopes: [],
+  isActive: true,
+  expiresAt: null,
+  rateLimitPerMinute: null,
+  rateLimitPerHour: null,
+  rateLimitPerDay: null,
+  allowedIps: [],
+  allowedModels: [],
+  allowedChatbots: [],
+  isUnlimited: true,
+  budgetLimitCents: null,
+  budgetType: null,
+  tags: [],
+};
+
+/**
+ * Applies the fields present in `changes` and judges the result. Becoming unlimited clears the budget; a budget
+ * needs a limit and is `total` unless told; an expiry that is set anew must lie ahead of `now`.
+ */
+export function mergePolicy(current: ApiKeyPolicy, changes: ApiKeyChanges, now: Date): MergedPolicy {
+  const present = Object.fromEntries(
+    Object.entries(changes).filter(([, value]) => value !== undefined),
+  ) as Partial<ApiKeyPolicy>;
+  const cleared = present.isUnlimited === true ? { budgetLimitCents: null, budgetType: null } : {};
+  const merged = { ...current, ...cleared, ...present };
+  const policy = merged.isUnlimited ? merged : { ...merged, budgetType: merged.budgetType ?? 'total' };
+  const errors = [...budgetErrors(policy), ...expiryErrors(current, policy, now)];
+  if (errors.length > 0) return { kind: 'invalid', errors };
+  return {
+    kind: 'merged',
+    policy,
+    changed: POLICY_FIELDS.filter((field) => !isSame(current[field], policy[field])),
+  };
+}
+
+function budgetErrors(policy: ApiKeyPolicy): FieldError[] {
+  if (!policy.isUnlimited) {
+    const isMissing = policy.budgetLimitCents === null;
+    return isMissing
+      ? [{ field: 'budget_limit_cents', message: 'is required when is_unlimited is false' }]
+      : [];
+  }
+  const message = 'must not be set while is_unlimited is true';
+  return [
+    ...(policy.budgetLimitCents === null ? [] : [{ field: 'budget_limit_cents', message }]),
+    ...(policy.budgetType === null ? [] : [{ field: 'budget_type', message }]),
+  ];
+}
+
+function expiryErrors(current: ApiKeyPolicy, policy: ApiKeyPolicy, now: Date): FieldError[] {
+  const { expiresAt } = policy;
+  const isPast = expiresAt !== null && expiresAt <= now && !isSame(current.expiresAt, expiresAt);
+  return isPast ? [{ field: 'expires_at', message: 'must lie in the future' }] : [];
+}
+
+type PolicyValue = ApiKeyPolicy[keyof ApiKeyPolicy];
+
+function isSame(a: PolicyValue, b: PolicyValue): boolean {
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((entry, index) => entry === b[index]);
+  if (a instanceof Date && b instanceof Date) return a.getTime() === b.getTime();
+  return a === b;
+}

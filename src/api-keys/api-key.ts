@@ -1,0 +1,63 @@
+import type { BudgetType } from './api-key.entity.js';
+
+/** What a caller may set of a key. Absent fields are `undefined`, cleared ones `null`. */
+export interface ApiKeyPolicy {
+  readonly name: string;
+  readonly description: string | null;
+  readonly scopes: string[];
+  readonly isActive: boolean;
+  readonly expiresAt: Date | null;
+  readonly rateLimitPerMinute: number | null;
+  readonly rateLimitPerHour: number | null;
+  readonly rateLimitPerDay: number | null;
+  readonly allowedIps: string[];
+  readonly allowedModels: string[];
+  readonly allowedChatbots: string[];
+  readonly isUnlimited: boolean;
+  readonly budgetLimitCents: number | null;
+  readonly budgetType: BudgetType | null;
+  readonly tags: string[];
+}
+
+/** Lifetime usage of a key. */
+export interface ApiKeyTotals {
+  readonly requests: number;
+  readonly tokens: number;
+  readonly costMicroCents: bigint;
+  readonly lastUsedAt: Date | null;
+}
+
+/** A key as the rest of the service sees it. */
+export interface ApiKeyRecord extends ApiKeyPolicy {
+  readonly id: number;
+  readonly userId: number;
+  readonly keyPrefix: string;
+  readonly version: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly totals: ApiKeyTotals;
+}
+
+/** Wire name of each field of the policy, in the order in which the API shows them. */
+export const POLICY_WIRE_NAMES = {
+  name: 'name',
+  description: 'description',
+  scopes: 'scopes',
+  isActive: 'is_active',
+  expiresAt: 'expires_at',
+  rateLimitPerMinute: 'rate_limit_per_minute',
+  rateLimitPerHour: 'rate_limit_per_hour',
+  rateLimitPerDay: 'rate_limit_per_day',
+  allowedIps: 'allowed_ips',
+  allowedModels: 'allowed_models',
+  allowedChatbots: 'allowed_chatbots',
+  isUnlimited: 'is_unlimited',
+  budgetLimitCents: 'budget_limit_cents',
+  budgetType: 'budget_type',
+  tags: 'tags',
+} as const satisfies Record<keyof ApiKeyPolicy, string>;
+
+export const POLICY_FIELDS = Object.keys(POLICY_WIRE_NAMES) as readonly (keyof ApiKeyPolicy)[];
+
+/** The fields a request wants changed. */
+export type ApiKeyChanges = { readonly [Field in keyof ApiKeyPolicy]?: ApiKeyPolicy[Field] | undefined };

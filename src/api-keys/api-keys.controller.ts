@@ -1,0 +1,212 @@
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Header,
+  HttpCode,
+  Param,
+  Post,
+  Put,
+  Query,
+  Res,
+} from '@nestjs/common';
+import { ApiCreatedResponse, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
+import { MessageResponse } from '../auth/auth.dto.js';
+import type { Principal } from '../auth/principal.js';
+import { API_PATH } from '../http/api-path.js';
+import { Operation } from '../http/operation.js';
+import { entityTag, IdempotencyKey, IfMatchVersion } from '../http/request-headers.js';
+import {
+  ApiKeyIdParameter,
+  CreateApiKeyDto,
+  ListApiKeysQuery,
+  RegenerateApiKeyDto,
+  toApiKeyChanges,
+  UpdateApiKeyDto,
+} from './api-keys.dto.js';
+import { ApiKeysReader } from './api-keys.reader.js';
+import {
+  ApiKeyListResponse,
+  ApiKeyResponse,
+  ApiKeyWithSecretResponse,
+  toApiKeyResponse,
+  toApiKeyWithSecret,
+} from './api-keys.responses.js';
+import { ApiKeysService, type IssuedApiKey } from './api-keys.service.js';
+
+const RESOURCE = { resourceType: 'api_key' } as const;
+const LARGE_BODY = 1_048_576;
+const ETAG = {
+  ETag: { description: 'The version of the policy.', schema: { type: 'string', example: '"3"' } },
+} as const;
+const REPLAYED = {
+  'Idempotency-Replayed': {
+    description: '`true` when the request was a repeat.',
+    schema: { type: 'string' },
+  },
+} as const;
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  required: false,
+  description: 'Makes the request safe to send again for a day.',
+} as const;
+
+@ApiTags('API keys')
+@Controller(`${API_PATH}/api-keys`)
+export class ApiKeysController {
+  constructor(
+    private readonly apiKeys: ApiKeysService,
+    private readonly reader: ApiKeysReader,
+  ) {}
+
+  @Get()
+  @OwnerOrPermission('platform:api-keys:read')
+  @Operation('list_api_keys', { ...RESOURCE, summary: 'List API keys, newest first' })
+  @ApiOkResponse({ type: ApiKeyListResponse })
+  async list(
+    @CurrentPrincipal() principal: Principal,
+    @Query() query: ListApiKeysQuery,
+  ): Promise<ApiKeyListResponse> {
+    const { page, size, user_id: userId, is_active: isActive, search, tag } = query;
+    const { apiKeys, total } = await this.reader.list(
+      principal,
+      { userId, isActive, search, tag },
+      page,
+      size,
+    );
+    return { api_keys: apiKeys.map(toApiKeyResponse), total, page, size };
+  }
+
+  @Post()
+  @RequirePermission('platform:api-keys:create')
+  @Operation('create_api_key', {
+    ...RESOURCE,
+    summary: 'Create an API key; the secret is shown this once',
+    bodyLimit: LARGE_BODY,
+  })
+  @ApiHeader(IDEMPOTENCY_KEY)
+  @ApiCreatedResponse({ type: ApiKeyWithSecretResponse, headers: REPLAYED })
+  @Header('cache-control', 'no-store')
+  async create(
+    @CurrentPrincipal() principal: Principal,
+    @Body() body: CreateApiKeyDto,
+    @IdempotencyKey() key: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ApiKeyWithSecretResponse> {
+    const claim =
+      key === undefined
+        ? undefined
+        : { userId: principal.userId, operation: 'create_api_key', key, request: body };
+    return withSecret(reply, await this.apiKeys.create(principal, toApiKeyChanges(body), claim));
+  }
+
+  @Get(':id')
+  @OwnerOrPermission('platform:api-keys:read')
+  @Operation('get_api_key', { ...RESOURCE, summary: 'Read an API key' })
+  @ApiOkResponse({ type: ApiKeyResponse, headers: ETAG })
+  async get(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: ApiKeyIdParameter,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ApiKeyResponse> {
+    const apiKey = await this.reader.get(principal, id);
+    void reply.header('etag', entityTag(apiKey.version));
+    return toApiKeyResponse(apiKey);
+  }
+
+  @Put(':id')
+  @OwnerOrPermission('platform:api-keys:update')
+  @Operation('update_api_key', {
+    ...RESOURCE,
+    summary: 'Change the fields present; null clears one',
+    bodyLimit: LARGE_BODY,
+  })
+  @ApiHeader({
+    name: 'If-Match',
+    required: false,
+    description: 'The ETag last seen; 412 when the key has changed since.',
+  })
+  @ApiOkResponse({ type: ApiKeyResponse, headers: ETAG })
+  async update(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: ApiKeyIdParameter,
+    @Body() body: UpdateApiKeyDto,
+    @IfMatchVersion() expectedVersion: number | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ApiKeyResponse> {
+    const apiKey = await this.apiKeys.update(principal, id, toApiKeyChanges(body), expectedVersion);
+    void reply.header('etag', entityTag(apiKey.version));
+    return toApiKeyResponse(apiKey);
+  }
+
+  @Delete(':id')
+  @OwnerOrPermission('platform:api-keys:delete')
+  @Operation('delete_api_key', {
+    ...RESOURCE,
+    summary: 'Delete an API key; its usage and audit history stay',
+  })
+  @ApiOkResponse({ type: MessageResponse })
+  async delete(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: ApiKeyIdParameter,
+  ): Promise<MessageResponse> {
+    await this.apiKeys.delete(principal, id);
+    return { message: 'API key deleted successfully' };
+  }
+
+  @Post(':id/regenerate')
+  @HttpCode(200)
+  @OwnerOrPermission('platform:api-keys:update')
+  @Operation('regenerate_api_key', { ...RESOURCE, summary: 'Give an API key a new secret' })
+  @ApiHeader(IDEMPOTENCY_KEY)
+  @ApiOkResponse({ type: ApiKeyWithSecretResponse, headers: REPLAYED })
+  @Header('cache-control', 'no-store')
+  async regenerate(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: ApiKeyIdParameter,
+    @Body() body: RegenerateApiKeyDto,
+    @IdempotencyKey() key: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ApiKeyWithSecretResponse> {
+    const request = { id, ...body };
+    const claim =
+      key === undefined
+        ? undefined
+        : { userId: principal.userId, operation: 'regenerate_api_key', key, request };
+    return withSecret(reply, await this.apiKeys.regenerate(principal, id, body.grace_period_seconds, claim));
+  }
+
+  @Post(':id/activate')
+  @HttpCode(200)
+  @OwnerOrPermission('platform:api-keys:update')
+  @Operation('activate_api_key', { ...RESOURCE, summary: 'Activate an API key' })
+  @ApiOkResponse({ type: MessageResponse })
+  async activate(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: ApiKeyIdParameter,
+  ): Promise<MessageResponse> {
+    await this.apiKeys.activate(principal, id);
+    return { message: 'API key activated successfully' };
+  }
+
+  @Post(':id/deactivate')
+  @HttpCode(200)
+  @OwnerOrPermission('platform:api-keys:update')
+  @Operation('deactivate_api_key', { ...RESOURCE, summary: 'Deactivate an API key' })
+  @ApiOkResponse({ type: MessageResponse })
+  async deactivate(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: ApiKeyIdParameter,
+  ): Promise<MessageResponse> {
+    await this.apiKeys.deactivate(principal, id);
+    return { message: 'API key deactivated successfully' };
+  }
+}
+
+function withSecret(reply: FastifyReply, issued: IssuedApiKey): ApiKeyWithSecretResponse {
+  if (issued.secret === null) void reply.header('idempotency-replayed', 'true');
+  return toApiKeyWithSecret(issued);
+}

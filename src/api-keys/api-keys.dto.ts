@@ -1,0 +1,192 @@
+import { isIP } from 'node:net';
+import { ApiSchema } from '@nestjs/swagger';
+import {
+  BooleanField,
+  ChoiceField,
+  IdField,
+  IntegerField,
+  TextField,
+  TextListField,
+  TimestampField,
+} from '../http/fields.js';
+import { PageQuery } from '../http/paging.js';
+import type { BudgetType } from './api-key.entity.js';
+import type { ApiKeyChanges } from './api-key.js';
+
+const NAME = { minLength: 1, maxLength: 100, example: 'Billing worker' };
+
+/** What a create and an update may both say. Defaults of a new key are those of the policy, not of this class. */
+class ApiKeyFields {
+  @TextField({ maxLength: 500, optional: true, nullable: true })
+  description?: string | null;
+
+  @TextListField({
+    optional: true,
+    description: 'What the key may do, matched exactly. `platform:` scopes act on this service.',
+  })
+  scopes?: string[];
+
+  @TimestampField({
+    optional: true,
+    nullable: true,
+    description: 'When the key ends; must lie in the future.',
+    example: '2030-01-31T12:00:00Z',
+  })
+  expires_at?: Date | null;
+
+  @IntegerField({
+    minimum: 1,
+    maximum: 10_000,
+    optional: true,
+    nullable: true,
+    description: 'Null for no limit.',
+  })
+  rate_limit_per_minute?: number | null;
+
+  @IntegerField({
+    minimum: 1,
+    maximum: 100_000,
+    optional: true,
+    nullable: true,
+    description: 'Null for no limit.',
+  })
+  rate_limit_per_hour?: number | null;
+
+  @IntegerField({
+    minimum: 1,
+    maximum: 1_000_000,
+    optional: true,
+    nullable: true,
+    description: 'Null for no limit.',
+  })
+  rate_limit_per_day?: number | null;
+
+  @TextListField({
+    entryCheck: addressCheck,
+    optional: true,
+    description: 'IPv4 or IPv6 addresses or CIDR blocks; empty for any.',
+    example: ['203.0.113.0/24'],
+  })
+  allowed_ips?: string[];
+
+  @TextListField({
+    optional: true,
+    description: 'Model names, exact or with `*`; empty for any.',
+    example: ['gpt-4*'],
+  })
+  allowed_models?: string[];
+
+  @TextListField({ optional: true, description: 'Chatbot names, exact or with `*`; empty for any.' })
+  allowed_chatbots?: string[];
+
+  @BooleanField({ optional: true, description: 'True (on create the default): no budget.' })
+  is_unlimited?: boolean;
+
+  @IntegerField({
+    minimum: 0,
+    maximum: 1_000_000_000_000,
+    optional: true,
+    nullable: true,
+    description: 'Required when `is_unlimited` is false, refused when it is true.',
+  })
+  budget_limit_cents?: number | null;
+
+  @ChoiceField({
+    choices: ['total', 'monthly'],
+    optional: true,
+    nullable: true,
+    description: 'The period of the budget: the whole life of the key (default), or each UTC month.',
+  })
+  budget_type?: BudgetType | null;
+
+  @TextListField({ optional: true, example: ['production'] })
+  tags?: string[];
+}
+
+@ApiSchema({ name: 'ApiKeyCreate' })
+export class CreateApiKeyDto extends ApiKeyFields {
+  @TextField(NAME)
+  name!: string;
+}
+
+@ApiSchema({ name: 'ApiKeyUpdate' })
+export class UpdateApiKeyDto extends ApiKeyFields {
+  @TextField({ ...NAME, optional: true })
+  name?: string;
+
+  @BooleanField({ optional: true })
+  is_active?: boolean;
+}
+
+@ApiSchema({ name: 'ApiKeyRegenerate' })
+export class RegenerateApiKeyDto {
+  @IntegerField({
+    minimum: 0,
+    maximum: 604_800,
+    optional: true,
+    default: 0,
+    description: 'Seconds the old secret stays valid.',
+  })
+  grace_period_seconds: number = 0;
+}
+
+export class ApiKeyIdParameter {
+  @IdField('The id of an API key.')
+  id!: number;
+}
+
+export class ListApiKeysQuery extends PageQuery {
+  @IntegerField({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    optional: true,
+    fromText: true,
+    description: 'Only keys of this user.',
+  })
+  user_id?: number;
+
+  @BooleanField({ optional: true, fromText: true })
+  is_active?: boolean;
+
+  @TextField({
+    maxLength: 500,
+    optional: true,
+    description: 'A part of the name or the description, in any case.',
+  })
+  search?: string;
+
+  @TextField({ minLength: 1, maxLength: 200, optional: true, description: 'Only keys with this tag.' })
+  tag?: string;
+}
+
+/** The fields of a create or an update as the service takes them. */
+export function toApiKeyChanges(body: CreateApiKeyDto | UpdateApiKeyDto): ApiKeyChanges {
+  return {
+    name: body.name,
+    description: body.description,
+    scopes: body.scopes,
+    isActive: 'is_active' in body ? body.is_active : undefined,
+    expiresAt: body.expires_at,
+    rateLimitPerMinute: body.rate_limit_per_minute,
+    rateLimitPerHour: body.rate_limit_per_hour,
+    rateLimitPerDay: body.rate_limit_per_day,
+    allowedIps: body.allowed_ips,
+    allowedModels: body.allowed_models,
+    allowedChatbots: body.allowed_chatbots,
+    isUnlimited: body.is_unlimited,
+    budgetLimitCents: body.budget_limit_cents,
+    budgetType: body.budget_type,
+    tags: body.tags,
+  };
+}
+
+function addressCheck(entry: unknown): string | undefined {
+  const rule = 'must be an IPv4 or IPv6 address or a CIDR block';
+  if (typeof entry !== 'string' || entry.length > 200) return rule;
+  const [address = '', bits, ...rest] = entry.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0 || address.includes('%')) return rule;
+  const isPrefixLength =
+    bits === undefined || (/^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+  return isPrefixLength ? undefined : rule;
+}

@@ -1,0 +1,32 @@
+import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { ApiKey, ApiKeySecret } from './api-key.entity.js';
+import { ApiKeyCounts } from './api-key-counts.js';
+import { ApiKeyCredentials } from './api-key-credentials.js';
+import { ApiKeySearch } from './api-key.search.js';
+import { ApiKeySecrets } from './api-key-secrets.js';
+import { ApiKeysController } from './api-keys.controller.js';
+import { ApiKeysReader } from './api-keys.reader.js';
+import { ApiKeysService } from './api-keys.service.js';
+import { Idempotency } from './idempotency.js';
+import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
+import { SecretDigests } from './secret-digests.js';
+
+/** API keys: their policies, their secrets, and what each of them is worth as a credential. */
+@Module({
+  imports: [TypeOrmModule.forFeature([ApiKey, ApiKeySecret])],
+  controllers: [ApiKeysController],
+  providers: [
+    ApiKeyCounts,
+    ApiKeyCredentials,
+    ApiKeySearch,
+    ApiKeySecrets,
+    ApiKeysReader,
+    ApiKeysService,
+    Idempotency,
+    OwnerDeletionSubscriber,
+    SecretDigests,
+  ],
+  exports: [ApiKeyCredentials, ApiKeysReader],
+})
+export class ApiKeysModule {}

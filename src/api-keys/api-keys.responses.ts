@@ -1,0 +1,159 @@
+import { ApiSchema } from '@nestjs/swagger';
+import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
+import { ResponseField } from '../http/fields.js';
+import type { ApiKeyRecord } from './api-key.js';
+import type { IssuedApiKey } from './api-keys.service.js';
+
+const TIMESTAMP = { type: 'string', format: 'date-time' } as const;
+const NULLABLE_TIMESTAMP = { ...TIMESTAMP, nullable: true } as const;
+const LIMIT = { type: 'integer', nullable: true, description: 'Null for no limit.' } as const;
+const TEXTS = { type: 'array', items: { type: 'string' } } as const;
+
+@ApiSchema({ name: 'ApiKey' })
+export class ApiKeyResponse {
+  @ResponseField({ type: 'integer', example: 1 })
+  id!: number;
+
+  @ResponseField({ type: 'integer', description: 'The owner.', example: 1 })
+  user_id!: number;
+
+  @ResponseField({ type: 'string', example: 'Billing worker' })
+  name!: string;
+
+  @ResponseField({ type: 'string', nullable: true })
+  description!: string | null;
+
+  @ResponseField({
+    type: 'string',
+    description: 'The first 8 characters of the secret: a hint for people.',
+    example: 'en_4fT9a',
+  })
+  key_prefix!: string;
+
+  @ResponseField(TEXTS)
+  scopes!: readonly string[];
+
+  @ResponseField({ type: 'boolean' })
+  is_active!: boolean;
+
+  @ResponseField(NULLABLE_TIMESTAMP)
+  expires_at!: string | null;
+
+  @ResponseField(TIMESTAMP)
+  created_at!: string;
+
+  @ResponseField(TIMESTAMP)
+  updated_at!: string;
+
+  @ResponseField(NULLABLE_TIMESTAMP)
+  last_used_at!: string | null;
+
+  @ResponseField(LIMIT)
+  rate_limit_per_minute!: number | null;
+
+  @ResponseField(LIMIT)
+  rate_limit_per_hour!: number | null;
+
+  @ResponseField(LIMIT)
+  rate_limit_per_day!: number | null;
+
+  @ResponseField(TEXTS)
+  allowed_ips!: readonly string[];
+
+  @ResponseField(TEXTS)
+  allowed_models!: readonly string[];
+
+  @ResponseField(TEXTS)
+  allowed_chatbots!: readonly string[];
+
+  @ResponseField({ type: 'boolean' })
+  is_unlimited!: boolean;
+
+  @ResponseField({ type: 'integer', format: 'int64', nullable: true })
+  budget_limit_cents!: number | null;
+
+  @ResponseField({ type: 'string', enum: ['total', 'monthly', null], nullable: true })
+  budget_type!: string | null;
+
+  @ResponseField(TEXTS)
+  tags!: readonly string[];
+
+  @ResponseField({ type: 'integer', format: 'int64', description: 'Over the life of the key.' })
+  total_requests!: number;
+
+  @ResponseField({ type: 'integer', format: 'int64', description: 'Over the life of the key.' })
+  total_tokens!: number;
+
+  @ResponseField({
+    type: 'integer',
+    format: 'int64',
+    description: 'Over the life of the key, rounded half up.',
+  })
+  total_cost_cents!: number;
+
+  @ResponseField({ type: 'string', description: 'The exact cost in cents.', example: '12.000350' })
+  total_cost_cents_decimal!: string;
+}
+
+@ApiSchema({ name: 'ApiKeyWithSecret' })
+export class ApiKeyWithSecretResponse {
+  @ResponseField({ type: () => ApiKeyResponse })
+  api_key!: ApiKeyResponse;
+
+  @ResponseField({
+    type: 'string',
+    nullable: true,
+    description: 'The secret, shown this once; null when an Idempotency-Key was sent again.',
+  })
+  secret_key!: string | null;
+}
+
+@ApiSchema({ name: 'ApiKeyList' })
+export class ApiKeyListResponse {
+  @ResponseField({ type: () => [ApiKeyResponse] })
+  api_keys!: ApiKeyResponse[];
+
+  @ResponseField({ type: 'integer', format: 'int64' })
+  total!: number;
+
+  @ResponseField({ type: 'integer' })
+  page!: number;
+
+  @ResponseField({ type: 'integer' })
+  size!: number;
+}
+
+export function toApiKeyResponse(apiKey: ApiKeyRecord): ApiKeyResponse {
+  const { totals } = apiKey;
+  return {
+    id: apiKey.id,
+    user_id: apiKey.userId,
+    name: apiKey.name,
+    description: apiKey.description,
+    key_prefix: apiKey.keyPrefix,
+    scopes: apiKey.scopes,
+    is_active: apiKey.isActive,
+    expires_at: apiKey.expiresAt?.toISOString() ?? null,
+    created_at: apiKey.createdAt.toISOString(),
+    updated_at: apiKey.updatedAt.toISOString(),
+    last_used_at: totals.lastUsedAt?.toISOString() ?? null,
+    rate_limit_per_minute: apiKey.rateLimitPerMinute,
+    rate_limit_per_hour: apiKey.rateLimitPerHour,
+    rate_limit_per_day: apiKey.rateLimitPerDay,
+    allowed_ips: apiKey.allowedIps,
+    allowed_models: apiKey.allowedModels,
+    allowed_chatbots: apiKey.allowedChatbots,
+    is_unlimited: apiKey.isUnlimited,
+    budget_limit_cents: apiKey.budgetLimitCents,
+    budget_type: apiKey.budgetType,
+    tags: apiKey.tags,
+    total_requests: totals.requests,
+    total_tokens: totals.tokens,
+    total_cost_cents: centsFromMicroCents(totals.costMicroCents),
+    total_cost_cents_decimal: decimalCentsFromMicroCents(totals.costMicroCents),
+  };
+}
+
+export function toApiKeyWithSecret({ apiKey, secret }: IssuedApiKey): ApiKeyWithSecretResponse {
+  return { api_key: toApiKeyResponse(apiKey), secret_key: secret?.reveal() ?? null };
+}

@@ -1,0 +1,214 @@
+import { Injectable } from '@nestjs/common';
+import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
+import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { IsNull } from 'typeorm';
+import { isOwner, platformScopes, requireHeld, requireOwnerOr } from '../auth/access.policy.js';
+import type { Principal } from '../auth/principal.js';
+import { AppError, validationFailed } from '../common/app-error.js';
+import { Clock } from '../common/clock.js';
+import type { Secret } from '../common/secret.js';
+import type { EventValue } from '../events/domain-events.js';
+import { EventPublisher } from '../events/event-publisher.js';
+import { type ApiKeyChanges, type ApiKeyPolicy, type ApiKeyRecord, POLICY_WIRE_NAMES } from './api-key.js';
+import { ApiKey } from './api-key.entity.js';
+import { BLANK_POLICY, type MergedPolicy, mergePolicy } from './api-key.policy.js';
+import { type ApiKeyRow, API_KEY_COLUMNS, toApiKeyRecord } from './api-key-rows.js';
+import { ApiKeySecrets } from './api-key-secrets.js';
+import { Idempotency, type IdempotencyClaim } from './idempotency.js';
+
+/** A key whose secret was just made; null when the request was a repeat, since a secret is shown once. */
+export interface IssuedApiKey {
+  readonly apiKey: ApiKeyRecord;
+  readonly secret: Secret | null;
+}
+
+type PlatformAction = 'update' | 'delete';
+
+/** Changes of API keys. Each method is one transaction: load, decide, save, tell. */
+@Injectable()
+export class ApiKeysService {
+  constructor(
+    private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
+    private readonly secrets: ApiKeySecrets,
+    private readonly idempotency: Idempotency,
+    private readonly events: EventPublisher,
+    private readonly clock: Clock,
+  ) {}
+
+  /** @throws AppError `permission.denied`, `validation.failed`, `idempotency.*` */
+  @Transactional()
+  async create(principal: Principal, input: ApiKeyChanges, claim?: IdempotencyClaim): Promise<IssuedApiKey> {
+    requireHeld(principal, platformScopes(input.scopes ?? []));
+    const now = this.clock.now();
+    const { policy } = requireValid(mergePolicy(BLANK_POLICY, input, now));
+    const earlierId = claim && (await this.idempotency.earlier(claim));
+    if (earlierId !== undefined) return this.#replay(earlierId);
+    const { secret, keyPrefix } = this.secrets.make();
+    const values = { ...policy, userId: principal.userId, keyPrefix, createdAt: now, updatedAt: now };
+    const { identifiers } = await this.#manager.insert(ApiKey, values);
+    const { id } = identifiers[0] as { id: number };
+    await this.secrets.store(id, secret, now);
+    if (claim !== undefined) await this.idempotency.remember(claim, id);
+    await this.events.change('api_key.created', { apiKeyId: id, name: policy.name, scopes: policy.scopes });
+    return { apiKey: { ...values, id, version: 1, totals: NO_USAGE }, secret };
+  }
+
+  /**
+   * Changes the fields present. `expectedVersion` is the version the caller last saw.
+   * @throws AppError `api_key.not_found`, `permission.denied`, `api_key.version_mismatch`, `validation.failed`
+   */
+  @Transactional()
+  async update(
+    principal: Principal,
+    apiKeyId: number,
+    changes: ApiKeyChanges,
+    expectedVersion?: number,
+  ): Promise<ApiKeyRecord> {
+    const apiKey = await this.#lockForUpdate(principal, apiKeyId);
+    if (expectedVersion !== undefined && expectedVersion !== apiKey.version) {
+      throw new AppError(
+        'api_key.version_mismatch',
+        'The API key has changed since it was read; read it again.',
+      );
+    }
+    const added = (changes.scopes ?? []).filter((scope) => !apiKey.scopes.includes(scope));
+    requireHeld(principal, platformScopes(added));
+    const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
+    if (changed.length > 0) await this.#save(apiKeyId, pick(policy, changed));
+    const [beforeValues, afterValues] = [wireValues(apiKey, changed), wireValues(policy, changed)];
+    await this.events.change('api_key.updated', { apiKeyId, beforeValues, afterValues });
+    return this.#read(apiKeyId);
+  }
+
+  /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
+  @Transactional()
+  async activate(principal: Principal, apiKeyId: number): Promise<void> {
+    const { isActive, name } = await this.#lockForUpdate(principal, apiKeyId);
+    if (!isActive) await this.#save(apiKeyId, { isActive: true });
+    await this.events.change('api_key.activated', { apiKeyId, name });
+  }
+
+  /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
+  @Transactional()
+  async deactivate(principal: Principal, apiKeyId: number): Promise<void> {
+    const { isActive, name } = await this.#lock(principal, apiKeyId, 'update');
+    if (isActive) await this.#save(apiKeyId, { isActive: false });
+    await this.events.change('api_key.deactivated', { apiKeyId, name });
+  }
+
+  /**
+   * Gives the key a new secret; the old one stays valid for `gracePeriodSeconds`.
+   * @throws AppError `api_key.not_found`, `permission.denied`, `idempotency.*`
+   */
+  @Transactional()
+  async regenerate(
+    principal: Principal,
+    apiKeyId: number,
+    gracePeriodSeconds: number,
+    claim?: IdempotencyClaim,
+  ): Promise<IssuedApiKey> {
+    const { name } = await this.#lockForUpdate(principal, apiKeyId);
+    const earlierId = claim && (await this.idempotency.earlier(claim));
+    if (earlierId !== undefined) return this.#replay(earlierId);
+    const now = this.clock.now();
+    const retiresAt = gracePeriodSeconds === 0 ? null : new Date(now.getTime() + gracePeriodSeconds * 1000);
+    const { secret, keyPrefix } = this.secrets.make();
+    await this.secrets.retireCurrent(apiKeyId, retiresAt);
+    await this.secrets.store(apiKeyId, secret, now);
+    await this.#save(apiKeyId, { keyPrefix });
+    if (claim !== undefined) await this.idempotency.remember(claim, apiKeyId);
+    await this.events.change('api_key.regenerated', { apiKeyId, name, gracePeriodSeconds });
+    return { apiKey: await this.#read(apiKeyId), secret };
+  }
+
+  /** Ends the key; its usage and audit history stay. @throws AppError `api_key.not_found`, `permission.denied` */
+  @Transactional()
+  async delete(principal: Principal, apiKeyId: number): Promise<void> {
+    const { name } = await this.#lock(principal, apiKeyId, 'delete');
+    await this.#end(apiKeyId);
+    await this.events.change('api_key.deleted', { apiKeyId, name, reason: 'requested' });
+  }
+
+  /** Ends every key of a user, as part of the transaction that ends the user. */
+  async deleteAllOf(userId: number): Promise<void> {
+    const select = { id: true, name: true };
+    const keys = await this.#manager.find(ApiKey, {
+      select,
+      where: { userId, deletedAt: IsNull() },
+      order: { id: 'ASC' },
+    });
+    for (const { id, name } of keys) {
+      await this.#end(id);
+      await this.events.change('api_key.deleted', { apiKeyId: id, name, reason: 'owner_deleted' });
+    }
+  }
+
+  async #lock(principal: Principal, apiKeyId: number, action: PlatformAction): Promise<ApiKey> {
+    const where = { id: apiKeyId, deletedAt: IsNull() };
+    const apiKey = await this.#manager.findOne(ApiKey, { where, lock: { mode: 'pessimistic_write' } });
+    if (apiKey === null) throw new AppError('api_key.not_found', 'API key not found');
+    requireOwnerOr(principal, apiKey.userId, `platform:api-keys:${action}`);
+    return apiKey;
+  }
+
+  /** Whoever could give a key new life or a new secret must hold what the key can do, unless it is theirs. */
+  async #lockForUpdate(principal: Principal, apiKeyId: number): Promise<ApiKey> {
+    const apiKey = await this.#lock(principal, apiKeyId, 'update');
+    if (!isOwner(principal, apiKey.userId)) requireHeld(principal, platformScopes(apiKey.scopes));
+    return apiKey;
+  }
+
+  async #save(apiKeyId: number, values: Partial<ApiKeyPolicy & { keyPrefix: string }>): Promise<void> {
+    const change = { ...values, version: () => 'version + 1', updatedAt: this.clock.now() };
+    await this.#manager.update(ApiKey, { id: apiKeyId }, change);
+  }
+
+  async #end(apiKeyId: number): Promise<void> {
+    const now = this.clock.now();
+    await this.#manager.update(ApiKey, { id: apiKeyId }, { isActive: false, deletedAt: now, updatedAt: now });
+    await this.secrets.deleteAll(apiKeyId);
+  }
+
+  async #replay(apiKeyId: number): Promise<IssuedApiKey> {
+    await this.events.observe('api_key.viewed', { apiKeyId });
+    return { apiKey: await this.#read(apiKeyId), secret: null };
+  }
+
+  /** The key as it stands in this transaction, a deleted one included: a repeat is answered like the first. */
+  async #read(apiKeyId: number): Promise<ApiKeyRecord> {
+    const [row] = await this.#manager.query<ApiKeyRow[]>(
+      `SELECT ${API_KEY_COLUMNS} FROM api_keys AS keys
+       LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id WHERE keys.id = $1`,
+      [apiKeyId],
+    );
+    if (row === undefined) throw new AppError('api_key.not_found', 'API key not found');
+    return toApiKeyRecord(row);
+  }
+
+  get #manager() {
+    return this.transactions.tx;
+  }
+}
+
+const NO_USAGE = { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null };
+
+function requireValid(merged: MergedPolicy): Extract<MergedPolicy, { kind: 'merged' }> {
+  if (merged.kind === 'invalid') throw validationFailed(merged.errors);
+  return merged;
+}
+
+function pick(policy: ApiKeyPolicy, fields: readonly (keyof ApiKeyPolicy)[]): Partial<ApiKeyPolicy> {
+  return Object.fromEntries(fields.map((field) => [field, policy[field]]));
+}
+
+function wireValues(
+  policy: ApiKeyPolicy,
+  fields: readonly (keyof ApiKeyPolicy)[],
+): Record<string, EventValue> {
+  return Object.fromEntries(
+    fields.map((field) => {
+      const value = policy[field];
+      return [POLICY_WIRE_NAMES[field], value instanceof Date ? value.toISOString() : value];
+    }),
+  );
+}

@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { AppModule } from './app.module.js';
+import type { Clock } from './common/clock.js';
+import { projectPath } from './common/project-path.js';
+import { Redactor } from './common/redactor.js';
+import type { Config } from './config/config.js';
+import { serveApiDocument } from './http/api-document.js';
+import { allowOrigins } from './http/cors.js';
+import { createHttpAdapter } from './http/http-server.js';
+import { RouteTable } from './http/route-table.js';
+import { logRequests } from './observability/access-log.js';
+import { createLogger, NestLogger } from './observability/logging.js';
+import { Metrics } from './observability/metrics.js';
+import { measureRequests } from './observability/request-metrics.js';
+
+/** Makes the application over a database that is migrated; the caller listens and closes. */
+export async function createApp(config: Config, clock?: Clock): Promise<NestFastifyApplication> {
+  const routes = new RouteTable();
+  const logger = createLogger(config, new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]));
+  const adapter = createHttpAdapter(config, routes);
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.forRoot(config, routes, clock),
+    adapter,
+    {
+      bodyParser: false,
+      logger: new NestLogger(logger),
+      abortOnError: false,
+    },
+  );
+  logRequests(adapter.getInstance(), logger);
+  measureRequests(adapter.getInstance(), app.get(Metrics));
+  allowOrigins(app, config.corsOrigins);
+  serveApiDocument(app);
+  return app;
+}
+
+/** The version in package.json. */
+export function projectVersion(): string {
+  const { version } = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')) as { version: string };
+  return version;
+}

@@ -1,0 +1,54 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { ApiKeyCredentials } from './api-keys/api-key-credentials.js';
+import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { AuditModule } from './audit/audit.module.js';
+import { AccessGuard } from './auth/access.guard.js';
+import { AccessRefusals } from './auth/access-refusals.js';
+import { ApiKeyAuthenticator } from './auth/api-key-authenticator.js';
+import { AuthModule } from './auth/auth.module.js';
+import type { Clock } from './common/clock.js';
+import type { Config } from './config/config.js';
+import { ConfigModule } from './config/config.module.js';
+import { DatabaseModule } from './database/database.module.js';
+import { EventsModule } from './events/events.module.js';
+import { HttpModule } from './http/http.module.js';
+import { ErrorObserver } from './http/problem.filter.js';
+import type { RouteTable } from './http/route-table.js';
+import { ObservabilityModule } from './observability/observability.module.js';
+import { UsageModule } from './usage/usage.module.js';
+
+/** Joins the ports of lower rooms to the rooms that implement them. */
+@Global()
+@Module({
+  imports: [ApiKeysModule, AuthModule],
+  providers: [
+    { provide: ApiKeyAuthenticator, useExisting: ApiKeyCredentials },
+    { provide: ErrorObserver, useExisting: AccessRefusals },
+    { provide: APP_GUARD, useExisting: AccessGuard },
+  ],
+  exports: [ApiKeyAuthenticator, ErrorObserver],
+})
+class Joints {}
+
+/** The whole service. The only file, beside those that start it, that sees every room. */
+@Module({})
+export class AppModule {
+  static forRoot(config: Config, routes: RouteTable, clock?: Clock): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ConfigModule.forRoot(config, clock),
+        HttpModule.forRoot(routes),
+        DatabaseModule.forRoot(),
+        ObservabilityModule,
+        EventsModule,
+        AuthModule,
+        ApiKeysModule,
+        AuditModule,
+        UsageModule,
+        Joints,
+      ],
+    };
+  }
+}

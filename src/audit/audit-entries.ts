@@ -1,0 +1,98 @@
+import type { DomainEvent, DomainEventName, DomainEvents, EventValue } from '../events/domain-events.js';
+
+/** What an audit row says of an event, beside who, when and from where. */
+export interface AuditEntry {
+  readonly action: string;
+  readonly resourceType: string;
+  readonly resourceId: string | null;
+  readonly details: Readonly<Record<string, EventValue>>;
+  readonly success: boolean;
+  /** Set where the event knows the actor better than the request does: on routes without a credential. */
+  readonly actorUserId?: number | null;
+}
+
+type Entries = { readonly [Name in DomainEventName]: (payload: DomainEvents[Name]) => AuditEntry };
+
+/** Every event and its entry. Actions and details of API keys are the seed's, the others their routes' names. */
+const ENTRIES: Entries = {
+  'api_key.listed': ({ page, size, filters }) => apiKey('list_api_keys', null, { page, size, filters }),
+  'api_key.viewed': ({ apiKeyId }) => apiKey('get_api_key', apiKeyId),
+  'api_key.usage_viewed': ({ apiKeyId }) => apiKey('get_api_key_usage', apiKeyId),
+  'api_key.created': ({ apiKeyId, name, scopes }) => apiKey('create_api_key', apiKeyId, { name, scopes }),
+  'api_key.updated': ({ apiKeyId, ...values }) => apiKey('update_api_key', apiKeyId, updateDetails(values)),
+  'api_key.deleted': ({ apiKeyId, name, reason }) =>
+    apiKey('delete_api_key', apiKeyId, reason === 'requested' ? { name } : { name, reason }),
+  'api_key.regenerated': ({ apiKeyId, name, gracePeriodSeconds }) =>
+    apiKey(
+      'regenerate_api_key',
+      apiKeyId,
+      gracePeriodSeconds === 0 ? { name } : { name, grace_period_seconds: gracePeriodSeconds },
+    ),
+  'api_key.activated': ({ apiKeyId, name }) => apiKey('activate_api_key', apiKeyId, { name }),
+  'api_key.deactivated': ({ apiKeyId, name }) => apiKey('deactivate_api_key', apiKeyId, { name }),
+
+  'user.listed': ({ page, size }) => user('list_users', null, { page, size }),
+  'user.viewed': ({ userId }) => user('get_user', userId),
+  'user.created': ({ userId, username, role, permissions }) =>
+    user('create_user', userId, { username, role, permissions }),
+  'user.updated': ({ userId, ...values }) => user('update_user', userId, updateDetails(values)),
+  'user.deleted': ({ userId, username }) => user('delete_user', userId, { username }),
+  'user.password_changed': ({ userId }) => user('set_user_password', userId),
+
+  'session.opened': ({ sessionId, userId }) => session('login', sessionId, userId),
+  'session.refreshed': ({ sessionId, userId }) => session('refresh_session', sessionId, userId),
+  'session.closed': ({ sessionId, userId }) => session('logout', sessionId, userId),
+  'session.reuse_detected': ({ sessionId, userId }) => ({
+    ...session('refresh_session', sessionId, userId),
+    details: { reason: 'refresh_token_reused' },
+    success: false,
+  }),
+  'login.failed': ({ username, reason }) => ({
+    ...entry('login', 'session', null, { username, reason }),
+    success: false,
+    actorUserId: null,
+  }),
+
+  'audit_log.listed': ({ filters }) => entry('list_audit_logs', 'audit_log', null, { filters }),
+  'audit_log.exported': ({ filters }) => entry('export_audit_logs', 'audit_log', null, { filters }),
+  'access.refused': ({ action, resourceType, resourceId, reason }) => ({
+    ...entry(action, resourceType, resourceId, { reason }),
+    success: false,
+  }),
+};
+
+/** The audit entry of an event. */
+export function auditEntryOf<Name extends DomainEventName>(event: DomainEvent<Name>): AuditEntry {
+  return ENTRIES[event.name](event.payload);
+}
+
+function apiKey(action: string, apiKeyId: number | null, details: AuditEntry['details'] = {}): AuditEntry {
+  return entry(action, 'api_key', apiKeyId, details);
+}
+
+function user(action: string, userId: number | null, details: AuditEntry['details'] = {}): AuditEntry {
+  return entry(action, 'user', userId, details);
+}
+
+/** Logging in and refreshing take no credential of the kind that names an actor: the session's user is the actor. */
+function session(action: string, sessionId: string, userId: number): AuditEntry {
+  return { ...entry(action, 'session', sessionId, {}), actorUserId: userId };
+}
+
+function entry(
+  action: string,
+  resourceType: string,
+  resourceId: number | string | null,
+  details: AuditEntry['details'],
+): AuditEntry {
+  const id = resourceId === null ? null : String(resourceId);
+  return { action, resourceType, resourceId: id, details, success: true };
+}
+
+function updateDetails({ beforeValues, afterValues }: Omit<DomainEvents['user.updated'], 'userId'>) {
+  return {
+    updated_fields: Object.keys(afterValues),
+    before_values: beforeValues,
+    after_values: afterValues,
+  };
+}

@@ -1,0 +1,65 @@
+import { Readable } from 'node:stream';
+import {
+  Controller,
+  createParamDecorator,
+  type ExecutionContext,
+  Get,
+  Header,
+  Query,
+  StreamableFile,
+} from '@nestjs/common';
+import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { RequirePermission } from '../auth/access.decorators.js';
+import { API_PATH } from '../http/api-path.js';
+import { Operation } from '../http/operation.js';
+import {
+  AuditLogListResponse,
+  AuditLogQuery,
+  AuditLogResponse,
+  toAuditLogListResponse,
+  toAuditLogResponse,
+  toAuditLogSelection,
+} from './audit.dto.js';
+import { AuditLogsService } from './audit-logs.service.js';
+import { NDJSON_MEDIA_TYPE, ndjsonLines, prefersNdjson } from './ndjson.js';
+
+/** True when the caller asked for a stream. Not `@Headers('accept')`, which OpenAPI must not list as a parameter. */
+const WantsStream = createParamDecorator((_data: unknown, context: ExecutionContext): boolean =>
+  prefersNdjson(context.switchToHttp().getRequest<FastifyRequest>().headers.accept),
+);
+
+@ApiTags('Audit')
+@Controller(`${API_PATH}/audit-logs`)
+export class AuditController {
+  constructor(private readonly auditLogs: AuditLogsService) {}
+
+  @Get()
+  @RequirePermission('platform:audit:read')
+  @Operation('list_audit_logs', {
+    summary: 'Read the audit log',
+    description: 'A page, newest first; with `Accept: application/x-ndjson` the whole selection as a stream.',
+    resourceType: 'audit_log',
+  })
+  @Header('cache-control', 'no-store')
+  @ApiExtraModels(AuditLogListResponse, AuditLogResponse)
+  @ApiOkResponse({
+    description: 'A page of rows, or a stream with one row in each line.',
+    content: {
+      'application/json': { schema: { $ref: getSchemaPath(AuditLogListResponse) } },
+      [NDJSON_MEDIA_TYPE]: { schema: { $ref: getSchemaPath(AuditLogResponse) } },
+    },
+  })
+  async list(
+    @Query() query: AuditLogQuery,
+    @WantsStream() wantsStream: boolean,
+  ): Promise<AuditLogListResponse | StreamableFile> {
+    const selection = toAuditLogSelection(query);
+    if (!wantsStream) {
+      return toAuditLogListResponse(await this.auditLogs.list(selection, query.limit, query.cursor));
+    }
+    const batches = await this.auditLogs.export(selection, query.cursor);
+    const lines = Readable.from(ndjsonLines(batches, toAuditLogResponse), { objectMode: false });
+    return new StreamableFile(lines, { type: NDJSON_MEDIA_TYPE });
+  }
+}

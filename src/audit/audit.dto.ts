@@ -1,0 +1,143 @@
+import { ApiSchema } from '@nestjs/swagger';
+import { BooleanField, IntegerField, ResponseField, TextField, TimestampField } from '../http/fields.js';
+import type { AuditLog } from './audit-log.entity.js';
+import type { AuditLogSelection } from './audit-log.query.js';
+import type { AuditLogPage } from './audit-logs.service.js';
+
+export class AuditLogQuery {
+  @IntegerField({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    fromText: true,
+    optional: true,
+    description: 'The actor.',
+  })
+  user_id?: number;
+
+  @TextField({ minLength: 1, maxLength: 100, optional: true, example: 'create_api_key' })
+  action?: string;
+
+  @TextField({ minLength: 1, maxLength: 100, optional: true, example: 'api_key' })
+  resource_type?: string;
+
+  @TextField({ minLength: 1, maxLength: 200, optional: true, example: '1' })
+  resource_id?: string;
+
+  @BooleanField({ fromText: true, optional: true, description: 'false: what was refused or failed.' })
+  success?: boolean;
+
+  @TimestampField({ optional: true, description: 'The first moment.', example: '2026-11-01T00:00:00Z' })
+  from?: Date;
+
+  @TimestampField({
+    optional: true,
+    description: 'The moment after the last.',
+    example: '2026-12-01T00:00:00Z',
+  })
+  to?: Date;
+
+  @IntegerField({
+    minimum: 1,
+    maximum: 200,
+    fromText: true,
+    optional: true,
+    default: 50,
+    description: 'Rows in a page; a stream has all.',
+  })
+  limit: number = 50;
+
+  @TextField({
+    minLength: 1,
+    maxLength: 200,
+    optional: true,
+    description: 'The `next_cursor` of the page before.',
+  })
+  cursor?: string;
+}
+
+@ApiSchema({ name: 'AuditLog' })
+export class AuditLogResponse {
+  @ResponseField({ type: 'string', format: 'uuid' })
+  id!: string;
+
+  @ResponseField({
+    type: 'integer',
+    nullable: true,
+    description: 'The actor; null for the system and for unproven callers.',
+  })
+  user_id!: number | null;
+
+  @ResponseField({
+    type: 'integer',
+    nullable: true,
+    description: 'The API key the actor called with, if any.',
+  })
+  api_key_id!: number | null;
+
+  @ResponseField({ type: 'string', example: 'create_api_key' })
+  action!: string;
+
+  @ResponseField({ type: 'string', example: 'api_key' })
+  resource_type!: string;
+
+  @ResponseField({ type: 'string', nullable: true, example: '1' })
+  resource_id!: string | null;
+
+  @ResponseField({
+    type: 'object',
+    additionalProperties: true,
+    description: 'What the action was about; secrets are masked.',
+    example: { name: 'CI', scopes: [] },
+  })
+  details!: Readonly<Record<string, unknown>>;
+
+  @ResponseField({ type: 'string', nullable: true, example: '192.0.2.1' })
+  ip_address!: string | null;
+
+  @ResponseField({ type: 'string', nullable: true })
+  user_agent!: string | null;
+
+  @ResponseField({ type: 'string', nullable: true })
+  request_id!: string | null;
+
+  @ResponseField({ type: 'boolean', description: 'false: it was refused or failed.' })
+  success!: boolean;
+
+  @ResponseField({ type: 'string', format: 'date-time' })
+  created_at!: string;
+}
+
+@ApiSchema({ name: 'AuditLogList' })
+export class AuditLogListResponse {
+  @ResponseField({ type: () => [AuditLogResponse], description: 'Newest first.' })
+  audit_logs!: AuditLogResponse[];
+
+  @ResponseField({ type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' })
+  next_cursor!: string | null;
+}
+
+export function toAuditLogSelection(query: AuditLogQuery): AuditLogSelection {
+  const { user_id, action, resource_type, resource_id, success, from, to } = query;
+  return { userId: user_id, action, resourceType: resource_type, resourceId: resource_id, success, from, to };
+}
+
+export function toAuditLogListResponse({ rows, nextCursor }: AuditLogPage): AuditLogListResponse {
+  return { audit_logs: rows.map(toAuditLogResponse), next_cursor: nextCursor };
+}
+
+export function toAuditLogResponse(row: AuditLog): AuditLogResponse {
+  return {
+    id: row.id,
+    user_id: row.userId,
+    api_key_id: row.apiKeyId,
+    action: row.action,
+    resource_type: row.resourceType,
+    resource_id: row.resourceId,
+    details: row.details,
+    ip_address: row.ipAddress,
+    user_agent: row.userAgent,
+    request_id: row.requestId,
+    success: row.success,
+    created_at: row.createdAt.toISOString(),
+  };
+}

@@ -1,0 +1,21 @@
+import { Injectable } from '@nestjs/common';
+import { OnEvent } from '@nestjs/event-emitter';
+import { Redactor } from '../common/redactor.js';
+import type { DomainEvent } from '../events/domain-events.js';
+import { auditLogOf } from './audit-log.row.js';
+import { AuditLogWriter } from './audit-log.writer.js';
+
+/** Gives every event its row. An event whose row cannot be written fails, and with it what the event tells of. */
+@Injectable()
+export class AuditSubscriber {
+  constructor(
+    private readonly writer: AuditLogWriter,
+    private readonly redactor: Redactor,
+  ) {}
+
+  @OnEvent('**', { suppressErrors: false })
+  async record(event: DomainEvent): Promise<void> {
+    const row = auditLogOf(event, this.redactor);
+    await (event.isChange ? this.writer.addToChange(row) : this.writer.addObservation(row));
+  }
+}

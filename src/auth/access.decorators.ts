@@ -1,0 +1,54 @@
+import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import { ApiBearerAuth, ApiExtension, ApiSecurity } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { Principal } from './principal.js';
+
+const ACCESS_RULE = 'latchkey:access-rule';
+
+/**
+ * What a route asks of its caller. `permission`: the guard refuses callers without it. `owner_or_permission`: the
+ * service decides once it knows the owner. `authenticated`: any caller with a valid credential.
+ */
+export type AccessRule =
+  | { readonly kind: 'permission'; readonly permission: string }
+  | { readonly kind: 'owner_or_permission'; readonly permission: string }
+  | { readonly kind: 'authenticated' };
+
+/** Only callers who hold the permission. */
+export function RequirePermission(permission: string): MethodDecorator {
+  return declare({ kind: 'permission', permission });
+}
+
+/** The owner of the thing (with a session), or callers who hold the permission. */
+export function OwnerOrPermission(permission: string): MethodDecorator {
+  return declare({ kind: 'owner_or_permission', permission });
+}
+
+/** Any caller with a valid credential. */
+export function Authenticated(): MethodDecorator {
+  return declare({ kind: 'authenticated' });
+}
+
+/** The access rule that a handler declares; undefined when it declares none. */
+export function accessRuleOf(handler: object): AccessRule | undefined {
+  return Reflect.getMetadata(ACCESS_RULE, handler) as AccessRule | undefined;
+}
+
+/** The principal that the guard found. */
+export const CurrentPrincipal = createParamDecorator(
+  (_data: unknown, context: ExecutionContext): Principal => {
+    const { principal } = context.switchToHttp().getRequest<FastifyRequest & { principal?: Principal }>();
+    if (principal === undefined)
+      throw new Error('A route that asks for the principal must declare an access rule.');
+    return principal;
+  },
+);
+
+function declare(rule: AccessRule): MethodDecorator {
+  return applyDecorators(
+    SetMetadata(ACCESS_RULE, rule),
+    ApiBearerAuth('accessToken'),
+    ApiSecurity('apiKey'),
+    ApiExtension('x-access-rule', rule),
+  );
+}

@@ -1,0 +1,8 @@
+import type { Secret } from '../common/secret.js';
+import type { Principal } from './principal.js';
+
+/** Port: turns an API key used as a credential into its principal. The room of the keys implements it. */
+export abstract class ApiKeyAuthenticator {
+  /** Undefined when the key is unknown, dead, or not allowed from this address. */
+  abstract authenticate(secret: Secret, clientAddress: string | undefined): Promise<Principal | undefined>;
+}

@@ -1,0 +1,74 @@
+import { Body, Controller, Get, Header, HttpCode, Post } from '@nestjs/common';
+import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { AppError } from '../common/app-error.js';
+import { API_PATH } from '../http/api-path.js';
+import { Operation } from '../http/operation.js';
+import { Public } from '../http/public.decorator.js';
+import { Authenticated, CurrentPrincipal } from './access.decorators.js';
+import {
+  LoginDto,
+  MessageResponse,
+  PrincipalResponse,
+  RefreshDto,
+  toPrincipalResponse,
+  TokensResponse,
+  toTokensResponse,
+} from './auth.dto.js';
+import { LoginService } from './login.service.js';
+import type { Principal } from './principal.js';
+import { SessionsService } from './sessions.service.js';
+
+@ApiTags('Authentication')
+@Controller(`${API_PATH}/auth`)
+export class AuthController {
+  constructor(
+    private readonly logins: LoginService,
+    private readonly sessions: SessionsService,
+  ) {}
+
+  @Post('login')
+  @HttpCode(200)
+  @Public()
+  @Header('cache-control', 'no-store')
+  @Operation('login', { summary: 'Log in with a name and a password', resourceType: 'session' })
+  @ApiOkResponse({ type: TokensResponse })
+  async login(@Body() { username, password }: LoginDto): Promise<TokensResponse> {
+    return toTokensResponse(await this.logins.login(username, password));
+  }
+
+  @Post('refresh')
+  @HttpCode(200)
+  @Public()
+  @Header('cache-control', 'no-store')
+  @Operation('refresh_session', {
+    summary: 'Exchange a refresh token for new tokens',
+    resourceType: 'session',
+  })
+  @ApiOkResponse({ type: TokensResponse })
+  async refresh(@Body() { refresh_token }: RefreshDto): Promise<TokensResponse> {
+    return toTokensResponse(await this.logins.refresh(refresh_token));
+  }
+
+  @Post('logout')
+  @HttpCode(200)
+  @Authenticated()
+  @Operation('logout', { summary: 'End the session of the access token', resourceType: 'session' })
+  @ApiOkResponse({ type: MessageResponse })
+  async logout(@CurrentPrincipal() { credential, userId }: Principal): Promise<MessageResponse> {
+    if (credential.kind !== 'session')
+      throw new AppError('permission.denied', 'An API key has no session to end.');
+    await this.sessions.close(credential.sessionId, userId);
+    return { message: 'Logged out' };
+  }
+
+  @Get('me')
+  @Authenticated()
+  @Operation('get_me', {
+    summary: 'Read who the credential belongs to and what it may do',
+    resourceType: 'user',
+  })
+  @ApiOkResponse({ type: PrincipalResponse })
+  me(@CurrentPrincipal() principal: Principal): PrincipalResponse {
+    return toPrincipalResponse(principal);
+  }
+}

@@ -1,0 +1,211 @@
+import { ApiSchema } from '@nestjs/swagger';
+import {
+  BooleanField,
+  ChoiceField,
+  IdField,
+  ResponseField,
+  TextField,
+  TextListField,
+} from '../http/fields.js';
+import { textCheck } from '../http/input-checks.js';
+import type { IssuedTokens } from './login.service.js';
+import { PERMISSION_PATTERN } from './permission.policy.js';
+import type { Principal } from './principal.js';
+import type { User } from './user.entity.js';
+
+const ROLES = ['admin', 'developer', 'auditor', 'service', 'user'] as const;
+const permissionCheck = textCheck(1, 200, {
+  regex: PERMISSION_PATTERN,
+  rule: 'a permission such as platform:api-keys:read',
+});
+const USERNAME = { regex: /^[A-Za-z0-9._@+-]+$/, rule: 'made of the characters A-Z a-z 0-9 . _ @ + -' };
+
+@ApiSchema({ name: 'LoginRequest' })
+export class LoginDto {
+  @TextField({ minLength: 1, maxLength: 256, example: 'admin' })
+  username!: string;
+
+  @TextField({ minLength: 1, maxLength: 256, isSecret: true })
+  password!: string;
+}
+
+@ApiSchema({ name: 'RefreshRequest' })
+export class RefreshDto {
+  @TextField({
+    minLength: 1,
+    maxLength: 256,
+    isSecret: true,
+    description: 'The newest refresh token of the session.',
+  })
+  refresh_token!: string;
+}
+
+@ApiSchema({ name: 'Tokens' })
+export class TokensResponse {
+  @ResponseField({ type: 'string', description: 'Sent as `Authorization: Bearer …`.' })
+  access_token!: string;
+
+  @ResponseField({ type: 'string', enum: ['Bearer'] })
+  token_type!: 'Bearer';
+
+  @ResponseField({ type: 'integer', description: 'Seconds until the access token expires.', example: 900 })
+  expires_in!: number;
+
+  @ResponseField({
+    type: 'string',
+    description: 'Exchanged once for new tokens; using it twice ends the session.',
+  })
+  refresh_token!: string;
+}
+
+@ApiSchema({ name: 'Message' })
+export class MessageResponse {
+  @ResponseField({ type: 'string', example: 'Done' })
+  message!: string;
+}
+
+@ApiSchema({ name: 'Principal' })
+export class PrincipalResponse {
+  @ResponseField({ type: 'integer', description: 'The user; with an API key, its owner.', example: 1 })
+  id!: number;
+
+  @ResponseField({ type: 'string', example: 'admin' })
+  username!: string;
+
+  @ResponseField({ type: 'string', example: 'admin' })
+  role!: string;
+
+  @ResponseField({
+    type: 'array',
+    items: { type: 'string' },
+    description: 'What this credential may do now.',
+    example: ['platform:*'],
+  })
+  permissions!: string[];
+}
+
+export class UserIdParameter {
+  @IdField('The id of a user.')
+  id!: number;
+}
+
+@ApiSchema({ name: 'UserCreate' })
+export class CreateUserDto {
+  @TextField({
+    minLength: 1,
+    maxLength: 64,
+    pattern: USERNAME,
+    description: 'Kept in lower case; unique.',
+    example: 'dana',
+  })
+  username!: string;
+
+  @TextField({ minLength: 12, maxLength: 72, isSecret: true, description: '12 characters to 72 bytes.' })
+  password!: string;
+
+  @ChoiceField({ choices: ROLES, optional: true, default: 'user' })
+  role: string = 'user';
+
+  @TextListField({
+    entryCheck: permissionCheck,
+    optional: true,
+    default: [],
+    description: 'Beyond those of the role.',
+  })
+  permissions: string[] = [];
+}
+
+@ApiSchema({ name: 'UserUpdate' })
+export class UpdateUserDto {
+  @ChoiceField({ choices: ROLES, optional: true })
+  role?: string;
+
+  @TextListField({ entryCheck: permissionCheck, optional: true })
+  permissions?: string[];
+
+  @BooleanField({
+    optional: true,
+    description: 'A disabled user cannot log in; its sessions end and its keys are refused.',
+  })
+  is_active?: boolean;
+}
+
+@ApiSchema({ name: 'PasswordUpdate' })
+export class SetPasswordDto {
+  @TextField({
+    minLength: 1,
+    maxLength: 256,
+    isSecret: true,
+    optional: true,
+    description: 'Needed to change one’s own password.',
+  })
+  current_password?: string;
+
+  @TextField({ minLength: 12, maxLength: 72, isSecret: true, description: '12 characters to 72 bytes.' })
+  new_password!: string;
+}
+
+@ApiSchema({ name: 'User' })
+export class UserResponse {
+  @ResponseField({ type: 'integer', example: 1 })
+  id!: number;
+
+  @ResponseField({ type: 'string', example: 'dana' })
+  username!: string;
+
+  @ResponseField({ type: 'string', enum: [...ROLES], example: 'developer' })
+  role!: string;
+
+  @ResponseField({ type: 'array', items: { type: 'string' } })
+  permissions!: string[];
+
+  @ResponseField({ type: 'boolean' })
+  is_active!: boolean;
+
+  @ResponseField({ type: 'string', format: 'date-time' })
+  created_at!: string;
+
+  @ResponseField({ type: 'string', format: 'date-time' })
+  updated_at!: string;
+}
+
+@ApiSchema({ name: 'UserList' })
+export class UserListResponse {
+  @ResponseField({ type: () => [UserResponse] })
+  users!: UserResponse[];
+
+  @ResponseField({ type: 'integer' })
+  total!: number;
+
+  @ResponseField({ type: 'integer' })
+  page!: number;
+
+  @ResponseField({ type: 'integer' })
+  size!: number;
+}
+
+export function toTokensResponse(tokens: IssuedTokens): TokensResponse {
+  return {
+    access_token: tokens.accessToken.reveal(),
+    token_type: 'Bearer',
+    expires_in: tokens.expiresInSeconds,
+    refresh_token: tokens.refreshToken.reveal(),
+  };
+}
+
+export function toPrincipalResponse(principal: Principal): PrincipalResponse {
+  const { userId, username, role, permissions } = principal;
+  return { id: userId, username, role, permissions: [...new Set(permissions)] };
+}
+
+export function toUserResponse(user: User): UserResponse {
+  return {
+    id: user.id,
+    username: user.username,
+    role: user.role,
+    permissions: user.permissions,
+    is_active: user.isActive,
+    created_at: user.createdAt.toISOString(),
+    updated_at: user.updatedAt.toISOString(),
+  };
+}

@@ -1,0 +1,45 @@
+import { Module } from '@nestjs/common';
+import { JwtModule } from '@nestjs/jwt';
+import { PassportModule } from '@nestjs/passport';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { AccessGuard } from './access.guard.js';
+import { AccessRefusals } from './access-refusals.js';
+import { AccessTokens } from './access-token.js';
+import { AuthController } from './auth.controller.js';
+import { FirstAdmin } from './first-admin.js';
+import { AccessTokenGuard, JwtStrategy } from './jwt.strategy.js';
+import { LoginService } from './login.service.js';
+import { LoginThrottle } from './login-throttle.js';
+import { PasswordHasher } from './password-hasher.js';
+import { RefreshToken, Session } from './session.entity.js';
+import { SessionPrincipals } from './session-principals.js';
+import { SessionsService } from './sessions.service.js';
+import { Role, User } from './user.entity.js';
+import { UsersController } from './users.controller.js';
+import { UsersService } from './users.service.js';
+
+/** Who is calling and what they may do: users, logins, sessions, principals, the guard before every route. */
+@Module({
+  imports: [
+    TypeOrmModule.forFeature([User, Role, Session, RefreshToken]),
+    PassportModule,
+    JwtModule.register({}),
+  ],
+  controllers: [AuthController, UsersController],
+  providers: [
+    AccessGuard,
+    AccessRefusals,
+    AccessTokenGuard,
+    AccessTokens,
+    FirstAdmin,
+    JwtStrategy,
+    LoginService,
+    LoginThrottle,
+    PasswordHasher,
+    SessionPrincipals,
+    SessionsService,
+    UsersService,
+  ],
+  exports: [AccessGuard, AccessRefusals, FirstAdmin],
+})
+export class AuthModule {}

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
+import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { Secret } from '../common/secret.js';
+import { Config } from '../config/config.js';
+import { EventPublisher } from '../events/event-publisher.js';
+import { normaliseUsername } from './login.service.js';
+import { PasswordHasher } from './password-hasher.js';
+import { User } from './user.entity.js';
+
+/** The admin made on an empty database. `madePassword` is set when nobody chose one: it must be shown, once. */
+export interface FirstAdminMade {
+  readonly username: string;
+  readonly madePassword: Secret | undefined;
+}
+
+/** Makes one admin on an empty database. Call it once the application listens for events: it is audited too. */
+@Injectable()
+export class FirstAdmin {
+  constructor(
+    private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
+    private readonly passwords: PasswordHasher,
+    private readonly events: EventPublisher,
+    private readonly config: Config,
+  ) {}
+
+  /** Undefined when there are users already. */
+  async ensure(): Promise<FirstAdminMade | undefined> {
+    if (await this.transactions.tx.existsBy(User, {})) return undefined;
+    const chosen = this.config.adminPassword;
+    const password = chosen ?? new Secret(randomBytes(18).toString('base64url'));
+    const username = normaliseUsername(this.config.adminUsername);
+    const isMade = await this.insert(username, await this.passwords.hash(password.reveal()));
+    return isMade ? { username, madePassword: chosen === undefined ? password : undefined } : undefined;
+  }
+
+  /** Two instances that start together on an empty database must make one admin between them. */
+  @Transactional()
+  protected async insert(username: string, passwordHash: string): Promise<boolean> {
+    const manager = this.transactions.tx;
+    await manager.query(`SELECT pg_advisory_xact_lock(hashtextextended('latchkey:first-admin', 0))`);
+    if (await manager.existsBy(User, {})) return false;
+    const { id } = await manager.save(
+      User,
+      { username, passwordHash, role: 'admin' },
+      { transaction: false },
+    );
+    await this.events.change('user.created', { userId: id, username, role: 'admin', permissions: [] });
+    return true;
+  }
+}

@@ -1,0 +1,85 @@
+import { Injectable } from '@nestjs/common';
+import { AppError } from '../common/app-error.js';
+import { Secret } from '../common/secret.js';
+import { Config } from '../config/config.js';
+import { ControlPool } from '../database/pools.js';
+import { EventPublisher } from '../events/event-publisher.js';
+import { currentRequestContext } from '../http/request-context.js';
+import { AccessTokens } from './access-token.js';
+import { LoginThrottle } from './login-throttle.js';
+import { PasswordHasher } from './password-hasher.js';
+import { type OpenedSession, SessionsService } from './sessions.service.js';
+
+/** What a login or a refresh answers. */
+export interface IssuedTokens {
+  readonly accessToken: Secret;
+  readonly expiresInSeconds: number;
+  readonly refreshToken: Secret;
+}
+
+interface LoginRow {
+  readonly id: number;
+  readonly password_hash: string;
+}
+
+/** A username as it is stored and compared. */
+export function normaliseUsername(username: string): string {
+  return username.trim().toLowerCase();
+}
+
+/** Turns a name and a password into a session. */
+@Injectable()
+export class LoginService {
+  constructor(
+    private readonly pool: ControlPool,
+    private readonly throttle: LoginThrottle,
+    private readonly passwords: PasswordHasher,
+    private readonly sessions: SessionsService,
+    private readonly accessTokens: AccessTokens,
+    private readonly events: EventPublisher,
+    private readonly config: Config,
+  ) {}
+
+  /**
+   * An unknown user, a disabled one and a wrong password are answered alike, in the same time.
+   * @throws AppError `auth.login_failed`, `auth.too_many_failures`
+   */
+  async login(givenUsername: string, password: string): Promise<IssuedTokens> {
+    const username = normaliseUsername(givenUsername);
+    const attempt = await this.throttle.begin(username, currentRequestContext()?.clientAddress);
+    if ('retryAfterSeconds' in attempt) {
+      await this.events.observe('login.failed', { username, reason: 'throttled' });
+      const { retryAfterSeconds } = attempt;
+      throw new AppError('auth.too_many_failures', 'Too many logins have failed; wait before the next.', {
+        retryAfterSeconds,
+      });
+    }
+    const user = await this.#findActive(username);
+    if (!(await this.passwords.matches(password, user?.password_hash)) || user === undefined) {
+      await this.events.observe('login.failed', { username, reason: 'credentials' });
+      throw new AppError('auth.login_failed', 'The username or the password is wrong.');
+    }
+    const tokens = await this.#issue(await this.sessions.open(user.id, user.password_hash));
+    await attempt.succeeded();
+    return tokens;
+  }
+
+  /** @throws AppError `auth.refresh_token_invalid` */
+  async refresh(refreshToken: string): Promise<IssuedTokens> {
+    return this.#issue(await this.sessions.refresh(refreshToken));
+  }
+
+  async #findActive(username: string): Promise<LoginRow | undefined> {
+    const { rows } = await this.pool.query<LoginRow>({
+      name: 'find_login',
+      text: 'SELECT id, password_hash FROM users WHERE username = $1 AND is_active AND deleted_at IS NULL',
+      values: [username],
+    });
+    return rows[0];
+  }
+
+  async #issue({ userId, sessionId, refreshToken }: OpenedSession): Promise<IssuedTokens> {
+    const accessToken = new Secret(await this.accessTokens.sign(userId, sessionId));
+    return { accessToken, expiresInSeconds: this.config.accessTokenTtlSeconds, refreshToken };
+  }
+}

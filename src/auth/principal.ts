@@ -1,0 +1,13 @@
+/** What the caller proved itself with. */
+export type Credential =
+  | { readonly kind: 'session'; readonly sessionId: string }
+  | { readonly kind: 'api_key'; readonly apiKeyId: number };
+
+/** Who is calling and what they may do now: read from the store for each request, never from an old token. */
+export interface Principal {
+  readonly userId: number;
+  readonly username: string;
+  readonly role: string;
+  readonly permissions: readonly string[];
+  readonly credential: Credential;
+}

@@ -1,0 +1,58 @@
+import {
+  Column,
+  CreateDateColumn,
+  Entity,
+  ForeignKey,
+  Index,
+  PrimaryColumn,
+  PrimaryGeneratedColumn,
+  UpdateDateColumn,
+} from 'typeorm';
+
+/** A named set of permissions; the built-in ones are made by the migrations. */
+@Entity('roles')
+export class Role {
+  @PrimaryColumn('text', { primaryKeyConstraintName: 'roles_pkey' })
+  name!: string;
+
+  @Column('text', { array: true })
+  permissions!: string[];
+}
+
+/** A person or a program that calls the service. `deletedAt` ends it; its row stays for history. */
+@Entity('users')
+@Index('users_username_key', ['username'], { unique: true, where: 'deleted_at IS NULL' })
+export class User {
+  @PrimaryGeneratedColumn('identity', {
+    type: 'bigint',
+    generatedIdentity: 'ALWAYS',
+    primaryKeyConstraintName: 'users_pkey',
+  })
+  readonly id!: number;
+
+  /** Lower case. */
+  @Column('text')
+  username!: string;
+
+  @Column('text', { name: 'password_hash' })
+  passwordHash!: string;
+
+  @ForeignKey(() => Role, { name: 'users_role_fkey' })
+  @Column('text')
+  role!: string;
+
+  @Column('text', { array: true, default: '{}' })
+  permissions!: string[];
+
+  @Column('boolean', { name: 'is_active', default: true })
+  isActive!: boolean;
+
+  @CreateDateColumn({ name: 'created_at', type: 'timestamptz' })
+  createdAt!: Date;
+
+  @UpdateDateColumn({ name: 'updated_at', type: 'timestamptz' })
+  updatedAt!: Date;
+
+  @Column('timestamptz', { name: 'deleted_at', nullable: true })
+  deletedAt!: Date | null;
+}

@@ -1,0 +1,91 @@
+import { Body, Controller, Delete, Get, Param, Post, Put, Query } from '@nestjs/common';
+import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { API_PATH } from '../http/api-path.js';
+import { Operation } from '../http/operation.js';
+import { PageQuery } from '../http/paging.js';
+import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from './access.decorators.js';
+import { requireOwnerOr } from './access.policy.js';
+import {
+  CreateUserDto,
+  MessageResponse,
+  SetPasswordDto,
+  toUserResponse,
+  UpdateUserDto,
+  UserIdParameter,
+  UserListResponse,
+  UserResponse,
+} from './auth.dto.js';
+import type { Principal } from './principal.js';
+import { UsersService } from './users.service.js';
+
+@ApiTags('Users')
+@Controller(`${API_PATH}/users`)
+export class UsersController {
+  constructor(private readonly users: UsersService) {}
+
+  @Get()
+  @RequirePermission('platform:users:read')
+  @Operation('list_users', { summary: 'List users', resourceType: 'user' })
+  @ApiOkResponse({ type: UserListResponse })
+  async list(@Query() { page, size }: PageQuery): Promise<UserListResponse> {
+    const { users, total } = await this.users.list(page, size);
+    return { users: users.map(toUserResponse), total, page, size };
+  }
+
+  @Post()
+  @RequirePermission('platform:users:create')
+  @Operation('create_user', { summary: 'Create a user', resourceType: 'user' })
+  @ApiCreatedResponse({ type: UserResponse })
+  async create(@CurrentPrincipal() principal: Principal, @Body() body: CreateUserDto): Promise<UserResponse> {
+    return toUserResponse(await this.users.create(principal, body));
+  }
+
+  @Get(':id')
+  @RequirePermission('platform:users:read')
+  @Operation('get_user', { summary: 'Read a user', resourceType: 'user' })
+  @ApiOkResponse({ type: UserResponse })
+  async get(@Param() { id }: UserIdParameter): Promise<UserResponse> {
+    return toUserResponse(await this.users.get(id));
+  }
+
+  @Put(':id')
+  @RequirePermission('platform:users:update')
+  @Operation('update_user', { summary: 'Change role, permissions or state of a user', resourceType: 'user' })
+  @ApiOkResponse({ type: UserResponse })
+  async update(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: UserIdParameter,
+    @Body() { role, permissions, is_active }: UpdateUserDto,
+  ): Promise<UserResponse> {
+    return toUserResponse(await this.users.update(principal, id, { role, permissions, isActive: is_active }));
+  }
+
+  @Put(':id/password')
+  @OwnerOrPermission('platform:users:update')
+  @Operation('set_user_password', {
+    summary: 'Set a password; ends all sessions of the user',
+    resourceType: 'user',
+  })
+  @ApiOkResponse({ type: MessageResponse })
+  async setPassword(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: UserIdParameter,
+    @Body() { new_password, current_password }: SetPasswordDto,
+  ): Promise<MessageResponse> {
+    requireOwnerOr(principal, id, 'platform:users:update');
+    await this.users.setPassword(principal, id, new_password, current_password);
+    return { message: 'Password changed; all sessions have ended' };
+  }
+
+  @Delete(':id')
+  @RequirePermission('platform:users:delete')
+  @Operation('delete_user', { summary: 'End a user and their keys; history stays', resourceType: 'user' })
+  @ApiOkResponse({ type: MessageResponse })
+  async delete(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: UserIdParameter,
+  ): Promise<MessageResponse> {
+    await this.users.delete(principal, id);
+    return { message: 'User deleted successfully' };
+  }
+}

@@ -1,0 +1,227 @@
+import { Injectable } from '@nestjs/common';
+import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
+import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { IsNull } from 'typeorm';
+import { AppError, validationFailed } from '../common/app-error.js';
+import { Clock } from '../common/clock.js';
+import { EventPublisher } from '../events/event-publisher.js';
+import { requireHeld } from './access.policy.js';
+import { normaliseUsername } from './login.service.js';
+import { passwordProblem } from './password.policy.js';
+import { PasswordHasher } from './password-hasher.js';
+import type { Principal } from './principal.js';
+import { SessionsService } from './sessions.service.js';
+import { Role, User } from './user.entity.js';
+
+/** A user to make; the password is plain text and leaves this room only as its hash. */
+export interface NewUser {
+  readonly username: string;
+  readonly password: string;
+  readonly role: string;
+  readonly permissions: readonly string[];
+}
+
+/** The fields of a user to change; absent ones stay. */
+export interface UserChanges {
+  readonly role?: string | undefined;
+  readonly permissions?: readonly string[] | undefined;
+  readonly isActive?: boolean | undefined;
+}
+
+const ADMIN_ROLE = 'admin';
+
+/** Administration of users. Each change is one transaction with its audit row. */
+@Injectable()
+export class UsersService {
+  constructor(
+    private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
+    private readonly passwords: PasswordHasher,
+    private readonly sessions: SessionsService,
+    private readonly events: EventPublisher,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Newest last, as people look for names in the order they came. */
+  async list(page: number, size: number): Promise<{ users: User[]; total: number }> {
+    const [users, total] = await this.#manager.findAndCount(User, {
+      where: { deletedAt: IsNull() },
+      order: { id: 'ASC' },
+      skip: (page - 1) * size,
+      take: size,
+    });
+    await this.events.observe('user.listed', { page, size });
+    return { users, total };
+  }
+
+  /** @throws AppError `user.not_found` */
+  async get(userId: number): Promise<User> {
+    const user = await this.#find(userId);
+    await this.events.observe('user.viewed', { userId });
+    return user;
+  }
+
+  /** @throws AppError `permission.denied`, `user.username_taken`, `validation.failed` */
+  async create(principal: Principal, input: NewUser): Promise<User> {
+    const username = normaliseUsername(input.username);
+    requirePasswordAllowed('password', input.password, username);
+    return this.insert(principal, {
+      ...input,
+      username,
+      password: await this.passwords.hash(input.password),
+    });
+  }
+
+  /** @throws AppError `permission.denied`, `user.not_found`, `user.last_admin`, `validation.failed` */
+  @Transactional()
+  async update(principal: Principal, userId: number, changes: UserChanges): Promise<User> {
+    const adminIds = await this.#lockActiveAdmins();
+    const user = await this.#findLocked(userId);
+    requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
+    const before = { role: user.role, permissions: user.permissions, is_active: user.isActive };
+    if (changes.role !== undefined) user.role = changes.role;
+    if (changes.permissions !== undefined) user.permissions = [...changes.permissions];
+    if (changes.isActive !== undefined) user.isActive = changes.isActive;
+    const after = { role: user.role, permissions: user.permissions, is_active: user.isActive };
+    requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
+    if (user.role !== ADMIN_ROLE || !user.isActive) requireAnotherAdmin(adminIds, userId);
+    user.updatedAt = this.clock.now();
+    await this.#manager.save(User, user, { transaction: false });
+    if (before.is_active && !after.is_active) await this.sessions.endAllOf(userId);
+    await this.events.change('user.updated', { userId, ...changedValues(before, after) });
+    return user;
+  }
+
+  /**
+   * Sets a password and ends all sessions of the user. One's own needs the current one.
+   * @throws AppError `permission.denied`, `user.not_found`, `validation.failed`
+   */
+  async setPassword(
+    principal: Principal,
+    userId: number,
+    newPassword: string,
+    currentPassword?: string,
+  ): Promise<void> {
+    const user = await this.#find(userId);
+    if (principal.userId === userId) {
+      const isRight =
+        currentPassword !== undefined && (await this.passwords.matches(currentPassword, user.passwordHash));
+      if (!isRight)
+        throw validationFailed([{ field: 'current_password', message: 'must be the current password' }]);
+    }
+    requirePasswordAllowed('new_password', newPassword, user.username);
+    await this.replacePassword(principal, userId, user.passwordHash, await this.passwords.hash(newPassword));
+  }
+
+  /** Ends the user; whoever subscribes ends what is theirs. @throws AppError `permission.denied`, `user.not_found`, `user.last_admin` */
+  @Transactional()
+  async delete(principal: Principal, userId: number): Promise<void> {
+    const adminIds = await this.#lockActiveAdmins();
+    const user = await this.#findLocked(userId);
+    requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
+    requireAnotherAdmin(adminIds, userId);
+    const now = this.clock.now();
+    await this.#manager.update(User, { id: userId }, { isActive: false, deletedAt: now, updatedAt: now });
+    await this.sessions.endAllOf(userId);
+    await this.events.change('user.deleted', { userId, username: user.username });
+  }
+
+  @Transactional()
+  protected async insert(principal: Principal, input: NewUser): Promise<User> {
+    requireHeld(principal, await this.#permissionsOf(input.role, input.permissions));
+    const { username, password, role, permissions } = input;
+    const now = this.clock.now();
+    const values = {
+      username,
+      passwordHash: password,
+      role,
+      permissions: [...permissions],
+      createdAt: now,
+      updatedAt: now,
+    };
+    const inserted = await this.#manager
+      .createQueryBuilder()
+      .insert()
+      .into(User)
+      .values(values)
+      .orIgnore()
+      .returning('id')
+      .execute();
+    const [row] = inserted.raw as { id: number }[];
+    if (row === undefined) throw new AppError('user.username_taken', 'A user of this name exists already.');
+    await this.events.change('user.created', { userId: row.id, username, role, permissions });
+    return this.#find(row.id);
+  }
+
+  @Transactional()
+  protected async replacePassword(
+    principal: Principal,
+    userId: number,
+    seenHash: string,
+    newHash: string,
+  ): Promise<void> {
+    const user = await this.#findLocked(userId);
+    if (principal.userId !== userId)
+      requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
+    if (principal.userId === userId && user.passwordHash !== seenHash) {
+      throw validationFailed([{ field: 'current_password', message: 'must be the current password' }]);
+    }
+    await this.#manager.update(User, { id: userId }, { passwordHash: newHash, updatedAt: this.clock.now() });
+    await this.sessions.endAllOf(userId);
+    await this.events.change('user.password_changed', { userId });
+  }
+
+  async #find(userId: number): Promise<User> {
+    const user = await this.#manager.findOneBy(User, { id: userId, deletedAt: IsNull() });
+    if (user === null) throw new AppError('user.not_found', 'User not found');
+    return user;
+  }
+
+  async #findLocked(userId: number): Promise<User> {
+    const where = { id: userId, deletedAt: IsNull() };
+    const user = await this.#manager.findOne(User, { where, lock: { mode: 'pessimistic_write' } });
+    if (user === null) throw new AppError('user.not_found', 'User not found');
+    return user;
+  }
+
+  /** Locked in one order, so that two admins who disable each other wait for each other and one of them stays. */
+  async #lockActiveAdmins(): Promise<number[]> {
+    const admins = await this.#manager.find(User, {
+      select: { id: true },
+      where: { role: ADMIN_ROLE, isActive: true, deletedAt: IsNull() },
+      order: { id: 'ASC' },
+      lock: { mode: 'pessimistic_write' },
+    });
+    return admins.map((admin) => admin.id);
+  }
+
+  async #permissionsOf(role: string, extra: readonly string[]): Promise<string[]> {
+    const found = await this.#manager.findOneBy(Role, { name: role });
+    if (found === null) throw validationFailed([{ field: 'role', message: 'must be the name of a role' }]);
+    return [...found.permissions, ...extra];
+  }
+
+  get #manager() {
+    return this.transactions.tx;
+  }
+}
+
+function requirePasswordAllowed(field: string, password: string, username: string): void {
+  const problem = passwordProblem(password, username);
+  if (problem !== undefined) throw validationFailed([{ field, message: problem }]);
+}
+
+function requireAnotherAdmin(activeAdminIds: readonly number[], userId: number): void {
+  if (activeAdminIds.length === 1 && activeAdminIds[0] === userId) {
+    throw new AppError('user.last_admin', 'The last active admin cannot be disabled, demoted or deleted.');
+  }
+}
+
+type UserValues = Record<'role' | 'permissions' | 'is_active', string | string[] | boolean>;
+
+function changedValues(before: UserValues, after: UserValues) {
+  const names = (['role', 'permissions', 'is_active'] as const).filter(
+    (name) => String(before[name]) !== String(after[name]),
+  );
+  const pick = (values: UserValues) => Object.fromEntries(names.map((name) => [name, values[name]]));
+  return { beforeValues: pick(before), afterValues: pick(after) };
+}

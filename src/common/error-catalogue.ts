@@ -1,0 +1,47 @@
+interface CatalogueRow {
+  readonly status: number;
+  readonly title: string;
+}
+
+/**
+ * Every error this service answers: stable code → HTTP status and title. Each row has a page
+ * `docs/errors/<code>.md`, which is served at `/errors/<code>`, the `type` of the problem document.
+ */
+export const ERROR_CATALOGUE = {
+  'request.malformed': { status: 400, title: 'The request could not be read' },
+  'request.route_not_found': { status: 404, title: 'No such route' },
+  'request.method_not_allowed': { status: 405, title: 'The route does not answer this method' },
+  'request.not_acceptable': { status: 406, title: 'No acceptable representation' },
+  'request.body_too_large': { status: 413, title: 'The request body is too large' },
+  'request.uri_too_long': { status: 414, title: 'The request address is too long' },
+  'request.media_type_unsupported': { status: 415, title: 'The request body has an unsupported media type' },
+  'validation.failed': { status: 422, title: 'The request is not valid' },
+  'auth.credential_missing': { status: 401, title: 'A credential is needed' },
+  'auth.credential_ambiguous': { status: 400, title: 'More than one credential was sent' },
+  'auth.credential_invalid': { status: 401, title: 'The credential is not valid' },
+  'auth.login_failed': { status: 401, title: 'The login failed' },
+  'auth.refresh_token_invalid': { status: 401, title: 'The refresh token is not valid' },
+  'auth.too_many_failures': { status: 429, title: 'Too many failed logins' },
+  'permission.denied': { status: 403, title: 'Not allowed' },
+  'user.not_found': { status: 404, title: 'User not found' },
+  'user.username_taken': { status: 409, title: 'The username is taken' },
+  'user.last_admin': { status: 409, title: 'The last active admin must remain' },
+  'api_key.not_found': { status: 404, title: 'API key not found' },
+  'api_key.version_mismatch': { status: 412, title: 'The API key has changed since it was read' },
+  'idempotency.in_progress': {
+    status: 409,
+    title: 'The first request with this Idempotency-Key is still running',
+  },
+  'idempotency.key_reused': { status: 422, title: 'The Idempotency-Key was used for a different request' },
+  'service.unavailable': { status: 503, title: 'A dependency is away' },
+  'service.overloaded': { status: 503, title: 'The service is overloaded' },
+  'internal.error': { status: 500, title: 'Something went wrong' },
+} as const satisfies Record<string, CatalogueRow>;
+
+/** A stable, machine-readable error name. */
+export type ErrorCode = keyof typeof ERROR_CATALOGUE;
+
+/** True when `value` names a row of the catalogue. */
+export function isErrorCode(value: string): value is ErrorCode {
+  return Object.hasOwn(ERROR_CATALOGUE, value);
+}

@@ -1,0 +1,48 @@
+import type { Secret } from '../common/secret.js';
+
+/** One pepper of the keyed digest of API-key secrets; `version` is stored beside each digest. */
+export interface Pepper {
+  readonly version: number;
+  readonly secret: Secret;
+}
+
+/** The checked configuration. Injected by this class; made by `loadConfig`. Durations are seconds. */
+export abstract class Config {
+  abstract readonly isProduction: boolean;
+  abstract readonly host: string;
+  abstract readonly port: number;
+  abstract readonly dataDir: string;
+  /** Undefined: the embedded PostgreSQL under `dataDir`. */
+  abstract readonly databaseUrl: Secret | undefined;
+  /** The role that owns the schema; undefined: the same as `databaseUrl`. */
+  abstract readonly databaseMigrationUrl: Secret | undefined;
+  abstract readonly databasePoolSize: number;
+  abstract readonly redisUrl: Secret | undefined;
+  abstract readonly jwtSecret: Secret;
+  abstract readonly accessTokenTtlSeconds: number;
+  abstract readonly refreshTokenTtlSeconds: number;
+  abstract readonly apiKeyPrefix: string;
+  abstract readonly apiKeyFormerPrefixes: readonly string[];
+  /** The first makes new digests; all are accepted. */
+  abstract readonly apiKeyPeppers: readonly Pepper[];
+  abstract readonly adminUsername: string;
+  abstract readonly adminPassword: Secret | undefined;
+  abstract readonly corsOrigins: readonly string[];
+  /** Addresses and CIDR blocks whose `X-Forwarded-For` is believed. */
+  abstract readonly trustedProxies: readonly string[];
+  abstract readonly logLevel: string;
+  abstract readonly logFormat: 'json' | 'pretty';
+  abstract readonly bcryptCost: number;
+  abstract readonly loginFailureWindowSeconds: number;
+  abstract readonly loginFailuresPerAccountAndAddress: number;
+  abstract readonly loginFailuresPerAddress: number;
+  abstract readonly shutdownTimeoutSeconds: number;
+}
+
+/** Raised at boot with every problem at once; names variables and rules, never values. */
+export class ConfigurationError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(`The configuration is not usable:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
+    this.name = 'ConfigurationError';
+  }
+}

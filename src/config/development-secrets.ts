@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** The secrets that production must be given and development makes for itself. */
+export interface DevelopmentSecrets {
+  readonly jwtSecret: string;
+  readonly apiKeyPepper: string;
+}
+
+/**
+ * Reads `<dataDir>/secrets.json`, or makes it once with mode 0600. Two processes that start together
+ * agree: the file appears whole under its name, and whoever comes second reads the first one's.
+ */
+export function developmentSecrets(dataDir: string): DevelopmentSecrets {
+  const path = join(dataDir, 'secrets.json');
+  const existing = readSecrets(path);
+  if (existing !== undefined) return existing;
+  mkdirSync(dataDir, { recursive: true, mode: 0o755 });
+  const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  const secrets: DevelopmentSecrets = {
+    jwtSecret: randomBytes(32).toString('base64url'),
+    apiKeyPepper: randomBytes(32).toString('base64url'),
+  };
+  writeFileSync(draft, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
+  try {
+    linkSync(draft, path);
+    return secrets;
+  } catch (error) {
+    const winner = readSecrets(path);
+    if (winner === undefined) throw error;
+    return winner;
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+function readSecrets(path: string): DevelopmentSecrets | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  chmodSync(path, 0o600);
+  const parsed: unknown = JSON.parse(text);
+  if (isDevelopmentSecrets(parsed)) return parsed;
+  throw new Error(
+    `${path} does not hold the development secrets; restore it, or remove it to make new ones (existing keys and sessions then end).`,
+  );
+}
+
+function isDevelopmentSecrets(value: unknown): value is DevelopmentSecrets {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'jwtSecret' in value &&
+    typeof value.jwtSecret === 'string' &&
+    'apiKeyPepper' in value &&
+    typeof value.apiKeyPepper === 'string'
+  );
+}

@@ -1,0 +1,53 @@
+/** Environment variables by name, as in `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads variables and collects every problem, so that one start shows all of them. An empty value counts as not set. */
+export class EnvironmentReader {
+  readonly problems: string[] = [];
+
+  constructor(private readonly environment: Environment) {}
+
+  optional(name: string): string | undefined {
+    const value = this.environment[name];
+    return value === undefined || value === '' ? undefined : value;
+  }
+
+  text(name: string, fallback: string): string {
+    return this.optional(name) ?? fallback;
+  }
+
+  integer(name: string, fallback: number, minimum: number, maximum: number): number {
+    const value = this.optional(name);
+    if (value === undefined) return fallback;
+    const number = Number(value);
+    if (/^\d+$/.test(value) && number >= minimum && number <= maximum) return number;
+    this.problems.push(`${name} must be a whole number from ${minimum} to ${maximum}.`);
+    return fallback;
+  }
+
+  oneOf<const Choice extends string>(name: string, choices: readonly Choice[], fallback: Choice): Choice {
+    const value = this.optional(name);
+    if (value === undefined) return fallback;
+    const choice = choices.find((candidate) => candidate === value);
+    if (choice !== undefined) return choice;
+    this.problems.push(`${name} must be one of ${choices.join(', ')}.`);
+    return fallback;
+  }
+
+  list(name: string, rule: string, isValid: (item: string) => boolean): string[] {
+    const items = (this.optional(name) ?? '')
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
+    if (!items.every((item) => isValid(item)))
+      this.problems.push(`${name} must be a comma-separated list of ${rule}.`);
+    return items;
+  }
+
+  /** A variable that must match a rule when it is set. */
+  matching(name: string, rule: string, isValid: (value: string) => boolean): string | undefined {
+    const value = this.optional(name);
+    if (value !== undefined && !isValid(value)) this.problems.push(`${name} must be ${rule}.`);
+    return value;
+  }
+}

@@ -1,0 +1,150 @@
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import { Secret } from '../common/secret.js';
+import { type Config, ConfigurationError, type Pepper } from './config.js';
+import { developmentSecrets } from './development-secrets.js';
+import { type Environment, EnvironmentReader } from './environment-reader.js';
+
+const MINIMUM_SECRET_BYTES = 32;
+const EXAMPLE_SECRET = /change[-_ ]?me|example|placeholder|replace|secret[-_ ]?here|^(.)\1+$/i;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/**
+ * The configuration from environment variables (documented in `.env.example`).
+ * @throws ConfigurationError listing every problem; values are never part of it.
+ */
+export function loadConfig(environment: Environment = process.env): Config {
+  const env = new EnvironmentReader(environment);
+  const isProduction =
+    env.oneOf('NODE_ENV', ['development', 'test', 'production'], 'development') === 'production';
+  const dataDir = resolve(env.text('DATA_DIR', '.data'));
+  const settings = {
+    isProduction,
+    dataDir,
+    host: env.text('HOST', '127.0.0.1'),
+    port: env.integer('PORT', 3000, 0, 65_535),
+    databaseUrl: secretUrl(env, 'DATABASE_URL', ['postgres:', 'postgresql:']),
+    databaseMigrationUrl: secretUrl(env, 'DATABASE_MIGRATION_URL', ['postgres:', 'postgresql:']),
+    databasePoolSize: env.integer('DATABASE_POOL_SIZE', 10, 2, 500),
+    redisUrl: secretUrl(env, 'REDIS_URL', ['redis:', 'rediss:']),
+    accessTokenTtlSeconds: env.integer('ACCESS_TOKEN_TTL_SECONDS', 900, 30, 86_400),
+    refreshTokenTtlSeconds: env.integer('REFRESH_TOKEN_TTL_SECONDS', 2_592_000, 60, 31_536_000),
+    apiKeyPrefix: apiKeyPrefix(env),
+    apiKeyFormerPrefixes: env.list('API_KEY_FORMER_PREFIXES', API_KEY_PREFIX_RULE, isApiKeyPrefix),
+    adminUsername:
+      env.matching('ADMIN_USERNAME', '1 to 64 of the characters A-Z a-z 0-9 . _ @ + -', isUsername) ??
+      'admin',
+    adminPassword: adminPassword(env),
+    corsOrigins: env.list(
+      'CORS_ORIGINS',
+      'origins such as https://console.example.com, or the single entry *',
+      isOrigin,
+    ),
+    trustedProxies: env.list('TRUSTED_PROXIES', 'IP addresses and CIDR blocks', isAddressOrBlock),
+    logLevel: env.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    logFormat: env.oneOf(
+      'LOG_FORMAT',
+      ['json', 'pretty'],
+      process.stdout.isTTY && !isProduction ? 'pretty' : 'json',
+    ),
+    bcryptCost: env.integer('BCRYPT_COST', 12, isProduction ? 10 : 4, 16),
+    loginFailureWindowSeconds: env.integer('LOGIN_FAILURE_WINDOW_SECONDS', 900, 1, 86_400),
+    loginFailuresPerAccountAndAddress: env.integer('LOGIN_FAILURES_PER_ACCOUNT_AND_ADDRESS', 10, 1, 1_000),
+    loginFailuresPerAddress: env.integer('LOGIN_FAILURES_PER_ADDRESS', 100, 1, 100_000),
+    shutdownTimeoutSeconds: env.integer('SHUTDOWN_TIMEOUT_SECONDS', 10, 1, 300),
+  };
+  const jwtSecret = strongSecret(env, 'JWT_SECRET', isProduction);
+  const peppers = apiKeyPeppers(env, isProduction);
+  if (settings.databaseMigrationUrl !== undefined && settings.databaseUrl === undefined) {
+    env.problems.push('DATABASE_MIGRATION_URL needs DATABASE_URL: the embedded PostgreSQL has one role.');
+  }
+  if (env.problems.length > 0) throw new ConfigurationError(env.problems);
+
+  const needsMade = jwtSecret === undefined || peppers === undefined;
+  const made = needsMade ? developmentSecrets(dataDir) : undefined;
+  return {
+    ...settings,
+    jwtSecret: new Secret(jwtSecret ?? made?.jwtSecret ?? ''),
+    apiKeyPeppers: peppers ?? [{ version: 1, secret: new Secret(made?.apiKeyPepper ?? '') }],
+  };
+}
+
+const API_KEY_PREFIX_RULE = 'prefixes of 1 to 16 letters, digits and _, ending in _';
+
+function isApiKeyPrefix(value: string): boolean {
+  return /^[0-9A-Za-z][0-9A-Za-z_]{0,14}_$/.test(value);
+}
+
+function apiKeyPrefix(env: EnvironmentReader): string {
+  return (
+    env.matching('API_KEY_PREFIX', '2 to 16 letters, digits and _, ending in _', isApiKeyPrefix) ?? 'en_'
+  );
+}
+
+function secretUrl(env: EnvironmentReader, name: string, protocols: readonly string[]): Secret | undefined {
+  const rule = `a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
+  const value = env.matching(name, rule, (url) =>
+    protocols.some((protocol) => url.startsWith(`${protocol}//`)),
+  );
+  return value === undefined ? undefined : new Secret(value);
+}
+
+function weakness(value: string): string | undefined {
+  if (Buffer.byteLength(value) < MINIMUM_SECRET_BYTES)
+    return `must be at least ${MINIMUM_SECRET_BYTES} bytes long`;
+  if (EXAMPLE_SECRET.test(value)) return 'is an example value; make a random one';
+  return undefined;
+}
+
+function strongSecret(env: EnvironmentReader, name: string, isRequired: boolean): string | undefined {
+  const value = env.optional(name);
+  if (value === undefined) {
+    if (isRequired) env.problems.push(`${name} must be set in production.`);
+    return undefined;
+  }
+  const problem = weakness(value);
+  if (problem !== undefined) env.problems.push(`${name} ${problem}.`);
+  return value;
+}
+
+/** `API_KEY_PEPPERS` is `version:secret` pairs, comma-separated, the current one first: `2:…,1:…`. */
+function apiKeyPeppers(env: EnvironmentReader, isRequired: boolean): Pepper[] | undefined {
+  const value = env.optional('API_KEY_PEPPERS');
+  if (value === undefined) {
+    if (isRequired) env.problems.push('API_KEY_PEPPERS must be set in production.');
+    return undefined;
+  }
+  const peppers: Pepper[] = [];
+  for (const [index, item] of value.split(',').entries()) {
+    const match = /^\s*(\d{1,4}):(\S+)\s*$/.exec(item);
+    const problem = match === null ? 'must be version:secret' : weakness(match[2] ?? '');
+    if (problem !== undefined) env.problems.push(`API_KEY_PEPPERS entry ${index + 1} ${problem}.`);
+    else peppers.push({ version: Number(match?.[1]), secret: new Secret(match?.[2] ?? '') });
+  }
+  const versions = new Set(peppers.map((pepper) => pepper.version));
+  if (versions.size !== peppers.length) env.problems.push('API_KEY_PEPPERS must not repeat a version.');
+  return peppers;
+}
+
+function adminPassword(env: EnvironmentReader): Secret | undefined {
+  const rule = 'at least 12 characters and at most 72 bytes';
+  const value = env.matching('ADMIN_PASSWORD', rule, (password) => {
+    return [...password].length >= 12 && Buffer.byteLength(password) <= 72;
+  });
+  return value === undefined ? undefined : new Secret(value);
+}
+
+function isUsername(value: string): boolean {
+  return /^[A-Za-z0-9._@+-]{1,64}$/.test(value);
+}
+
+function isOrigin(value: string): boolean {
+  return value === '*' || (URL.canParse(value) && new URL(value).origin === value);
+}
+
+function isAddressOrBlock(value: string): boolean {
+  const [address = '', bits, ...rest] = value.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}

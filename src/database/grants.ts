@@ -1,0 +1,40 @@
+import pg from 'pg';
+import type { DataSource } from 'typeorm';
+
+/**
+ * Grants the service's role what it needs, when migrations run as another role. On the audit log that is
+ * reading and adding alone: the service could not change history even with its triggers gone.
+ */
+export async function grantToServiceRole(owner: DataSource, serviceUrl: string): Promise<void> {
+  const role = await roleOf(serviceUrl);
+  const [{ current_user: ownerRole } = { current_user: role }] =
+    await owner.query<{ current_user: string }[]>('SELECT current_user');
+  if (ownerRole === role) return;
+  const grantee = pg.escapeIdentifier(role);
+  await owner.query(`
+    GRANT USAGE ON SCHEMA public TO ${grantee};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${grantee};
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${grantee};
+    REVOKE INSERT, UPDATE, DELETE ON schema_migrations, roles FROM ${grantee};
+    REVOKE EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer) FROM PUBLIC;
+    GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer) TO ${grantee};
+  `);
+  await owner.query(
+    `DO $$ DECLARE log regclass; BEGIN
+       FOR log IN SELECT 'audit_logs'::regclass UNION ALL
+         SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass
+       LOOP EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s FROM ${grantee.replaceAll("'", "''")}', log); END LOOP;
+     END $$`,
+  );
+}
+
+async function roleOf(url: string): Promise<string> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ role: string }>('SELECT current_user AS role');
+    return rows[0]?.role ?? '';
+  } finally {
+    await client.end();
+  }
+}

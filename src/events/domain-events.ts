@@ -1,0 +1,82 @@
+/** Any JSON value that an event may carry: scalars and plain collections of them, never entities or secrets. */
+export type EventValue =
+  string | number | boolean | null | readonly EventValue[] | { readonly [name: string]: EventValue };
+
+type Values = Readonly<Record<string, EventValue>>;
+
+/** Changes: facts that commit together with what they tell of. */
+export interface ChangeEvents {
+  'api_key.created': { readonly apiKeyId: number; readonly name: string; readonly scopes: readonly string[] };
+  'api_key.updated': {
+    readonly apiKeyId: number;
+    readonly beforeValues: Values;
+    readonly afterValues: Values;
+  };
+  'api_key.deleted': {
+    readonly apiKeyId: number;
+    readonly name: string;
+    readonly reason: 'requested' | 'owner_deleted';
+  };
+  'api_key.regenerated': {
+    readonly apiKeyId: number;
+    readonly name: string;
+    readonly gracePeriodSeconds: number;
+  };
+  'api_key.activated': { readonly apiKeyId: number; readonly name: string };
+  'api_key.deactivated': { readonly apiKeyId: number; readonly name: string };
+  'user.created': {
+    readonly userId: number;
+    readonly username: string;
+    readonly role: string;
+    readonly permissions: readonly string[];
+  };
+  'user.updated': { readonly userId: number; readonly beforeValues: Values; readonly afterValues: Values };
+  'user.deleted': { readonly userId: number; readonly username: string };
+  'user.password_changed': { readonly userId: number };
+  'session.opened': { readonly sessionId: string; readonly userId: number };
+  'session.refreshed': { readonly sessionId: string; readonly userId: number };
+  'session.closed': { readonly sessionId: string; readonly userId: number };
+  'session.reuse_detected': { readonly sessionId: string; readonly userId: number };
+}
+
+/** Observations: reads and refusals, which change nothing but must leave their trace before the answer leaves. */
+export interface ObservationEvents {
+  'api_key.listed': { readonly page: number; readonly size: number; readonly filters: Values };
+  'api_key.viewed': { readonly apiKeyId: number };
+  'api_key.usage_viewed': { readonly apiKeyId: number };
+  'user.listed': { readonly page: number; readonly size: number };
+  'user.viewed': { readonly userId: number };
+  'audit_log.listed': { readonly filters: Values };
+  'audit_log.exported': { readonly filters: Values };
+  'login.failed': { readonly username: string; readonly reason: 'credentials' | 'throttled' };
+  'access.refused': {
+    readonly action: string;
+    readonly resourceType: string;
+    readonly resourceId: string | null;
+    readonly reason: string;
+  };
+}
+
+/** Every event, by name. */
+export type DomainEvents = ChangeEvents & ObservationEvents;
+export type DomainEventName = keyof DomainEvents;
+
+/** Where an event came from: the caller and the request. All null for the system itself. */
+export interface EventOrigin {
+  readonly userId: number | null;
+  readonly apiKeyId: number | null;
+  readonly ipAddress: string | null;
+  readonly userAgent: string | null;
+  readonly requestId: string | null;
+}
+
+/** One thing that happened. `isChange` tells a subscriber whether a transaction is open around it. */
+export interface DomainEvent<Name extends DomainEventName = DomainEventName> {
+  /** UUIDv7. */
+  readonly id: string;
+  readonly name: Name;
+  readonly isChange: boolean;
+  readonly occurredAt: Date;
+  readonly origin: EventOrigin;
+  readonly payload: DomainEvents[Name];
+}

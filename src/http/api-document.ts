@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { projectPath } from '../common/project-path.js';
+import { addProblemResponses } from './api-document-problems.js';
+
+/** Where the pages of the API document are served. */
+export const DOCS_PATH = 'docs';
+
+/** Describes the application from its controllers: the OpenAPI 3.1 document that `openapi.json` holds. */
+export function describeApi(app: NestFastifyApplication, version: string): OpenAPIObject {
+  const builder = new DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
+    .setTitle('Latchkey')
+    .setDescription(
+      'The API-key service of an AI platform: create, restrict, budget, rotate and revoke API keys, and read what they were used for. ' +
+        'Errors are problem documents (RFC 9457); their `type` is the address of a page that explains them.',
+    )
+    .setVersion(version)
+    .setLicense('MIT', 'https://opensource.org/license/mit')
+    .setContact(
+      'Latchkey maintainers',
+      'https://github.com/latchkey/latchkey',
+      'maintainers@latchkey.invalid',
+    )
+    .addServer('/')
+    .addBearerAuth(
+      {
+        type: 'http',
+        scheme: 'bearer',
+        bearerFormat: 'JWT',
+        description: 'An access token from `login`, or an API key.',
+      },
+      'accessToken',
+    )
+    .addApiKey(
+      {
+        type: 'apiKey',
+        in: 'header',
+        name: 'X-API-Key',
+        description: 'An API key; it acts as its owner, limited to its scopes.',
+      },
+      'apiKey',
+    );
+  for (const [name, description] of TAGS) builder.addTag(name, description);
+  return addProblemResponses(SwaggerModule.createDocument(app, builder.build()));
+}
+
+/** Serves the checked-in document as JSON and as pages for people. */
+export function serveApiDocument(app: NestFastifyApplication): void {
+  const document = JSON.parse(readFileSync(projectPath('openapi.json'), 'utf8')) as OpenAPIObject;
+  SwaggerModule.setup(DOCS_PATH, app, document, {
+    jsonDocumentUrl: 'openapi.json',
+    yamlDocumentUrl: 'openapi.yaml',
+    customSiteTitle: 'Latchkey API',
+    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
+  });
+}
+
+const TAGS = [
+  ['Authentication', 'Log in, refresh, log out, and ask who a credential belongs to.'],
+  ['API keys', 'Create, restrict, budget, rotate and revoke API keys.'],
+  ['Usage', 'What keys were used for.'],
+  ['Users', 'Administration of users, their roles and permissions.'],
+  ['Audit', 'The record of every action.'],
+  ['Service', 'Health, metrics and error pages.'],
+] as const;

@@ -1,0 +1,44 @@
+import { BlockList, isIP } from 'node:net';
+
+/** An address as it is compared and stored: IPv4-mapped IPv6 becomes IPv4, a zone is dropped, IPv6 is lower case. */
+export function normaliseAddress(address: string): string | undefined {
+  const withoutZone = (address.split('%')[0] ?? '').trim().toLowerCase();
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(withoutZone)?.[1] ?? withoutZone;
+  return isIP(mapped) === 0 ? undefined : mapped;
+}
+
+/** Compiles addresses and CIDR blocks, IPv4 or IPv6, into a list that can be asked. */
+export function addressList(entries: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const entry of entries) {
+    const [address = '', bits] = entry.split('/');
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return list;
+}
+
+/** True when a normalised address is on the list. */
+export function isListed(list: BlockList, address: string): boolean {
+  return list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+}
+
+/**
+ * The address of the caller: the peer of the connection, or, when that is a trusted proxy, the right-most
+ * address of `X-Forwarded-For` that is not one. No other header is ever believed.
+ * Undefined when a trusted proxy forwarded something that is no address.
+ */
+export function clientAddress(
+  peer: string | undefined,
+  forwardedFor: string | undefined,
+  trustedProxies: BlockList,
+): string | undefined {
+  const hops = [...(forwardedFor ?? '').split(',').filter((hop) => hop.trim() !== ''), peer ?? ''];
+  let client: string | undefined;
+  for (const hop of hops.reverse()) {
+    client = normaliseAddress(hop);
+    if (client === undefined || !isListed(trustedProxies, client)) return client;
+  }
+  return client;
+}

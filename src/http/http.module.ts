@@ -1,0 +1,24 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { ErrorPagesController } from './error-pages.controller.js';
+import { InputPipe } from './input.pipe.js';
+import { ProblemFilter } from './problem.filter.js';
+import { RouteTable } from './route-table.js';
+
+/** What every route shares: checked input, problem documents, the route table. */
+@Global()
+@Module({})
+export class HttpModule {
+  static forRoot(routes: RouteTable): DynamicModule {
+    return {
+      module: HttpModule,
+      controllers: [ErrorPagesController],
+      providers: [
+        { provide: RouteTable, useValue: routes },
+        { provide: APP_PIPE, useClass: InputPipe },
+        { provide: APP_FILTER, useClass: ProblemFilter },
+      ],
+      exports: [RouteTable],
+    };
+  }
+}

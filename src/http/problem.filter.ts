@@ -1,0 +1,73 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, Inject, Injectable, Logger } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '../common/app-error.js';
+import { Redactor } from '../common/redactor.js';
+import { problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
+import { currentRequestContext } from './request-context.js';
+import { RouteTable } from './route-table.js';
+
+/** Called with each error before it is answered; the answer waits for it. Refusals are audited through it. */
+export abstract class ErrorObserver {
+  abstract observe(error: AppError): Promise<void>;
+}
+
+/** Answers every error, whoever raised it, as `application/problem+json`. */
+@Injectable()
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  readonly #logger = new Logger(ProblemFilter.name);
+
+  constructor(
+    private readonly routes: RouteTable,
+    private readonly redactor: Redactor,
+    @Inject(ErrorObserver) private readonly observer: ErrorObserver,
+  ) {}
+
+  async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    let error = this.#withAllowedMethods(toAppError(thrown), request);
+    try {
+      await this.observer.observe(error);
+    } catch (failure) {
+      error = toAppError(failure);
+    }
+    if (error.status >= 500) this.#log(error, request);
+    if (reply.sent) return;
+    const requestId = currentRequestContext()?.requestId ?? request.id;
+    const path = this.redactor.maskText(pathOf(request.url));
+    const body = this.redactor.maskJson(problemDocument(error, path, requestId));
+    void reply
+      .code(error.status)
+      .headers(error.headers)
+      .headers(
+        error.retryAfterSeconds === undefined ? {} : { 'retry-after': String(error.retryAfterSeconds) },
+      )
+      .headers(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {})
+      .header('cache-control', 'no-store')
+      .type(PROBLEM_MEDIA_TYPE)
+      .send(JSON.stringify(body));
+  }
+
+  /** A known path asked with another method is 405 and says which methods it has. */
+  #withAllowedMethods(error: AppError, request: FastifyRequest): AppError {
+    if (error.code !== 'request.route_not_found') return error;
+    const methods = this.routes.methodsOf(pathOf(request.url));
+    if (methods.length === 0) return error;
+    const allow = methods.join(', ');
+    return new AppError('request.method_not_allowed', `This route answers ${allow}.`, { headers: { allow } });
+  }
+
+  #log(error: AppError, request: FastifyRequest): void {
+    const cause = error.cause instanceof Error ? error.cause : error;
+    const summary = `${request.method} ${pathOf(request.url)}: ${error.code}: ${cause.message}`;
+    if (error.status === 500) this.#logger.error(summary, cause.stack);
+    else this.#logger.warn(summary);
+  }
+}
+
+function pathOf(url: string): string {
+  const end = url.indexOf('?');
+  return end === -1 ? url : url.slice(0, end);
+}

@@ -1,0 +1,64 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { currentRequestContext, type RequestContext } from '../http/request-context.js';
+import { isServiceRoute, routePattern } from './request-route.js';
+
+/** What nginx logs when the caller left before the answer; nothing was sent. */
+const CALLER_LEFT = 499;
+
+/**
+ * Logs one line per request. Call it on the server of `createHttpAdapter`, before it listens: the request context
+ * is noted when the request arrives, since the end of a response can run in the context of another one.
+ */
+export function logRequests(server: FastifyInstance, logger: Logger): void {
+  const contexts = new WeakMap<FastifyRequest, RequestContext>();
+  server.addHook('onRequest', (request, _reply, done) => {
+    const context = currentRequestContext();
+    if (context !== undefined) contexts.set(request, context);
+    done();
+  });
+  server.addHook('onResponse', (request, reply, done) => {
+    write(logger, request, reply.statusCode, reply.elapsedTime, contexts.get(request));
+    done();
+  });
+  server.addHook('onRequestAbort', (request, done) => {
+    write(logger, request, CALLER_LEFT, undefined, contexts.get(request));
+    done();
+  });
+}
+
+function write(
+  logger: Logger,
+  request: FastifyRequest,
+  status: number,
+  elapsedMs: number | undefined,
+  context: RequestContext | undefined,
+): void {
+  const route = routePattern(request);
+  const level = levelOf(status, route);
+  if (!logger.isLevelEnabled(level)) return;
+  const fields = {
+    method: request.method,
+    path: pathOf(request.url),
+    route,
+    status,
+    duration_ms: elapsedMs === undefined ? undefined : Math.round(elapsedMs * 100) / 100,
+    request_id: request.id,
+    user_id: context?.actor?.userId,
+    api_key_id: context?.actor?.apiKeyId ?? undefined,
+    client_address: context?.clientAddress,
+  };
+  logger[level](fields, 'request');
+}
+
+/** A 503 says that a dependency is away or that we are stopping; any other 5xx is our own fault. */
+function levelOf(status: number, route: string): 'debug' | 'info' | 'warn' | 'error' {
+  if (status >= 500) return status === 503 ? 'warn' : 'error';
+  return isServiceRoute(route) ? 'debug' : 'info';
+}
+
+/** Without the query, where people put secrets. */
+function pathOf(url: string): string {
+  const end = url.indexOf('?');
+  return end === -1 ? url : url.slice(0, end);
+}

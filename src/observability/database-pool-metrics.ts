@@ -1,0 +1,32 @@
+import { Injectable } from '@nestjs/common';
+import type { Pool } from 'pg';
+import { BackgroundPool, ControlPool } from '../database/pools.js';
+import { Metrics } from './metrics.js';
+
+/** How busy each pool of connections to PostgreSQL is, read when it is asked for. */
+@Injectable()
+export class DatabasePoolMetrics {
+  constructor(metrics: Metrics, control: ControlPool, background: BackgroundPool) {
+    const pools = { control, background };
+    const measure = (name: string, help: string, read: (pool: Pool) => number) =>
+      metrics.gauge({
+        name,
+        help,
+        labelNames: ['pool'],
+        collect() {
+          for (const [pool, connections] of Object.entries(pools)) this.set({ pool }, read(connections));
+        },
+      });
+    measure(
+      'latchkey_db_pool_connections',
+      'Open connections, idle ones included.',
+      (pool) => pool.totalCount,
+    );
+    measure('latchkey_db_pool_idle_connections', 'Connections nobody is using.', (pool) => pool.idleCount);
+    measure(
+      'latchkey_db_pool_waiting_callers',
+      'Callers that wait for a connection.',
+      (pool) => pool.waitingCount,
+    );
+  }
+}

@@ -1,0 +1,15 @@
+import { Global, Module } from '@nestjs/common';
+import { DatabasePoolMetrics } from './database-pool-metrics.js';
+import { HealthController } from './health.controller.js';
+import { Metrics } from './metrics.js';
+import { MetricsController } from './metrics.controller.js';
+import { Readiness } from './readiness.js';
+
+/** What operators look at: health and measurements. Any room adds measurements of its own through `Metrics`. */
+@Global()
+@Module({
+  controllers: [HealthController, MetricsController],
+  providers: [DatabasePoolMetrics, Metrics, Readiness],
+  exports: [Metrics, Readiness],
+})
+export class ObservabilityModule {}

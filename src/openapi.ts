@@ -1,0 +1,28 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { projectVersion } from './app.factory.js';
+import { AppModule } from './app.module.js';
+import { loadConfig } from './config/load-config.js';
+import { describeApi } from './http/api-document.js';
+import { createHttpAdapter } from './http/http-server.js';
+import { RouteTable } from './http/route-table.js';
+
+const UNUSED_SECRET = 'nothing is signed while the API is being described';
+
+/** The OpenAPI document of the application as it is built, without a database: nothing is instantiated. */
+export async function buildOpenApiDocument(): Promise<OpenAPIObject> {
+  const config = loadConfig({
+    JWT_SECRET: UNUSED_SECRET,
+    API_KEY_PEPPERS: `1:${UNUSED_SECRET.replaceAll(' ', '_')}`,
+  });
+  const routes = new RouteTable();
+  const adapter = createHttpAdapter(config, routes);
+  const module = AppModule.forRoot(config, routes);
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    preview: true,
+    logger: false,
+    abortOnError: false,
+  });
+  return describeApi(app, projectVersion());
+}
