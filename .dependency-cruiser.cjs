@@ -10,12 +10,12 @@ const levels = [
   ['usage'],
   ['verification'],
 ];
-const beyondItsLevel = { observability: ['database'] };
+const beyondItsLevel = { observability: ['database', 'http'] };
 const deniedBelow = { usage: ['audit'], verification: ['audit'] };
 
 const rooms = levels.flat();
 const anyRoom = `^src/(${rooms.join('|')})/`;
-const topFiles = '^src/(app\\.module|main|openapi)\\.ts$';
+const topFiles = '^src/(app\\.module|app\\.factory|main|stop|welcome|openapi)\\.ts$';
 const entryPoints = '^(src/(main|openapi)|ormconfig)\\.ts$';
 const pureFiles = '^src/.+(\\.policy|/verdict|/money|/secret-format)\\.ts$';
 

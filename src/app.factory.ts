@@ -1,9 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
 import type { Clock } from './common/clock.js';
-import { projectPath } from './common/project-path.js';
 import { Redactor } from './common/redactor.js';
 import type { Config } from './config/config.js';
 import { serveApiDocument } from './http/api-document.js';
@@ -34,10 +32,4 @@ export async function createApp(config: Config, clock?: Clock): Promise<NestFast
   allowOrigins(app, config.corsOrigins);
   serveApiDocument(app);
   return app;
-}
-
-/** The version in package.json. */
-export function projectVersion(): string {
-  const { version } = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')) as { version: string };
-  return version;
 }

@@ -1,8 +1,8 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { projectVersion } from './app.factory.js';
 import { AppModule } from './app.module.js';
+import { projectVersion } from './common/project-path.js';
 import { loadConfig } from './config/load-config.js';
 import { describeApi } from './http/api-document.js';
 import { createHttpAdapter } from './http/http-server.js';

@@ -1,46 +1,84 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { Config } from './config/config.js';
-import type { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 import { Readiness } from './observability/readiness.js';
 
+const SECOND_SIGNAL_IGNORED_MS = 1_500;
+/** A connection that nobody used for so long while it drains is closed although its client was told nothing. */
+const DRAIN_MS = 500;
+const DRAIN_POLL_MS = 10;
+
 /**
- * Stops cleanly on SIGTERM and SIGINT: readiness says no, requests in flight are answered, connections close, the
- * embedded PostgreSQL last. Ctrl-C in a terminal reaches the process twice, by npm and by itself; a second signal
- * means impatience only after a moment.
+ * Ends the process cleanly on SIGTERM and SIGINT, also while it still starts: what was started is stopped, the newest
+ * first. Ctrl-C in a terminal reaches the process twice, by npm and by itself; a second signal means impatience only
+ * after a moment.
  */
-export function stopOnSignals(
-  app: NestFastifyApplication,
-  config: Config,
-  postgres: EmbeddedPostgres | undefined,
-): void {
-  let startedAt: number | undefined;
-  const stop = (): void => {
-    if (startedAt !== undefined) {
-      if (Date.now() - startedAt > SECOND_SIGNAL_IGNORED_MS) process.exit(1);
-      return;
-    }
-    startedAt = Date.now();
-    const deadline = setTimeout(
-      () => app.getHttpServer().closeAllConnections(),
-      config.shutdownTimeoutSeconds * 1000,
-    );
-    deadline.unref();
-    shutDown(app, postgres).then(
-      () => process.exit(0),
-      (error: unknown) => {
+export class Shutdown {
+  readonly #steps: (() => Promise<void>)[] = [];
+  #startedAt: number | undefined;
+
+  constructor() {
+    const stop = (): void => {
+      if (this.#startedAt === undefined) void this.run(0);
+      else if (Date.now() - this.#startedAt > SECOND_SIGNAL_IGNORED_MS) process.exit(1);
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  }
+
+  /** True from the first signal on: what fails then was stopped on purpose. */
+  get hasBegun(): boolean {
+    return this.#startedAt !== undefined;
+  }
+
+  /** Adds what has to be done before all that was added earlier. */
+  add(step: () => Promise<void>): void {
+    this.#steps.unshift(step);
+  }
+
+  /** Does everything, whatever fails of it, and ends the process: with this exit code, or with 1 when a step failed. */
+  async run(exitCode: number): Promise<never> {
+    this.#startedAt = Date.now();
+    let code = exitCode;
+    for (const step of this.#steps) {
+      await step().catch((error: unknown) => {
         process.stderr.write(`The stop failed: ${String(error)}\n`);
-        process.exit(1);
-      },
-    );
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+        code = 1;
+      });
+    }
+    process.exit(code);
+  }
 }
 
-const SECOND_SIGNAL_IGNORED_MS = 1_500;
-
-async function shutDown(app: NestFastifyApplication, postgres: EmbeddedPostgres | undefined): Promise<void> {
-  app.get(Readiness).startDraining();
-  await app.close();
-  await postgres?.stop();
+/**
+ * How the application ends without failing a request: readiness says no, answers tell clients to leave, and only
+ * connections that are not in use are closed. Closing a connection between two requests of a busy client would make
+ * its next one fail. Call it before the application is initialised.
+ */
+export function closeWhenDrained(app: NestFastifyApplication, timeoutSeconds: number): () => Promise<void> {
+  const server: Server = app.getHttpServer();
+  const connections = new Set<Socket>();
+  let isDraining = false;
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onSend', (_request, reply, _payload, done) => {
+      if (isDraining) void reply.header('connection', 'close');
+      done();
+    });
+  return async () => {
+    isDraining = true;
+    app.get(Readiness).startDraining();
+    const deadline = setTimeout(() => server.closeAllConnections(), timeoutSeconds * 1000);
+    const drainedBy = Date.now() + DRAIN_MS;
+    while (connections.size > 0 && Date.now() < drainedBy) await sleep(DRAIN_POLL_MS);
+    await new Promise((resolve) => server.close(resolve));
+    clearTimeout(deadline);
+    await app.close();
+  };
 }

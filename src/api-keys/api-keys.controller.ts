@@ -64,7 +64,12 @@ export class ApiKeysController {
 
   @Get()
   @OwnerOrPermission('platform:api-keys:read')
-  @Operation('list_api_keys', { ...RESOURCE, summary: 'List API keys, newest first' })
+  @Operation('list_api_keys', {
+    ...RESOURCE,
+    summary: 'List API keys, newest first',
+    description:
+      'Shows one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`.',
+  })
   @ApiOkResponse({ type: ApiKeyListResponse })
   async list(
     @CurrentPrincipal() principal: Principal,
@@ -85,6 +90,8 @@ export class ApiKeysController {
   @Operation('create_api_key', {
     ...RESOURCE,
     summary: 'Create an API key; the secret is shown this once',
+    description:
+      'The key belongs to the caller. A `platform:` scope beyond the caller’s own permissions is refused.',
     bodyLimit: LARGE_BODY,
   })
   @ApiHeader(IDEMPOTENCY_KEY)
@@ -105,7 +112,11 @@ export class ApiKeysController {
 
   @Get(':id')
   @OwnerOrPermission('platform:api-keys:read')
-  @Operation('get_api_key', { ...RESOURCE, summary: 'Read an API key' })
+  @Operation('get_api_key', {
+    ...RESOURCE,
+    summary: 'Read an API key',
+    description: 'The `ETag` is the version of the policy; usage counters do not change it.',
+  })
   @ApiOkResponse({ type: ApiKeyResponse, headers: ETAG })
   async get(
     @CurrentPrincipal() principal: Principal,
@@ -122,6 +133,7 @@ export class ApiKeysController {
   @Operation('update_api_key', {
     ...RESOURCE,
     summary: 'Change the fields present; null clears one',
+    description: 'Rules across fields judge the result. `is_unlimited: true` clears the budget.',
     bodyLimit: LARGE_BODY,
   })
   @ApiHeader({
@@ -147,6 +159,7 @@ export class ApiKeysController {
   @Operation('delete_api_key', {
     ...RESOURCE,
     summary: 'Delete an API key; its usage and audit history stay',
+    description: 'The key is never valid again and is gone from reads.',
   })
   @ApiOkResponse({ type: MessageResponse })
   async delete(
@@ -160,7 +173,12 @@ export class ApiKeysController {
   @Post(':id/regenerate')
   @HttpCode(200)
   @OwnerOrPermission('platform:api-keys:update')
-  @Operation('regenerate_api_key', { ...RESOURCE, summary: 'Give an API key a new secret' })
+  @Operation('regenerate_api_key', {
+    ...RESOURCE,
+    summary: 'Give an API key a new secret',
+    description:
+      'The old secret stays valid for `grace_period_seconds`. Id, limits, budget and history stay.',
+  })
   @ApiHeader(IDEMPOTENCY_KEY)
   @ApiOkResponse({ type: ApiKeyWithSecretResponse, headers: REPLAYED })
   @Header('cache-control', 'no-store')
@@ -171,7 +189,7 @@ export class ApiKeysController {
     @IdempotencyKey() key: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyWithSecretResponse> {
-    const request = { id, ...body };
+    const request = { id, grace_period_seconds: body.grace_period_seconds };
     const claim =
       key === undefined
         ? undefined
@@ -182,7 +200,11 @@ export class ApiKeysController {
   @Post(':id/activate')
   @HttpCode(200)
   @OwnerOrPermission('platform:api-keys:update')
-  @Operation('activate_api_key', { ...RESOURCE, summary: 'Activate an API key' })
+  @Operation('activate_api_key', {
+    ...RESOURCE,
+    summary: 'Activate an API key',
+    description: 'Activating an active key changes nothing.',
+  })
   @ApiOkResponse({ type: MessageResponse })
   async activate(
     @CurrentPrincipal() principal: Principal,
@@ -195,7 +217,11 @@ export class ApiKeysController {
   @Post(':id/deactivate')
   @HttpCode(200)
   @OwnerOrPermission('platform:api-keys:update')
-  @Operation('deactivate_api_key', { ...RESOURCE, summary: 'Deactivate an API key' })
+  @Operation('deactivate_api_key', {
+    ...RESOURCE,
+    summary: 'Deactivate an API key',
+    description: 'The key is refused at once, until it is activated again.',
+  })
   @ApiOkResponse({ type: MessageResponse })
   async deactivate(
     @CurrentPrincipal() principal: Principal,

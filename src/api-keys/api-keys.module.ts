@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { BudgetsModule } from '../budgets/budgets.module.js';
 import { ApiKey, ApiKeySecret } from './api-key.entity.js';
 import { ApiKeyCounts } from './api-key-counts.js';
 import { ApiKeyCredentials } from './api-key-credentials.js';
@@ -11,10 +12,12 @@ import { ApiKeysService } from './api-keys.service.js';
 import { Idempotency } from './idempotency.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
 import { SecretDigests } from './secret-digests.js';
+import { SnapshotLoader } from './snapshot-loader.js';
+import { Snapshots } from './snapshots.js';
 
 /** API keys: their policies, their secrets, and what each of them is worth as a credential. */
 @Module({
-  imports: [TypeOrmModule.forFeature([ApiKey, ApiKeySecret])],
+  imports: [BudgetsModule, TypeOrmModule.forFeature([ApiKey, ApiKeySecret])],
   controllers: [ApiKeysController],
   providers: [
     ApiKeyCounts,
@@ -26,7 +29,9 @@ import { SecretDigests } from './secret-digests.js';
     Idempotency,
     OwnerDeletionSubscriber,
     SecretDigests,
+    SnapshotLoader,
+    Snapshots,
   ],
-  exports: [ApiKeyCredentials, ApiKeysReader],
+  exports: [ApiKeyCredentials, ApiKeysReader, Snapshots],
 })
 export class ApiKeysModule {}

@@ -4,8 +4,10 @@ import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adap
 import { IsNull } from 'typeorm';
 import { isOwner, platformScopes, requireHeld, requireOwnerOr } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
+import { BudgetLimits } from '../budgets/budget-limits.js';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
+import { MICRO_CENTS_PER_CENT } from '../common/money.js';
 import type { Secret } from '../common/secret.js';
 import type { EventValue } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.js';
@@ -31,6 +33,7 @@ export class ApiKeysService {
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly secrets: ApiKeySecrets,
     private readonly idempotency: Idempotency,
+    private readonly budgets: BudgetLimits,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
@@ -48,6 +51,7 @@ export class ApiKeysService {
     const { identifiers } = await this.#manager.insert(ApiKey, values);
     const { id } = identifiers[0] as { id: number };
     await this.secrets.store(id, secret, now);
+    if (!policy.isUnlimited) await this.#setBudget(id, policy);
     if (claim !== undefined) await this.idempotency.remember(claim, id);
     await this.events.change('api_key.created', { apiKeyId: id, name: policy.name, scopes: policy.scopes });
     return { apiKey: { ...values, id, version: 1, totals: NO_USAGE }, secret };
@@ -75,6 +79,7 @@ export class ApiKeysService {
     requireHeld(principal, platformScopes(added));
     const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
     if (changed.length > 0) await this.#save(apiKeyId, pick(policy, changed));
+    if (changed.some((field) => BUDGET_FIELDS.has(field))) await this.#setBudget(apiKeyId, policy);
     const [beforeValues, afterValues] = [wireValues(apiKey, changed), wireValues(policy, changed)];
     await this.events.change('api_key.updated', { apiKeyId, beforeValues, afterValues });
     return this.#read(apiKeyId);
@@ -163,6 +168,12 @@ export class ApiKeysService {
     await this.#manager.update(ApiKey, { id: apiKeyId }, change);
   }
 
+  async #setBudget(apiKeyId: number, { budgetLimitCents, budgetType }: ApiKeyPolicy): Promise<void> {
+    const limitMicroCents =
+      budgetLimitCents === null ? null : BigInt(budgetLimitCents) * MICRO_CENTS_PER_CENT;
+    await this.budgets.setOfApiKey(apiKeyId, { limitMicroCents, periodType: budgetType ?? 'total' });
+  }
+
   async #end(apiKeyId: number): Promise<void> {
     const now = this.clock.now();
     await this.#manager.update(ApiKey, { id: apiKeyId }, { isActive: false, deletedAt: now, updatedAt: now });
@@ -190,6 +201,11 @@ export class ApiKeysService {
   }
 }
 
+const BUDGET_FIELDS: ReadonlySet<keyof ApiKeyPolicy> = new Set([
+  'isUnlimited',
+  'budgetLimitCents',
+  'budgetType',
+]);
 const NO_USAGE = { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null };
 
 function requireValid(merged: MergedPolicy): Extract<MergedPolicy, { kind: 'merged' }> {

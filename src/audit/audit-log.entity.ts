@@ -6,15 +6,16 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
  */
 @Entity('audit_logs')
 @Index('audit_logs_user_id_idx', ['userId', 'createdAt', 'id'])
-@Index('audit_logs_resource_idx', ['resourceType', 'resourceId', 'createdAt', 'id'])
+@Index('audit_logs_resource_idx', ['resourceId', 'resourceType', 'createdAt', 'id'])
+@Index('audit_logs_failures_idx', ['createdAt', 'id'], { where: 'NOT success' })
 @Index('audit_logs_action_idx', ['action', 'createdAt', 'id'])
 export class AuditLog {
+  @PrimaryColumn('timestamptz', { name: 'created_at', primaryKeyConstraintName: 'audit_logs_pkey' })
+  readonly createdAt!: Date;
+
   /** The UUIDv7 of the event it records. */
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'audit_logs_pkey' })
   readonly id!: string;
-
-  @PrimaryColumn('timestamptz', { name: 'created_at', primaryKeyConstraintName: 'audit_logs_pkey' })
-  readonly createdAt!: Date;
 
   /** The actor; null for the system and for callers who did not prove who they are. */
   @Column('bigint', { name: 'user_id', nullable: true })

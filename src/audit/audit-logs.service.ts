@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { type FieldError, validationFailed } from '../common/app-error.js';
 import { ControlPool } from '../database/pools.js';
 import type { EventValue } from '../events/domain-events.js';
@@ -23,6 +23,8 @@ const EXPORT_BATCH_ROWS = 1_000;
 /** Reading the audit log, which is itself audited. */
 @Injectable()
 export class AuditLogsService {
+  readonly #logger = new Logger(AuditLogsService.name);
+
   constructor(
     private readonly pool: ControlPool,
     private readonly events: EventPublisher,
@@ -49,6 +51,7 @@ export class AuditLogsService {
     return this.#batches(selection, first);
   }
 
+  /** Once the answer has begun a failure can only cut it off: the client sees that, nobody else would. */
   async *#batches(
     selection: AuditLogSelection,
     first: Batch,
@@ -56,7 +59,10 @@ export class AuditLogsService {
     let batch = first;
     yield batch.rows;
     while (batch.next !== undefined) {
-      batch = await this.#read(selection, batch.next, EXPORT_BATCH_ROWS);
+      batch = await this.#read(selection, batch.next, EXPORT_BATCH_ROWS).catch((error: unknown) => {
+        this.#logger.warn(`An export was cut off: ${String(error)}`);
+        throw error;
+      });
       yield batch.rows;
     }
   }

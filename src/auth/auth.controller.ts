@@ -30,7 +30,11 @@ export class AuthController {
   @HttpCode(200)
   @Public()
   @Header('cache-control', 'no-store')
-  @Operation('login', { summary: 'Log in with a name and a password', resourceType: 'session' })
+  @Operation('login', {
+    summary: 'Log in with a name and a password',
+    description: 'Opens a session. An unknown user, a disabled one and a wrong password are answered alike.',
+    resourceType: 'session',
+  })
   @ApiOkResponse({ type: TokensResponse })
   async login(@Body() { username, password }: LoginDto): Promise<TokensResponse> {
     return toTokensResponse(await this.logins.login(username, password));
@@ -42,6 +46,7 @@ export class AuthController {
   @Header('cache-control', 'no-store')
   @Operation('refresh_session', {
     summary: 'Exchange a refresh token for new tokens',
+    description: 'Each refresh token works once; using one again ends the session.',
     resourceType: 'session',
   })
   @ApiOkResponse({ type: TokensResponse })
@@ -52,7 +57,11 @@ export class AuthController {
   @Post('logout')
   @HttpCode(200)
   @Authenticated()
-  @Operation('logout', { summary: 'End the session of the access token', resourceType: 'session' })
+  @Operation('logout', {
+    summary: 'End the session of the access token',
+    description: 'The access token and the refresh token of the session stop working at once.',
+    resourceType: 'session',
+  })
   @ApiOkResponse({ type: MessageResponse })
   async logout(@CurrentPrincipal() { credential, userId }: Principal): Promise<MessageResponse> {
     if (credential.kind !== 'session')
@@ -65,6 +74,8 @@ export class AuthController {
   @Authenticated()
   @Operation('get_me', {
     summary: 'Read who the credential belongs to and what it may do',
+    description:
+      'Works with an access token and with an API key, which acts as its owner limited to its scopes.',
     resourceType: 'user',
   })
   @ApiOkResponse({ type: PrincipalResponse })

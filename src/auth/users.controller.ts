@@ -25,7 +25,11 @@ export class UsersController {
 
   @Get()
   @RequirePermission('platform:users:read')
-  @Operation('list_users', { summary: 'List users', resourceType: 'user' })
+  @Operation('list_users', {
+    summary: 'List users',
+    description: 'Oldest first; ended users are not shown.',
+    resourceType: 'user',
+  })
   @ApiOkResponse({ type: UserListResponse })
   async list(@Query() { page, size }: PageQuery): Promise<UserListResponse> {
     const { users, total } = await this.users.list(page, size);
@@ -34,7 +38,11 @@ export class UsersController {
 
   @Post()
   @RequirePermission('platform:users:create')
-  @Operation('create_user', { summary: 'Create a user', resourceType: 'user' })
+  @Operation('create_user', {
+    summary: 'Create a user',
+    description: 'Nobody can give a role or permissions beyond their own.',
+    resourceType: 'user',
+  })
   @ApiCreatedResponse({ type: UserResponse })
   async create(@CurrentPrincipal() principal: Principal, @Body() body: CreateUserDto): Promise<UserResponse> {
     return toUserResponse(await this.users.create(principal, body));
@@ -42,7 +50,11 @@ export class UsersController {
 
   @Get(':id')
   @RequirePermission('platform:users:read')
-  @Operation('get_user', { summary: 'Read a user', resourceType: 'user' })
+  @Operation('get_user', {
+    summary: 'Read a user',
+    description: 'An ended user is not found.',
+    resourceType: 'user',
+  })
   @ApiOkResponse({ type: UserResponse })
   async get(@Param() { id }: UserIdParameter): Promise<UserResponse> {
     return toUserResponse(await this.users.get(id));
@@ -50,7 +62,12 @@ export class UsersController {
 
   @Put(':id')
   @RequirePermission('platform:users:update')
-  @Operation('update_user', { summary: 'Change role, permissions or state of a user', resourceType: 'user' })
+  @Operation('update_user', {
+    summary: 'Change role, permissions or state of a user',
+    description:
+      'Changes the fields present. Disabling ends all sessions of the user. The last active admin must remain.',
+    resourceType: 'user',
+  })
   @ApiOkResponse({ type: UserResponse })
   async update(
     @CurrentPrincipal() principal: Principal,
@@ -64,6 +81,8 @@ export class UsersController {
   @OwnerOrPermission('platform:users:update')
   @Operation('set_user_password', {
     summary: 'Set a password; ends all sessions of the user',
+    description:
+      'One’s own password needs `current_password`; that of another user needs permissions that cover theirs.',
     resourceType: 'user',
   })
   @ApiOkResponse({ type: MessageResponse })
@@ -79,7 +98,12 @@ export class UsersController {
 
   @Delete(':id')
   @RequirePermission('platform:users:delete')
-  @Operation('delete_user', { summary: 'End a user and their keys; history stays', resourceType: 'user' })
+  @Operation('delete_user', {
+    summary: 'End a user and their keys; history stays',
+    description:
+      'The user cannot log in again and none of their keys is valid again. The last active admin must remain.',
+    resourceType: 'user',
+  })
   @ApiOkResponse({ type: MessageResponse })
   async delete(
     @CurrentPrincipal() principal: Principal,

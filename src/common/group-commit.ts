@@ -16,6 +16,8 @@ export interface GroupCommitOptions<Item, Result> {
   readonly maxWaiting?: number;
   /** Orders the items of a group, so that two groups lock rows in the same order and never deadlock. */
   readonly compare?: (a: Item, b: Item) => number;
+  /** Whether a group with an unknown outcome is sent once more; true unless told. */
+  readonly isRetried?: boolean;
 }
 
 /**
@@ -34,7 +36,7 @@ export class GroupCommit<Item, Result = void> {
   #running: Promise<void> | undefined;
 
   constructor(options: GroupCommitOptions<Item, Result>) {
-    this.#options = { maxGroupSize: 500, maxWaiting: 20_000, ...options };
+    this.#options = { maxGroupSize: 500, maxWaiting: 20_000, isRetried: true, ...options };
   }
 
   /** Resolves with the item's result once the group that carries it has committed. */
@@ -67,7 +69,10 @@ export class GroupCommit<Item, Result = void> {
     this.#running = undefined;
   }
 
-  async #commitGroup(group: readonly Waiting<Item, Result>[], isRetry = false): Promise<void> {
+  async #commitGroup(
+    group: readonly Waiting<Item, Result>[],
+    isLastTry = !this.#options.isRetried,
+  ): Promise<void> {
     try {
       const results = await this.#options.commit(group.map((waiting) => waiting.item));
       if (results.length !== group.length) {
@@ -78,7 +83,7 @@ export class GroupCommit<Item, Result = void> {
       if (isItemFault(error)) {
         if (group.length === 1) group[0]?.reject(error);
         else for (const waiting of group) await this.#commitGroup([waiting]);
-      } else if (isRetry) {
+      } else if (isLastTry) {
         for (const waiting of group) waiting.reject(error);
       } else {
         await this.#commitGroup(group, true);

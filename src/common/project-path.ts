@@ -1,10 +1,16 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The absolute path of a file that ships with the project, found from the sources and from the build alike. */
 export function projectPath(relativePath: string): string {
   return join(projectRoot(), relativePath);
+}
+
+/** The version in package.json. */
+export function projectVersion(): string {
+  const { version } = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')) as { version: string };
+  return version;
 }
 
 function projectRoot(): string {

@@ -37,6 +37,8 @@ export abstract class Config {
   abstract readonly loginFailuresPerAccountAndAddress: number;
   abstract readonly loginFailuresPerAddress: number;
   abstract readonly shutdownTimeoutSeconds: number;
+  /** Bytes that snapshots of keys may take in memory. */
+  abstract readonly snapshotCacheBytes: number;
 }
 
 /** Raised at boot with every problem at once; names variables and rules, never values. */

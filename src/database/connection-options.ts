@@ -1,4 +1,4 @@
-import pg, { type PoolConfig } from 'pg';
+import pg, { type ClientConfig, type PoolConfig } from 'pg';
 import type { DataSourceOptions } from 'typeorm';
 import { EvictingClient } from './evicting-client.js';
 import { MIGRATIONS } from './migrations/index.js';
@@ -15,11 +15,11 @@ const INT8_OID = 20;
  * Reads bigint as a number, which is what ids and counts are here. Money can pass 2^53: a statement that answers
  * it casts it to text, and one that forgets fails instead of rounding.
  */
+type TypeParser = (text: string) => unknown;
+
 const EXACT_TYPES: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-    oid === INT8_OID
-      ? exactInteger
-      : pg.types.getTypeParser(oid, format ?? 'text')) as typeof pg.types.getTypeParser,
+  getTypeParser: (oid: number, format?: 'text' | 'binary'): TypeParser =>
+    oid === INT8_OID ? exactInteger : (pg.types.getTypeParser(oid, format ?? 'text') as TypeParser),
 };
 
 function exactInteger(text: string): number {
@@ -62,6 +62,38 @@ export function unhurriedOptions(url: string): DataSourceOptions {
     migrations: MIGRATIONS,
     migrationsTableName: 'schema_migrations',
     migrationsTransactionMode: 'each',
+  };
+}
+
+/** Options of the data plane: a caller is told within moments that the database is away. */
+export function dataPlanePoolOptions(url: string): PoolConfig {
+  return { ...hastyOptions(url), application_name: 'latchkey-data-plane', max: 4 };
+}
+
+/** Options of the change feed's reader. */
+export function feedPoolOptions(url: string): PoolConfig {
+  return { ...hastyOptions(url), application_name: 'latchkey-feed', max: 1 };
+}
+
+/** Options of the connection that hears notifications; it may be idle for as long as nothing changes. */
+export function listenerOptions(url: string): ClientConfig {
+  return {
+    connectionString: url,
+    application_name: 'latchkey-listener',
+    connectionTimeoutMillis: 1_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 5_000,
+  };
+}
+
+function hastyOptions(url: string): PoolConfig {
+  return {
+    connectionString: url,
+    types: EXACT_TYPES,
+    connectionTimeoutMillis: 300,
+    statement_timeout: 250,
+    query_timeout: 250,
+    keepAlive: true,
   };
 }
 

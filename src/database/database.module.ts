@@ -7,15 +7,26 @@ import pg from 'pg';
 import type { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { Config } from '../config/config.js';
-import { backgroundPoolOptions, controlPlaneOptions } from './connection-options.js';
+import { ChangeFeed } from './change-feed.js';
+import { ChangeListener } from './change-listener.js';
+import {
+  backgroundPoolOptions,
+  controlPlaneOptions,
+  dataPlanePoolOptions,
+  feedPoolOptions,
+} from './connection-options.js';
 import { Maintenance } from './maintenance.js';
-import { BackgroundPool, ControlPool } from './pools.js';
+import { BackgroundPool, ControlPool, DataPlanePool, FeedPool } from './pools.js';
 
 /** Connections to PostgreSQL and the transactions of the control plane. Features bring their own entities. */
 @Global()
 @Module({})
 export class DatabaseModule implements OnApplicationShutdown {
-  constructor(private readonly background: BackgroundPool) {}
+  constructor(
+    private readonly background: BackgroundPool,
+    private readonly dataPlane: DataPlanePool,
+    private readonly feed: FeedPool,
+  ) {}
 
   static forRoot(): DynamicModule {
     return {
@@ -44,22 +55,35 @@ export class DatabaseModule implements OnApplicationShutdown {
           inject: [getDataSourceToken()],
           useFactory: (dataSource: DataSource) => (dataSource.driver as PostgresDriver).master as pg.Pool,
         },
-        { provide: BackgroundPool, inject: [Config], useFactory: openBackgroundPool },
+        ...POOLS.map(({ provide, options }) => ({
+          provide,
+          inject: [Config],
+          useFactory: (config: Config) => openPool(provide.name, options(databaseUrl(config))),
+        })),
         Maintenance,
+        ChangeListener,
+        ChangeFeed,
       ],
-      exports: [ControlPool, BackgroundPool, Maintenance],
+      exports: [ControlPool, BackgroundPool, DataPlanePool, Maintenance, ChangeFeed],
     };
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.background.end();
+    await Promise.all([this.background.end(), this.dataPlane.end(), this.feed.end()]);
   }
 }
 
-function openBackgroundPool(config: Config): pg.Pool {
-  const pool = new pg.Pool(backgroundPoolOptions(databaseUrl(config)));
+const POOLS = [
+  { provide: BackgroundPool, options: backgroundPoolOptions },
+  { provide: DataPlanePool, options: dataPlanePoolOptions },
+  { provide: FeedPool, options: feedPoolOptions },
+] as const;
+
+function openPool(name: string, options: pg.PoolConfig): pg.Pool {
+  const pool = new pg.Pool(options);
+  const logger = new Logger(name);
   // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
-  pool.on('error', (error) => new Logger('BackgroundPool').warn(`A connection was lost: ${error.message}`));
+  pool.on('error', (error) => logger.warn(`A connection was lost: ${error.message}`));
   return pool;
 }
 

@@ -40,7 +40,7 @@ export class Maintenance implements OnApplicationBootstrap, OnModuleDestroy {
 
   async onModuleDestroy(): Promise<void> {
     for (const job of this.#jobs) clearInterval(job.timer);
-    await Promise.all(this.#jobs.map((job) => job.running));
+    await Promise.all(this.#jobs.map((job) => job.running ?? Promise.resolve()));
   }
 
   /** Runs one job now, unless another instance is running it; for tests and the command line. */

@@ -3,5 +3,11 @@ import pg from 'pg';
 /** The control plane's own connections, for statements that are written by hand; TypeORM shares them. */
 export abstract class ControlPool extends pg.Pool {}
 
+/** Connections of the data plane: keys that are not in memory. It gives up after a quarter of a second. */
+export abstract class DataPlanePool extends pg.Pool {}
+
+/** The connection that reads the change feed, so that no flood elsewhere can delay a revocation. */
+export abstract class FeedPool extends pg.Pool {}
+
 /** Connections of work that is not a change: group commits of audited reads, and jobs. */
 export abstract class BackgroundPool extends pg.Pool {}

@@ -93,7 +93,7 @@ export function addProblemResponses(document: OpenAPIObject): OpenAPIObject {
   };
   document.components = {
     ...document.components,
-    schemas: schemas as NonNullable<typeof document.components>['schemas'],
+    schemas,
   };
   for (const item of Object.values(document.paths)) {
     for (const operation of Object.values(item) as DocumentedOperation[]) {

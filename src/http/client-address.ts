@@ -36,7 +36,7 @@ export function clientAddress(
 ): string | undefined {
   const hops = [...(forwardedFor ?? '').split(',').filter((hop) => hop.trim() !== ''), peer ?? ''];
   let client: string | undefined;
-  for (const hop of hops.reverse()) {
+  for (const hop of hops.toReversed()) {
     client = normaliseAddress(hop);
     if (client === undefined || !isListed(trustedProxies, client)) return client;
   }

@@ -23,7 +23,11 @@ class ErrorCodeParameter {
 export class ErrorPagesController {
   @Get(':code')
   @Public()
-  @Operation('get_error_page', { summary: 'Read what an error code means', resourceType: 'error' })
+  @Operation('get_error_page', {
+    summary: 'Read what an error code means',
+    description: 'The `type` of a problem document points here.',
+    resourceType: 'error',
+  })
   @Header('content-type', 'text/markdown; charset=utf-8')
   @ApiOkResponse({ description: 'The page.', content: { 'text/markdown': { schema: { type: 'string' } } } })
   async getErrorPage(@Param() { code }: ErrorCodeParameter): Promise<string> {

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { BlockList } from 'node:net';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config/config.js';
 import { addressList, clientAddress } from './client-address.js';
-import { type RequestContext, runInRequestContext } from './request-context.js';
+import { problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
+import { openRequestContext, type RequestContext, resumeRequestContext } from './request-context.js';
 import { RouteTable } from './route-table.js';
 
 const DEFAULT_BODY_LIMIT = 64 * 1024;
@@ -15,6 +17,7 @@ const LONGEST_USER_AGENT = 512;
 export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAdapter {
   const adapter = new FastifyAdapter({
     genReqId: requestId,
+    frameworkErrors: answerUnreadableAddress,
     requestIdHeader: false,
     bodyLimit: DEFAULT_BODY_LIMIT,
     forceCloseConnections: 'idle',
@@ -27,9 +30,14 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
   });
   const server: FastifyInstance = adapter.getInstance();
   noteRoutes(server, routes);
-  openRequestContext(server, config);
+  openContexts(server, config);
   readJson(server);
   return adapter;
+}
+
+/** What `@Operation` leaves in the configuration of a route. */
+interface RouteSettings {
+  readonly bodyLimit?: number;
 }
 
 /** A caller's `X-Request-Id` when it is well formed, else a new one. */
@@ -41,7 +49,8 @@ function requestId(request: IncomingMessage): string {
 function noteRoutes(server: FastifyInstance, routes: RouteTable): void {
   server.addHook('onRoute', (route) => {
     if (route.url !== '*') routes.add(route.method, route.url);
-    const limit = (route.config as { bodyLimit?: number } | undefined)?.bodyLimit;
+    const settings: RouteSettings | undefined = route.config;
+    const limit = settings?.bodyLimit;
     if (limit !== undefined) route.bodyLimit = limit;
   });
 }
@@ -50,26 +59,36 @@ function noteRoutes(server: FastifyInstance, routes: RouteTable): void {
  * The context is opened when the request begins and entered once more after its body was read: the body arrives
  * in callbacks of the connection, which belong to no request.
  */
-function openRequestContext(server: FastifyInstance, config: Config): void {
+function openContexts(server: FastifyInstance, config: Config): void {
   const trustedProxies = addressList(config.trustedProxies);
-  const contexts = new WeakMap<IncomingMessage, RequestContext>();
   server.addHook('onRequest', (request, reply, done) => {
-    const { headers, socket } = request.raw;
-    const forwardedFor = headers['x-forwarded-for'];
-    const context: RequestContext = {
-      requestId: request.id,
-      clientAddress: clientAddress(socket.remoteAddress, forwardedFor?.toString(), trustedProxies),
-      userAgent: headers['user-agent']?.slice(0, LONGEST_USER_AGENT),
-    };
-    contexts.set(request.raw, context);
     void reply.header('x-request-id', request.id);
-    runInRequestContext(context, done);
+    openRequestContext(request.raw, contextOf(request, trustedProxies), done);
   });
-  server.addHook('preValidation', (request, _reply, done) => {
-    const context = contexts.get(request.raw);
-    if (context === undefined) done();
-    else runInRequestContext(context, done);
-  });
+  server.addHook('preValidation', (request, _reply, done) => resumeRequestContext(request.raw, done));
+}
+
+function contextOf(request: FastifyRequest, trustedProxies: BlockList): RequestContext {
+  const { headers, socket } = request.raw;
+  return {
+    requestId: request.id,
+    clientAddress: clientAddress(
+      socket.remoteAddress,
+      headers['x-forwarded-for']?.toString(),
+      trustedProxies,
+    ),
+    userAgent: headers['user-agent']?.slice(0, LONGEST_USER_AGENT),
+  };
+}
+
+/** An address that Fastify cannot read never reaches Nest: it is answered here, as a problem like any other. */
+function answerUnreadableAddress(error: Error, request: FastifyRequest, reply: FastifyReply): void {
+  const problem = problemDocument(toAppError(error), '/', request.id);
+  void reply
+    .code(400)
+    .type(PROBLEM_MEDIA_TYPE)
+    .header('x-request-id', request.id)
+    .send(JSON.stringify(problem));
 }
 
 /** JSON as the wire has it; an empty body counts as none, since many clients send the header alone. */

@@ -1,7 +1,8 @@
 import type { FieldError } from '../common/app-error.js';
 
 const DEEPEST_NESTING = 16;
-const RESERVED_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
+/** Names that every object inherits: class-transformer passes over them, so the check for unknown ones never sees them. */
+const RESERVED_NAMES = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype']);
 
 /** Why a value is refused, as the end of a sentence that begins with the field's name; undefined when it is fine. */
 export type Check = (value: unknown) => string | undefined;

@@ -8,7 +8,7 @@ const OPERATION = 'latchkey:operation';
 interface OperationOptions {
   /** One line for the API document. */
   readonly summary: string;
-  readonly description?: string;
+  readonly description: string;
   /** The kind of thing it acts on, as audit rows name it. */
   readonly resourceType: string;
   /** Bytes of body accepted; 64 kB unless told. */
@@ -21,7 +21,7 @@ export function Operation(action: string, options: OperationOptions): MethodDeco
   const name: OperationName = { action, resourceType };
   return applyDecorators(
     SetMetadata(OPERATION, name),
-    ApiOperation({ operationId: action, summary, ...(description === undefined ? {} : { description }) }),
+    ApiOperation({ operationId: action, summary, description }),
     ...(bodyLimit === undefined ? [] : [RouteConfig({ bodyLimit })]),
   );
 }

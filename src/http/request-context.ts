@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { IncomingMessage } from 'node:http';
 
 /** What an operation is called (its OpenAPI operationId and its audit action) and what it acts on. */
 export interface OperationName {
@@ -24,10 +25,28 @@ export interface RequestContext {
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();
+const contexts = new WeakMap<IncomingMessage, RequestContext>();
 
-/** Runs `work` as part of answering the request. */
-export function runInRequestContext<Result>(context: RequestContext, work: () => Result): Result {
-  return storage.run(context, work);
+/** Begins a request: `work`, and whatever it calls, can ask for `currentRequestContext`. */
+export function openRequestContext(
+  request: IncomingMessage,
+  context: RequestContext,
+  work: () => void,
+): void {
+  contexts.set(request, context);
+  storage.run(context, work);
+}
+
+/** Goes on in the request's context after a callback of its connection, which belongs to no request. */
+export function resumeRequestContext(request: IncomingMessage, work: () => void): void {
+  const context = contexts.get(request);
+  if (context === undefined) work();
+  else storage.run(context, work);
+}
+
+/** The context of a request, wherever one is; undefined when none was opened for it. */
+export function requestContextOf(request: IncomingMessage): RequestContext | undefined {
+  return contexts.get(request);
 }
 
 /** The context of the request being answered; undefined outside one (jobs, start-up). */

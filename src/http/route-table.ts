@@ -24,7 +24,7 @@ export class RouteTable {
   /** The methods that a path answers, in alphabetical order; none when no route has this path. */
   methodsOf(path: string): string[] {
     const matching = this.#routes.filter(({ pattern }) => pattern.test(path));
-    return [...new Set(matching.map(({ route }) => route.method))].sort();
+    return [...new Set(matching.map(({ route }) => route.method))].toSorted();
   }
 }
 

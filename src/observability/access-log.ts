@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { currentRequestContext, type RequestContext } from '../http/request-context.js';
+import { type RequestContext, requestContextOf } from '../http/request-context.js';
 import { isServiceRoute, routePattern } from './request-route.js';
 
 /** What nginx logs when the caller left before the answer; nothing was sent. */
@@ -8,21 +8,15 @@ const CALLER_LEFT = 499;
 
 /**
  * Logs one line per request. Call it on the server of `createHttpAdapter`, before it listens: the request context
- * is noted when the request arrives, since the end of a response can run in the context of another one.
+ * is asked of the request itself, since the end of a response can run in the context of another one.
  */
 export function logRequests(server: FastifyInstance, logger: Logger): void {
-  const contexts = new WeakMap<FastifyRequest, RequestContext>();
-  server.addHook('onRequest', (request, _reply, done) => {
-    const context = currentRequestContext();
-    if (context !== undefined) contexts.set(request, context);
-    done();
-  });
   server.addHook('onResponse', (request, reply, done) => {
-    write(logger, request, reply.statusCode, reply.elapsedTime, contexts.get(request));
+    write(logger, request, reply.statusCode, reply.elapsedTime, requestContextOf(request.raw));
     done();
   });
   server.addHook('onRequestAbort', (request, done) => {
-    write(logger, request, CALLER_LEFT, undefined, contexts.get(request));
+    write(logger, request, CALLER_LEFT, undefined, requestContextOf(request.raw));
     done();
   });
 }

@@ -13,7 +13,11 @@ export class HealthController {
   @Get('live')
   @Public()
   @Header('cache-control', 'no-store')
-  @Operation('get_liveness', { summary: 'Find out whether the process answers', resourceType: 'service' })
+  @Operation('get_liveness', {
+    summary: 'Find out whether the process answers',
+    description: 'Asks nothing of PostgreSQL: an instance whose database is away is not helped by a restart.',
+    resourceType: 'service',
+  })
   @ApiOkResponse({ type: LivenessResponse })
   getLiveness(): LivenessResponse {
     return { status: 'ok' };

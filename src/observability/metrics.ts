@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Injectable } from '@nestjs/common';
 import {
   collectDefaultMetrics,
@@ -10,7 +9,7 @@ import {
   type HistogramConfiguration,
   Registry,
 } from 'prom-client';
-import { projectPath } from '../common/project-path.js';
+import { projectVersion } from '../common/project-path.js';
 
 /** The media type of `Metrics.text`. */
 export const METRICS_MEDIA_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -24,7 +23,7 @@ export class Metrics {
   readonly #registry = new Registry();
 
   constructor() {
-    const labels = { version: packageVersion(), node_version: process.versions.node };
+    const labels = { version: projectVersion(), node_version: process.versions.node };
     this.gauge({
       name: 'latchkey_build_info',
       help: 'Always 1; the labels say what runs.',
@@ -59,9 +58,4 @@ function processMetrics(): Registry {
     collectDefaultMetrics({ register: processRegistry });
   }
   return processRegistry;
-}
-
-function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(projectPath('package.json'), 'utf8')) as { version: string };
-  return version;
 }

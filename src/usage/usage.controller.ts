@@ -18,6 +18,7 @@ export class UsageController {
   @Operation('get_api_key_usage', {
     resourceType: 'api_key',
     summary: 'Read usage: in all, today and this hour (UTC)',
+    description: 'Costs are whole cents rounded half up, each beside its exact decimal.',
   })
   @ApiOkResponse({ type: ApiKeyUsageResponse })
   async getApiKeyUsage(

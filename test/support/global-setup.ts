@@ -33,15 +33,29 @@ export default async function setup(project: TestProject): Promise<() => Promise
     database: 'postgres',
     settings,
   });
-  const client = new pg.Client({ connectionString: server.url });
-  await client.connect();
-  await client.query(`CREATE DATABASE ${TEMPLATE_DATABASE}`);
-  await client.end();
-  await migrate(withDatabase(server.url, TEMPLATE_DATABASE));
-  project.provide('serverUrl', server.url);
-  project.provide('templateDatabase', TEMPLATE_DATABASE);
-  return async () => {
+  const tearDown = async () => {
     await server.stop();
     rmSync(directory, { recursive: true, force: true });
   };
+  try {
+    await makeTemplate(server.url);
+  } catch (error) {
+    // Vitest calls what a set-up returns; one that throws returns nothing, and the server would run on.
+    await tearDown();
+    throw error;
+  }
+  project.provide('serverUrl', server.url);
+  project.provide('templateDatabase', TEMPLATE_DATABASE);
+  return tearDown;
+}
+
+async function makeTemplate(serverUrl: string): Promise<void> {
+  const client = new pg.Client({ connectionString: serverUrl });
+  await client.connect();
+  try {
+    await client.query(`CREATE DATABASE ${TEMPLATE_DATABASE}`);
+  } finally {
+    await client.end();
+  }
+  await migrate(withDatabase(serverUrl, TEMPLATE_DATABASE));
 }

@@ -26,7 +26,8 @@ export class CreateAuditLogs1763800200000 implements MigrationInterface {
         CONSTRAINT audit_logs_pkey PRIMARY KEY (created_at, id)
       ) PARTITION BY RANGE (created_at);
       CREATE INDEX audit_logs_user_id_idx ON audit_logs (user_id, created_at, id);
-      CREATE INDEX audit_logs_resource_idx ON audit_logs (resource_type, resource_id, created_at, id);
+      CREATE INDEX audit_logs_resource_idx ON audit_logs (resource_id, resource_type, created_at, id);
+      CREATE INDEX audit_logs_failures_idx ON audit_logs (created_at, id) WHERE NOT success;
       CREATE INDEX audit_logs_action_idx ON audit_logs (action, created_at, id);
 
       CREATE FUNCTION refuse_audit_log_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,0 +1,136 @@
+import { Injectable } from '@nestjs/common';
+import { platformScopes } from '../auth/access.policy.js';
+import { intersection } from '../auth/permission.policy.js';
+import type { BudgetPeriodType } from '../budgets/budget.policy.js';
+import { GroupCommit } from '../common/group-commit.js';
+import { DataPlanePool } from '../database/pools.js';
+import { addressMatcher, nameMatcher } from './matchers.js';
+import { SecretDigests } from './secret-digests.js';
+import type { KeySnapshot } from './snapshot.js';
+
+interface SnapshotRow {
+  readonly digest: Buffer;
+  readonly retires_at: Date | null;
+  readonly id: number;
+  readonly name: string;
+  readonly user_id: number;
+  readonly username: string;
+  readonly role: string;
+  readonly permissions: string[];
+  readonly is_owner_active: boolean;
+  readonly is_active: boolean;
+  readonly expires_at: Date | null;
+  readonly created_at: Date;
+  readonly scopes: string[];
+  readonly tags: string[];
+  readonly allowed_ips: string[];
+  readonly allowed_models: string[];
+  readonly allowed_chatbots: string[];
+  readonly rate_limit_per_minute: number | null;
+  readonly rate_limit_per_hour: number | null;
+  readonly rate_limit_per_day: number | null;
+  readonly limit_micro_cents: string | null;
+  readonly period_type: BudgetPeriodType | null;
+  readonly period_start_ms: string | null;
+  readonly spent_micro_cents: string | null;
+  readonly held_micro_cents: string | null;
+}
+
+const LOAD_SNAPSHOTS = {
+  name: 'load_snapshots',
+  text: `
+    SELECT secrets.digest, secrets.retires_at, keys.id, keys.name, keys.user_id, users.username, users.role,
+      roles.permissions || users.permissions AS permissions,
+      users.is_active AND users.deleted_at IS NULL AS is_owner_active, keys.is_active, keys.expires_at, keys.created_at,
+      keys.scopes, keys.tags, keys.allowed_ips, keys.allowed_models, keys.allowed_chatbots,
+      keys.rate_limit_per_minute, keys.rate_limit_per_hour, keys.rate_limit_per_day,
+      accounts.limit_micro_cents::text, accounts.period_type, accounts.spent_micro_cents::text,
+      accounts.held_micro_cents::text,
+      CASE WHEN isfinite(accounts.period_start) THEN (extract(epoch FROM accounts.period_start) * 1000)::bigint::text END
+        AS period_start_ms
+    FROM api_key_secrets AS secrets
+    JOIN api_keys AS keys ON keys.id = secrets.api_key_id
+    JOIN users ON users.id = keys.user_id
+    JOIN roles ON roles.name = users.role
+    LEFT JOIN budget_accounts AS accounts ON accounts.api_key_id = keys.id AND accounts.limit_micro_cents IS NOT NULL
+    WHERE secrets.digest = ANY($1::bytea[]) AND keys.deleted_at IS NULL`,
+};
+
+/** Loads at once at most this many; the others of a flood wait, beyond that they are refused. */
+const MAX_IN_STATEMENT = 500;
+const MAX_WAITING = 4_000;
+
+/**
+ * Loads snapshots by the digests of their secrets. Everyone who asks while a statement runs shares the next one, so a
+ * flood of unknown keys takes one connection and no more.
+ */
+@Injectable()
+export class SnapshotLoader {
+  readonly #loads: GroupCommit<readonly Buffer[], KeySnapshot | undefined>;
+
+  constructor(
+    private readonly pool: DataPlanePool,
+    private readonly digests: SecretDigests,
+  ) {
+    this.#loads = new GroupCommit({
+      commit: (items) => this.#load(items),
+      maxGroupSize: MAX_IN_STATEMENT,
+      maxWaiting: MAX_WAITING,
+      isRetried: false,
+    });
+  }
+
+  /** Undefined when no live key has this secret. */
+  load(secret: string): Promise<KeySnapshot | undefined> {
+    return this.#loads.submit(this.digests.candidates(secret));
+  }
+
+  async #load(items: readonly (readonly Buffer[])[]): Promise<(KeySnapshot | undefined)[]> {
+    const { rows } = await this.pool.query<SnapshotRow>({ ...LOAD_SNAPSHOTS, values: [items.flat()] });
+    const found = new Map(rows.map((row) => [row.digest.toString('latin1'), row]));
+    return items.map((digests) => {
+      const row = digests
+        .map((digest) => found.get(digest.toString('latin1')))
+        .find((match) => match !== undefined);
+      return row === undefined ? undefined : toSnapshot(row);
+    });
+  }
+}
+
+function toSnapshot(row: SnapshotRow): KeySnapshot {
+  return {
+    apiKeyId: row.id,
+    name: row.name,
+    userId: row.user_id,
+    username: row.username,
+    role: row.role,
+    isActive: row.is_active,
+    isOwnerActive: row.is_owner_active,
+    expiresAtMs: row.expires_at?.getTime() ?? Number.POSITIVE_INFINITY,
+    retiresAtMs: row.retires_at?.getTime() ?? Number.POSITIVE_INFINITY,
+    createdAtMs: row.created_at.getTime(),
+    scopes: row.scopes,
+    tags: row.tags,
+    permissions: intersection(row.permissions, platformScopes(row.scopes)),
+    addresses: addressMatcher(row.allowed_ips),
+    models: nameMatcher(row.allowed_models),
+    chatbots: nameMatcher(row.allowed_chatbots),
+    rateLimits: {
+      perMinute: row.rate_limit_per_minute,
+      perHour: row.rate_limit_per_hour,
+      perDay: row.rate_limit_per_day,
+    },
+    budget: budgetOf(row),
+  };
+}
+
+function budgetOf(row: SnapshotRow): KeySnapshot['budget'] {
+  if (row.limit_micro_cents === null) return undefined;
+  return {
+    limitMicroCents: BigInt(row.limit_micro_cents),
+    periodType: row.period_type ?? 'total',
+    periodStartMs: Number(row.period_start_ms ?? 0),
+    spentMicroCents: BigInt(row.spent_micro_cents ?? 0),
+    heldMicroCents: BigInt(row.held_micro_cents ?? 0),
+  };
+}

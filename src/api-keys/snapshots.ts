@@ -1,0 +1,104 @@
+import { hash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { AppError } from '../common/app-error.js';
+import { Config } from '../config/config.js';
+import { ChangeFeed } from '../database/change-feed.js';
+import { Evictions } from './evictions.js';
+import { isWellFormedSecret } from './secret-format.js';
+import type { KeySnapshot } from './snapshot.js';
+import { SnapshotLoader } from './snapshot-loader.js';
+
+interface CachedSnapshot {
+  readonly snapshot: KeySnapshot;
+  /** Where the evictions stood when its load began. */
+  readonly position: number;
+}
+
+const UNKNOWN_KEY_TTL_MS = 1_000;
+const MOST_UNKNOWN_KEYS = 20_000;
+/** Measured with a million entries: object, strings and place in the cache. */
+const ENTRY_BYTES = 900;
+const BYTES_PER_LIST_ENTRY = 80;
+const ADDRESS_LIST_BYTES = 1_500;
+
+/**
+ * Finds the snapshot of a secret: in memory while the change feed is fresh, else in the database, once for all who ask
+ * at the same time. In memory a secret is known by its SHA-256 alone; the keyed digest is made only for the database.
+ */
+@Injectable()
+export class Snapshots {
+  readonly #prefixes: readonly string[];
+  readonly #known: LRUCache<string, CachedSnapshot>;
+  readonly #unknown = new LRUCache<string, number>({ max: MOST_UNKNOWN_KEYS });
+  readonly #loading = new Map<string, Promise<KeySnapshot | undefined>>();
+  readonly #evictions = new Evictions();
+
+  constructor(
+    config: Config,
+    private readonly loader: SnapshotLoader,
+    private readonly feed: ChangeFeed,
+  ) {
+    this.#prefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
+    this.#known = new LRUCache({ maxSize: config.snapshotCacheBytes, sizeCalculation: sizeOf });
+    feed.subscribe((changes) => this.#evictions.apply(changes));
+  }
+
+  /**
+   * The snapshot of a live key's secret, at once when it is in memory. Undefined for a malformed or unknown secret,
+   * and for one past its grace.
+   * @throws AppError `service.unavailable` when neither memory nor the database may answer
+   */
+  find(secret: string, nowMs: number): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
+    if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
+    const fingerprint = hash('sha256', secret, 'binary');
+    if (!this.feed.isFresh()) throw staleFeed();
+    const cached = this.#known.get(fingerprint);
+    if (cached !== undefined) {
+      const { snapshot, position } = cached;
+      if (this.#evictions.isCurrent(position, snapshot.apiKeyId, snapshot.userId))
+        return unlessRetired(snapshot, nowMs);
+      this.#known.delete(fingerprint);
+    }
+    if ((this.#unknown.get(fingerprint) ?? 0) > performance.now()) return undefined;
+    return this.#loadOnce(secret, fingerprint).then((snapshot) => snapshot && unlessRetired(snapshot, nowMs));
+  }
+
+  #loadOnce(secret: string, fingerprint: string): Promise<KeySnapshot | undefined> {
+    const running = this.#loading.get(fingerprint);
+    if (running !== undefined) return running;
+    const load = this.#load(secret, fingerprint).finally(() => this.#loading.delete(fingerprint));
+    this.#loading.set(fingerprint, load);
+    return load;
+  }
+
+  async #load(secret: string, fingerprint: string): Promise<KeySnapshot | undefined> {
+    const { position } = this.#evictions;
+    const snapshot = await this.loader.load(secret);
+    if (snapshot === undefined) this.#unknown.set(fingerprint, performance.now() + UNKNOWN_KEY_TTL_MS);
+    else this.#known.set(fingerprint, { snapshot, position });
+    return snapshot;
+  }
+}
+
+function staleFeed(): AppError {
+  const detail = 'What is in memory is too old to answer from; the database does not answer.';
+  return new AppError('service.unavailable', detail, { retryAfterSeconds: 1 });
+}
+
+function unlessRetired(snapshot: KeySnapshot, nowMs: number): KeySnapshot | undefined {
+  return snapshot.retiresAtMs > nowMs ? snapshot : undefined;
+}
+
+function sizeOf({ snapshot }: CachedSnapshot): number {
+  const { scopes, tags, permissions, addresses, models, chatbots } = snapshot;
+  const entries =
+    scopes.length +
+    tags.length +
+    permissions.length +
+    (models?.patterns.length ?? 0) +
+    (chatbots?.patterns.length ?? 0);
+  const addressBytes =
+    addresses === undefined ? 0 : ADDRESS_LIST_BYTES + addresses.entries.length * BYTES_PER_LIST_ENTRY;
+  return ENTRY_BYTES + entries * BYTES_PER_LIST_ENTRY + addressBytes;
+}
