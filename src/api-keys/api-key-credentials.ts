@@ -1,87 +1,58 @@
 import { Injectable } from '@nestjs/common';
-import { platformScopes } from '../auth/access.policy.js';
 import type { ApiKeyAuthenticator } from '../auth/api-key-authenticator.js';
-import { intersection } from '../auth/permission.policy.js';
 import type { Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
 import type { Secret } from '../common/secret.js';
-import { Config } from '../config/config.js';
-import { ControlPool } from '../database/pools.js';
-import { isCredentialUsable } from './credential.policy.js';
-import { SecretDigests } from './secret-digests.js';
-import { isWellFormedSecret } from './secret-format.js';
-
-interface CredentialRow {
-  readonly id: number;
-  readonly user_id: number;
-  readonly username: string;
-  readonly role: string;
-  readonly permissions: string[];
-  readonly scopes: string[];
-  readonly is_active: boolean;
-  readonly is_owner_active: boolean;
-  readonly expires_at: Date | null;
-  readonly retires_at: Date | null;
-  readonly allowed_ips: string[];
-}
-
-const FIND_CREDENTIAL = {
-  name: 'find_api_key_credential',
-  text: `
-    SELECT keys.id, keys.user_id, keys.scopes, keys.is_active, keys.expires_at, keys.allowed_ips, secrets.retires_at,
-      users.username, users.role, roles.permissions || users.permissions AS permissions,
-      users.is_active AND users.deleted_at IS NULL AS is_owner_active
-    FROM api_key_secrets AS secrets
-    JOIN api_keys AS keys ON keys.id = secrets.api_key_id
-    JOIN users ON users.id = keys.user_id
-    JOIN roles ON roles.name = users.role
-    WHERE secrets.digest = ANY($1::bytea[]) AND keys.deleted_at IS NULL`,
-};
+import type { KeySnapshot } from './snapshot.js';
+import { Snapshots } from './snapshots.js';
 
 /** Turns an API key used as a credential into its owner, limited to what both the owner and the scopes allow. */
 @Injectable()
 export class ApiKeyCredentials implements ApiKeyAuthenticator {
-  readonly #prefixes: readonly string[];
+  readonly #principals = new WeakMap<KeySnapshot, Principal>();
 
   constructor(
-    config: Config,
-    private readonly pool: ControlPool,
-    private readonly digests: SecretDigests,
+    private readonly snapshots: Snapshots,
     private readonly clock: Clock,
-  ) {
-    this.#prefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
-  }
+  ) {}
 
   async authenticate(secret: Secret, clientAddress: string | undefined): Promise<Principal | undefined> {
-    const plain = secret.reveal();
-    if (!isWellFormedSecret(plain, this.#prefixes)) return undefined;
-    const { rows } = await this.pool.query<CredentialRow>({
-      ...FIND_CREDENTIAL,
-      values: [this.digests.candidates(plain)],
-    });
-    const [row] = rows;
-    return row === undefined || !isCredentialUsable(factsOf(row), clientAddress, this.clock.now())
-      ? undefined
-      : principalOf(row);
+    const nowMs = this.clock.now().getTime();
+    const snapshot = await this.snapshots.findFresh(secret.reveal(), nowMs);
+    return this.#principalOf(snapshot, () => clientAddress, nowMs);
+  }
+
+  authenticateFromMemory(
+    secret: Secret,
+    clientAddress: () => string | undefined,
+  ): Principal | undefined | Promise<Principal | undefined> {
+    const nowMs = this.clock.now().getTime();
+    const found = this.snapshots.find(secret.reveal(), nowMs);
+    const judge = (snapshot: KeySnapshot | undefined) => this.#principalOf(snapshot, clientAddress, nowMs);
+    return found instanceof Promise ? found.then(judge) : judge(found);
+  }
+
+  #principalOf(
+    snapshot: KeySnapshot | undefined,
+    clientAddress: () => string | undefined,
+    nowMs: number,
+  ): Principal | undefined {
+    if (snapshot === undefined || !isUsable(snapshot, clientAddress, nowMs)) return undefined;
+    let principal = this.#principals.get(snapshot);
+    if (principal === undefined) {
+      const { userId, username, role, permissions, apiKeyId } = snapshot;
+      principal = { userId, username, role, permissions, credential: { kind: 'api_key', apiKeyId } };
+      this.#principals.set(snapshot, principal);
+    }
+    return principal;
   }
 }
 
-function factsOf(row: CredentialRow) {
-  return {
-    isActive: row.is_active,
-    isOwnerActive: row.is_owner_active,
-    expiresAt: row.expires_at,
-    retiresAt: row.retires_at,
-    allowedIps: row.allowed_ips,
-  };
-}
-
-function principalOf(row: CredentialRow): Principal {
-  return {
-    userId: row.user_id,
-    username: row.username,
-    role: row.role,
-    permissions: intersection(row.permissions, platformScopes(row.scopes)),
-    credential: { kind: 'api_key', apiKeyId: row.id },
-  };
+/** A credential is judged like any key: state, owner, expiry, address. An unknown address is not an allowed one. */
+function isUsable(snapshot: KeySnapshot, clientAddress: () => string | undefined, nowMs: number): boolean {
+  const { isActive, isOwnerActive, expiresAtMs, addresses } = snapshot;
+  if (!isActive || !isOwnerActive || expiresAtMs <= nowMs) return false;
+  if (addresses === undefined) return true;
+  const address = clientAddress();
+  return address !== undefined && addresses.matches(address);
 }

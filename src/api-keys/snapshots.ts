@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { AppError } from '../common/app-error.js';
 import { Config } from '../config/config.js';
 import { ChangeFeed } from '../database/change-feed.js';
-import { Evictions } from './evictions.js';
+import { Evictions } from '../database/evictions.js';
 import { isWellFormedSecret } from './secret-format.js';
 import type { KeySnapshot } from './snapshot.js';
 import { SnapshotLoader } from './snapshot-loader.js';
@@ -62,6 +62,13 @@ export class Snapshots {
     }
     if ((this.#unknown.get(fingerprint) ?? 0) > performance.now()) return undefined;
     return this.#loadOnce(secret, fingerprint).then((snapshot) => snapshot && unlessRetired(snapshot, nowMs));
+  }
+
+  /** The same, read from the database for this very call. */
+  async findFresh(secret: string, nowMs: number): Promise<KeySnapshot | undefined> {
+    if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
+    const snapshot = await this.loader.load(secret);
+    return snapshot && unlessRetired(snapshot, nowMs);
   }
 
   #loadOnce(secret: string, fingerprint: string): Promise<KeySnapshot | undefined> {

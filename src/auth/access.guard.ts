@@ -4,45 +4,60 @@ import { AppError } from '../common/app-error.js';
 import { Config } from '../config/config.js';
 import { operationOf } from '../http/operation.js';
 import { isPublic } from '../http/public.decorator.js';
-import { currentRequestContext } from '../http/request-context.js';
-import { accessRuleOf } from './access.decorators.js';
+import { currentRequestContext, type OperationName } from '../http/request-context.js';
+import { type AccessRule, accessRuleOf } from './access.decorators.js';
 import { requirePermission } from './access.policy.js';
 import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
+import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
 import { AccessTokenGuard } from './jwt.strategy.js';
-import type { Principal } from './principal.js';
+import { actorOf, type Principal } from './principal.js';
 
-type GuardedRequest = FastifyRequest & { principal?: Principal; params: { id?: string } };
+/** A request that the guard has let through. */
+export interface GuardedRequest extends FastifyRequest {
+  principal?: Principal;
+  operation?: OperationName | undefined;
+}
+
+/** What a handler declares; read once, since reflection is slow. */
+interface Declaration {
+  readonly isPublic: boolean;
+  readonly rule: AccessRule | undefined;
+  readonly operation: OperationName | undefined;
+}
 
 /** Stands before every route: finds out who calls and refuses who may not. A route without a rule answers nobody. */
 @Injectable()
 export class AccessGuard implements CanActivate {
   readonly #apiKeyPrefixes: readonly string[];
+  readonly #declarations = new WeakMap<object, Declaration>();
 
   constructor(
     config: Config,
     private readonly accessTokens: AccessTokenGuard,
     private readonly apiKeys: ApiKeyAuthenticator,
+    private readonly dataPlane: DataPlaneAuthenticator,
   ) {
     this.#apiKeyPrefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
   }
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
-    const handler = context.getHandler();
+  /** Synchronous for a caller of the data plane who is in memory. */
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    const { isPublic: isOpen, rule, operation } = this.#declarationOf(context);
     const request = context.switchToHttp().getRequest<GuardedRequest>();
-    this.#nameOperation(handler, request);
-    if (isPublic(handler, context.getClass())) return true;
-    const rule = accessRuleOf(handler);
-    if (rule === undefined)
-      throw new Error(`${context.getClass().name}.${handler.name} declares no access rule.`);
-    const principal = await this.#principal(context, request);
-    request.principal = principal;
-    this.#nameActor(principal);
-    if (rule.kind === 'permission') requirePermission(principal, rule.permission);
-    return true;
+    request.operation = operation;
+    nameOperation(request);
+    if (isOpen) return true;
+    if (rule === undefined) throw new Error(`${context.getHandler().name} declares no access rule.`);
+    const principal = operation?.isDataPlane
+      ? this.dataPlane.authenticate(request, context)
+      : this.#authenticate(request, context);
+    return principal instanceof Promise
+      ? principal.then((found) => admit(request, found, rule))
+      : admit(request, principal, rule);
   }
 
-  async #principal(context: ExecutionContext, request: GuardedRequest): Promise<Principal> {
+  async #authenticate(request: GuardedRequest, context: ExecutionContext): Promise<Principal> {
     const credential = presentedCredential(request.headers, this.#apiKeyPrefixes);
     if (credential.kind === 'access_token') return this.accessTokens.authenticate(context);
     const principal = await this.apiKeys.authenticate(
@@ -53,19 +68,37 @@ export class AccessGuard implements CanActivate {
     return principal;
   }
 
-  #nameOperation(handler: object, request: GuardedRequest): void {
-    const requestContext = currentRequestContext();
-    const operation = operationOf(handler);
-    if (requestContext === undefined || operation === undefined) return;
-    requestContext.operation = operation;
-    const { id } = request.params;
-    if (id !== undefined && /^[\w-]{1,64}$/.test(id)) requestContext.resourceId = id;
+  #declarationOf(context: ExecutionContext): Declaration {
+    const handler = context.getHandler();
+    let declaration = this.#declarations.get(handler);
+    if (declaration === undefined) {
+      declaration = {
+        isPublic: isPublic(handler, context.getClass()),
+        rule: accessRuleOf(handler),
+        operation: operationOf(handler),
+      };
+      this.#declarations.set(handler, declaration);
+    }
+    return declaration;
   }
+}
 
-  #nameActor(principal: Principal): void {
-    const requestContext = currentRequestContext();
-    if (requestContext === undefined) return;
-    const { credential, userId } = principal;
-    requestContext.actor = { userId, apiKeyId: credential.kind === 'api_key' ? credential.apiKeyId : null };
-  }
+function admit(request: GuardedRequest, principal: Principal, rule: AccessRule): boolean {
+  request.principal = principal;
+  nameActor(principal);
+  if (rule.kind === 'permission') requirePermission(principal, rule.permission);
+  return true;
+}
+
+function nameOperation(request: GuardedRequest): void {
+  const requestContext = currentRequestContext();
+  if (requestContext === undefined || request.operation === undefined) return;
+  requestContext.operation = request.operation;
+  const { id } = request.params as { id?: string };
+  if (id !== undefined && /^[\w-]{1,64}$/.test(id)) requestContext.resourceId = id;
+}
+
+function nameActor(principal: Principal): void {
+  const requestContext = currentRequestContext();
+  if (requestContext !== undefined) requestContext.actor = actorOf(principal);
 }

@@ -5,7 +5,9 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { AccessGuard } from './access.guard.js';
 import { AccessRefusals } from './access-refusals.js';
 import { AccessTokens } from './access-token.js';
+import { AccessTokenCache } from './access-token-cache.js';
 import { AuthController } from './auth.controller.js';
+import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
 import { FirstAdmin } from './first-admin.js';
 import { AccessTokenGuard, JwtStrategy } from './jwt.strategy.js';
 import { LoginService } from './login.service.js';
@@ -30,7 +32,9 @@ import { UsersService } from './users.service.js';
     AccessGuard,
     AccessRefusals,
     AccessTokenGuard,
+    AccessTokenCache,
     AccessTokens,
+    DataPlaneAuthenticator,
     FirstAdmin,
     JwtStrategy,
     LoginService,

@@ -1,3 +1,5 @@
+import type { Actor } from '../http/request-context.js';
+
 /** What the caller proved itself with. */
 export type Credential =
   | { readonly kind: 'session'; readonly sessionId: string }
@@ -10,4 +12,9 @@ export interface Principal {
   readonly role: string;
   readonly permissions: readonly string[];
   readonly credential: Credential;
+}
+
+/** The principal as an audit row names it. */
+export function actorOf({ userId, credential }: Principal): Actor {
+  return { userId, apiKeyId: credential.kind === 'api_key' ? credential.apiKeyId : null };
 }

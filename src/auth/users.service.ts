@@ -5,7 +5,7 @@ import { IsNull } from 'typeorm';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { EventPublisher } from '../events/event-publisher.js';
-import { requireHeld } from './access.policy.js';
+import { isOwner, requireHeld } from './access.policy.js';
 import { normaliseUsername } from './login.service.js';
 import { passwordProblem } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
@@ -160,7 +160,7 @@ export class UsersService {
     newHash: string,
   ): Promise<void> {
     const user = await this.#findLocked(userId);
-    if (principal.userId !== userId)
+    if (!isOwner(principal, userId))
       requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
     if (principal.userId === userId && user.passwordHash !== seenHash) {
       throw validationFailed([{ field: 'current_password', message: 'must be the current password' }]);

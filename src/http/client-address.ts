@@ -1,4 +1,7 @@
+import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import { Injectable } from '@nestjs/common';
+import { Config } from '../config/config.js';
 
 /** An address as it is compared and stored: IPv4-mapped IPv6 becomes IPv4, a zone is dropped, IPv6 is lower case. */
 export function normaliseAddress(address: string): string | undefined {
@@ -41,4 +44,18 @@ export function clientAddress(
     if (client === undefined || !isListed(trustedProxies, client)) return client;
   }
   return client;
+}
+
+/** Finds the address of a caller, believing the proxies that the configuration trusts. */
+@Injectable()
+export class ClientAddresses {
+  readonly #trustedProxies: BlockList;
+
+  constructor(config: Config) {
+    this.#trustedProxies = addressList(config.trustedProxies);
+  }
+
+  of({ socket, headers }: IncomingMessage): string | undefined {
+    return clientAddress(socket.remoteAddress, headers['x-forwarded-for']?.toString(), this.#trustedProxies);
+  }
 }

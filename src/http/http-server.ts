@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { BlockList } from 'node:net';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config/config.js';
-import { addressList, clientAddress } from './client-address.js';
+import { ClientAddresses } from './client-address.js';
 import { problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
 import { openRequestContext, type RequestContext, resumeRequestContext } from './request-context.js';
 import { RouteTable } from './route-table.js';
@@ -60,24 +59,19 @@ function noteRoutes(server: FastifyInstance, routes: RouteTable): void {
  * in callbacks of the connection, which belong to no request.
  */
 function openContexts(server: FastifyInstance, config: Config): void {
-  const trustedProxies = addressList(config.trustedProxies);
+  const addresses = new ClientAddresses(config);
   server.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
-    openRequestContext(request.raw, contextOf(request, trustedProxies), done);
+    openRequestContext(request.raw, contextOf(request, addresses), done);
   });
   server.addHook('preValidation', (request, _reply, done) => resumeRequestContext(request.raw, done));
 }
 
-function contextOf(request: FastifyRequest, trustedProxies: BlockList): RequestContext {
-  const { headers, socket } = request.raw;
+function contextOf(request: FastifyRequest, addresses: ClientAddresses): RequestContext {
   return {
     requestId: request.id,
-    clientAddress: clientAddress(
-      socket.remoteAddress,
-      headers['x-forwarded-for']?.toString(),
-      trustedProxies,
-    ),
-    userAgent: headers['user-agent']?.slice(0, LONGEST_USER_AGENT),
+    clientAddress: addresses.of(request.raw),
+    userAgent: request.headers['user-agent']?.slice(0, LONGEST_USER_AGENT),
   };
 }
 

@@ -1,5 +1,6 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { ClientAddresses } from './client-address.js';
 import { ErrorPagesController } from './error-pages.controller.js';
 import { InputPipe } from './input.pipe.js';
 import { ProblemFilter } from './problem.filter.js';
@@ -15,10 +16,11 @@ export class HttpModule {
       controllers: [ErrorPagesController],
       providers: [
         { provide: RouteTable, useValue: routes },
+        ClientAddresses,
         { provide: APP_PIPE, useClass: InputPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],
-      exports: [RouteTable],
+      exports: [ClientAddresses, RouteTable],
     };
   }
 }

@@ -13,16 +13,28 @@ interface OperationOptions {
   readonly resourceType: string;
   /** Bytes of body accepted; 64 kB unless told. */
   readonly bodyLimit?: number;
+  /**
+   * The route belongs to the data plane: the caller is known from memory, within the bound of the change feed, and
+   * nothing is logged or traced per request.
+   */
+  readonly isDataPlane?: boolean;
+}
+
+/** What `@Operation` leaves in the configuration of its Fastify route. */
+export interface OperationSettings {
+  readonly bodyLimit?: number | undefined;
+  readonly isDataPlane?: boolean | undefined;
 }
 
 /** Names a route once: the name is its OpenAPI operationId and the action of its audit rows. */
 export function Operation(action: string, options: OperationOptions): MethodDecorator {
-  const { summary, description, resourceType, bodyLimit } = options;
-  const name: OperationName = { action, resourceType };
+  const { summary, description, resourceType, bodyLimit, isDataPlane = false } = options;
+  const name: OperationName = { action, resourceType, isDataPlane };
+  const settings: OperationSettings = { bodyLimit, isDataPlane };
   return applyDecorators(
     SetMetadata(OPERATION, name),
     ApiOperation({ operationId: action, summary, description }),
-    ...(bodyLimit === undefined ? [] : [RouteConfig({ bodyLimit })]),
+    RouteConfig(settings),
   );
 }
 

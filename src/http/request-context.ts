@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 export interface OperationName {
   readonly action: string;
   readonly resourceType: string;
+  readonly isDataPlane: boolean;
 }
 
 /** Who is calling, as an audit row names them. */

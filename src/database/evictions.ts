@@ -1,4 +1,4 @@
-import type { Change } from '../database/change-feed.js';
+import type { Change } from './change-feed.js';
 
 /** Beyond this many the whole cache is dropped: cheaper than remembering each. */
 const MOST_REMEMBERED = 100_000;

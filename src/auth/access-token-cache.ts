@@ -1,0 +1,59 @@
+import { hash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { Clock } from '../common/clock.js';
+import { ChangeFeed } from '../database/change-feed.js';
+import { Evictions } from '../database/evictions.js';
+import type { Principal } from './principal.js';
+
+interface CachedPrincipal {
+  readonly principal: Principal;
+  readonly expiresAtMs: number;
+  /** Where the evictions stood when the session was read. */
+  readonly position: number;
+}
+
+const MOST_TOKENS = 10_000;
+const NO_API_KEY = 0;
+
+/**
+ * Principals of access tokens that were proved before, for the data plane. An entry ends with its token, and with
+ * whatever the change feed tells of its user: a session that ended, a removed permission, a disabled user.
+ */
+@Injectable()
+export class AccessTokenCache {
+  readonly #principals = new LRUCache<string, CachedPrincipal>({ max: MOST_TOKENS });
+  readonly #evictions = new Evictions();
+
+  constructor(
+    private readonly feed: ChangeFeed,
+    private readonly clock: Clock,
+  ) {
+    feed.subscribe((changes) => this.#evictions.apply(changes));
+  }
+
+  /** Where the evictions stand; take it before a token is proved. */
+  get position(): number {
+    return this.#evictions.position;
+  }
+
+  find(token: string): Principal | undefined {
+    if (!this.feed.isFresh()) return undefined;
+    const cached = this.#principals.get(fingerprint(token));
+    if (cached === undefined || cached.expiresAtMs <= this.clock.now().getTime()) return undefined;
+    const { principal, position } = cached;
+    return this.#evictions.isCurrent(position, NO_API_KEY, principal.userId) ? principal : undefined;
+  }
+
+  /** Keeps the principal of a token whose signature and session were just proved. */
+  keep(token: string, principal: Principal, position: number): void {
+    const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')) as {
+      exp: number;
+    };
+    this.#principals.set(fingerprint(token), { principal, position, expiresAtMs: exp * 1000 });
+  }
+}
+
+function fingerprint(token: string): string {
+  return hash('sha256', token, 'binary');
+}

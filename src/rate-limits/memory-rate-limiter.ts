@@ -1,0 +1,84 @@
+import { Injectable } from '@nestjs/common';
+import { Metrics } from '../observability/metrics.js';
+import { RateLimiter } from './rate-limiter.js';
+import { isUnlimited, note, type RateLimitPolicy, takeFrom, type TakeOutcome } from './rate-windows.policy.js';
+import { tickOf, WINDOW_WORDS } from './window-rings.policy.js';
+import { WindowTable } from './window-table.js';
+
+/** Keys with something in their windows that are remembered: below it, none is ever forgotten. */
+export const MOST_KEYS = 1_000_000;
+
+/** Slots looked at for idle keys in one sweep, about a millisecond; a million are seen in four minutes. */
+const SWEEP_SLOTS = 20_000;
+
+const UNLIMITED: TakeOutcome = Object.freeze({ allowed: true, windows: [], retryAfterSeconds: null });
+
+/** Windows in the memory of this instance. Takes are answered at once, so they cannot interleave. */
+@Injectable()
+export class MemoryRateLimiter extends RateLimiter {
+  readonly table = new WindowTable(MOST_KEYS);
+  /** The windows of a key that nothing is known of; zeros between takes. */
+  readonly #blank = new Uint32Array(WINDOW_WORDS);
+
+  constructor(metrics: Metrics) {
+    super();
+    const { table } = this;
+    metrics.gauge({
+      name: 'latchkey_rate_limiter_keys',
+      help: 'Keys whose rate windows are in memory.',
+      collect() {
+        this.set(table.size);
+      },
+    });
+    metrics.counter({
+      name: 'latchkey_rate_limiter_evictions_total',
+      help: `Keys whose rate windows were forgotten to make room, beyond ${MOST_KEYS} of them.`,
+      collect() {
+        this.reset();
+        this.inc(table.evictions);
+      },
+    });
+  }
+
+  take(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): TakeOutcome {
+    assertCost(cost);
+    if (isUnlimited(policy)) return UNLIMITED;
+    const { table } = this;
+    const slot = table.find(apiKeyId);
+    if (slot === undefined) return this.#takeFirst(apiKeyId, policy, cost, nowMs);
+    const outcome = takeFrom(table.wordsOf(slot), table.startOf(slot), policy, cost, nowMs);
+    table.touch(slot, outcome.allowed && cost > 0);
+    return outcome;
+  }
+
+  /** Counts what Redis admitted, so that the local windows know this instance's part when Redis is away. */
+  note(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): void {
+    const { table } = this;
+    const slot = table.find(apiKeyId) ?? table.add(apiKeyId, tickOf(nowMs));
+    note(table.wordsOf(slot), table.startOf(slot), policy, cost, nowMs);
+    table.touch(slot, false);
+  }
+
+  /** Forgets some of the keys in whose windows nothing is left; called every few seconds, it finds them all. */
+  sweep(nowMs: number): void {
+    this.table.sweep(SWEEP_SLOTS, tickOf(nowMs));
+  }
+
+  /** Only what consumes is remembered: looks and refusals of unknown keys take no memory. */
+  #takeFirst(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): TakeOutcome {
+    const outcome = takeFrom(this.#blank, 0, policy, cost, nowMs);
+    if (outcome.allowed && cost > 0) {
+      const { table } = this;
+      const slot = table.add(apiKeyId, tickOf(nowMs));
+      table.wordsOf(slot).set(this.#blank, table.startOf(slot));
+      table.touch(slot, true);
+    }
+    this.#blank.fill(0);
+    return outcome;
+  }
+}
+
+/** @throws RangeError for what would give back or confuse what was consumed */
+export function assertCost(cost: number): void {
+  if (!Number.isSafeInteger(cost) || cost < 0) throw new RangeError('A cost is an integer, at least 0.');
+}

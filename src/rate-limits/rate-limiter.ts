@@ -1,0 +1,22 @@
+import type { RateLimitPolicy, TakeOutcome } from './rate-windows.policy.js';
+
+/**
+ * Judges and counts what a key consumes. State belongs to the key and the window, not to the limit or the secret:
+ * neither another limit nor a new secret gives anything back.
+ */
+export abstract class RateLimiter {
+  /**
+   * Takes `cost` from every window of the policy, or from none. Windows in memory answer at once, those in Redis
+   * with a promise that is kept within a fifth of a second and never rejected: with Redis away, local windows answer.
+   *
+   * @param cost how many requests this one counts as; an integer, 0 only looks
+   * @param nowMs the time, in milliseconds since the epoch
+   * @throws RangeError when `cost` is anything else
+   */
+  abstract take(
+    apiKeyId: number,
+    policy: RateLimitPolicy,
+    cost: number,
+    nowMs: number,
+  ): TakeOutcome | Promise<TakeOutcome>;
+}

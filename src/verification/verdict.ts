@@ -1,0 +1,110 @@
+import type { KeySnapshot } from '../api-keys/snapshot.js';
+import { budgetView, isExhausted } from '../budgets/budget.policy.js';
+
+/** What is asked of a key. An input that is absent is unknown, and unknown is not allowed where a restriction asks for it. */
+export interface VerdictRequest {
+  /** Normalised. */
+  readonly ip?: string | undefined;
+  readonly model?: string | undefined;
+  readonly chatbot?: string | undefined;
+  readonly scopes: readonly string[];
+  /** How many requests this one counts as; 0 only looks. */
+  readonly cost: number;
+}
+
+/** Why a known key is refused by what it is and what is asked of it, in the order in which that is judged. */
+export type Refusal =
+  | 'DISABLED'
+  | 'EXPIRED'
+  | 'IP_NOT_ALLOWED'
+  | 'MODEL_NOT_ALLOWED'
+  | 'CHATBOT_NOT_ALLOWED'
+  | 'INSUFFICIENT_SCOPE'
+  | 'BUDGET_EXCEEDED';
+
+/** Every code of a verdict. */
+export type VerdictCode = 'NOT_FOUND' | Refusal | 'RATE_LIMITED' | 'VALID';
+
+/** Every code, in the order of the checks. */
+export const VERDICT_CODES: readonly VerdictCode[] = [
+  'NOT_FOUND',
+  'DISABLED',
+  'EXPIRED',
+  'IP_NOT_ALLOWED',
+  'MODEL_NOT_ALLOWED',
+  'CHATBOT_NOT_ALLOWED',
+  'INSUFFICIENT_SCOPE',
+  'BUDGET_EXCEEDED',
+  'RATE_LIMITED',
+  'VALID',
+];
+
+/** One check: what it looks at, and whether the key passes it. */
+export interface Rule {
+  readonly refusal: Refusal;
+  passes(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number): boolean;
+  /** What the rule compared, for `explain`. */
+  inputs(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number): Readonly<Record<string, unknown>>;
+}
+
+/** The checks in their order: free ones first, so that a refused call spends nothing. */
+export const RULES: readonly Rule[] = [
+  {
+    refusal: 'DISABLED',
+    passes: (snapshot) => snapshot.isActive && snapshot.isOwnerActive,
+    inputs: (snapshot) => ({ is_active: snapshot.isActive, is_owner_active: snapshot.isOwnerActive }),
+  },
+  {
+    refusal: 'EXPIRED',
+    passes: (snapshot, _request, nowMs) => snapshot.expiresAtMs > nowMs,
+    inputs: (snapshot, _request, nowMs) => ({
+      expires_at: isoOrNull(snapshot.expiresAtMs),
+      now: new Date(nowMs).toISOString(),
+    }),
+  },
+  {
+    refusal: 'IP_NOT_ALLOWED',
+    passes: ({ addresses }, { ip }) => addresses === undefined || (ip !== undefined && addresses.matches(ip)),
+    inputs: ({ addresses }, { ip }) => ({ allowed_ips: addresses?.entries ?? [], ip: ip ?? null }),
+  },
+  {
+    refusal: 'MODEL_NOT_ALLOWED',
+    passes: ({ models }, { model }) => models === undefined || (model !== undefined && models.matches(model)),
+    inputs: ({ models }, { model }) => ({ allowed_models: models?.patterns ?? [], model: model ?? null }),
+  },
+  {
+    refusal: 'CHATBOT_NOT_ALLOWED',
+    passes: ({ chatbots }, { chatbot }) =>
+      chatbots === undefined || (chatbot !== undefined && chatbots.matches(chatbot)),
+    inputs: ({ chatbots }, { chatbot }) => ({
+      allowed_chatbots: chatbots?.patterns ?? [],
+      chatbot: chatbot ?? null,
+    }),
+  },
+  {
+    refusal: 'INSUFFICIENT_SCOPE',
+    passes: (snapshot, request) => request.scopes.every((scope) => snapshot.scopes.includes(scope)),
+    inputs: (snapshot, request) => ({ scopes: snapshot.scopes, required_scopes: request.scopes }),
+  },
+  {
+    refusal: 'BUDGET_EXCEEDED',
+    passes: ({ budget }, _request, nowMs) => budget === undefined || !isExhausted(budgetView(budget, nowMs)),
+    inputs: ({ budget }, _request, nowMs) => ({
+      has_budget: budget !== undefined,
+      now: new Date(nowMs).toISOString(),
+    }),
+  },
+];
+
+/** The first check that a known key does not pass; undefined when only its rate limits are left to ask. */
+export function decide(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number): Refusal | undefined {
+  for (const rule of RULES) {
+    if (!rule.passes(snapshot, request, nowMs)) return rule.refusal;
+  }
+  return undefined;
+}
+
+/** An infinite time is none. */
+export function isoOrNull(timeMs: number): string | null {
+  return Number.isFinite(timeMs) ? new Date(timeMs).toISOString() : null;
+}
