@@ -10,6 +10,7 @@ import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysReader } from './api-keys.reader.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { Idempotency } from './idempotency.js';
+import { LastUse } from './last-use.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
 import { SecretDigests } from './secret-digests.js';
 import { SnapshotLoader } from './snapshot-loader.js';
@@ -27,11 +28,12 @@ import { Snapshots } from './snapshots.js';
     ApiKeysReader,
     ApiKeysService,
     Idempotency,
+    LastUse,
     OwnerDeletionSubscriber,
     SecretDigests,
     SnapshotLoader,
     Snapshots,
   ],
-  exports: [ApiKeyCredentials, ApiKeysReader, Snapshots],
+  exports: [ApiKeyCredentials, ApiKeysReader, LastUse, Snapshots],
 })
 export class ApiKeysModule {}

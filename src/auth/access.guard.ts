@@ -4,7 +4,7 @@ import { AppError } from '../common/app-error.js';
 import { Config } from '../config/config.js';
 import { operationOf } from '../http/operation.js';
 import { isPublic } from '../http/public.decorator.js';
-import { currentRequestContext, type OperationName } from '../http/request-context.js';
+import { type Actor, currentRequestContext, type OperationName } from '../http/request-context.js';
 import { type AccessRule, accessRuleOf } from './access.decorators.js';
 import { requirePermission } from './access.policy.js';
 import { ApiKeyAuthenticator } from './api-key-authenticator.js';
@@ -17,6 +17,8 @@ import { actorOf, type Principal } from './principal.js';
 export interface GuardedRequest extends FastifyRequest {
   principal?: Principal;
   operation?: OperationName | undefined;
+  /** The principal as an audit row names it, for a request that has no context to keep it in. */
+  actor?: Actor;
 }
 
 /** What a handler declares; read once, since reflection is slow. */
@@ -85,7 +87,10 @@ export class AccessGuard implements CanActivate {
 
 function admit(request: GuardedRequest, principal: Principal, rule: AccessRule): boolean {
   request.principal = principal;
-  nameActor(principal);
+  const actor = actorOf(principal);
+  request.actor = actor;
+  const requestContext = currentRequestContext();
+  if (requestContext !== undefined) requestContext.actor = actor;
   if (rule.kind === 'permission') requirePermission(principal, rule.permission);
   return true;
 }
@@ -96,9 +101,4 @@ function nameOperation(request: GuardedRequest): void {
   requestContext.operation = request.operation;
   const { id } = request.params as { id?: string };
   if (id !== undefined && /^[\w-]{1,64}$/.test(id)) requestContext.resourceId = id;
-}
-
-function nameActor(principal: Principal): void {
-  const requestContext = currentRequestContext();
-  if (requestContext !== undefined) requestContext.actor = actorOf(principal);
 }

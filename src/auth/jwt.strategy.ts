@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { type ExecutionContext, Injectable } from '@nestjs/common';
 import { AuthGuard, PassportStrategy } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
@@ -16,13 +17,14 @@ export class JwtStrategy extends PassportStrategy(Strategy, 'jwt') {
     config: Config,
     private readonly principals: SessionPrincipals,
   ) {
-    const key = config.jwtSecret.reveal();
+    // Given as text, jsonwebtoken would try to read a public key from it at every request. Its types know no key objects.
+    const key = createSecretKey(config.jwtSecret.reveal(), 'utf8') as unknown as Buffer;
     super({
       jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
       secretOrKeyProvider: (
         _request: unknown,
         token: string,
-        done: (error: Error | null, key?: string) => void,
+        done: (error: Error | null, key?: Buffer) => void,
       ) => {
         if (hasExpectedHeader(token)) done(null, key);
         else done(new AppError('auth.credential_invalid', 'The access token is not valid.'));

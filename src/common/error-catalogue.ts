@@ -28,6 +28,10 @@ export const ERROR_CATALOGUE = {
   'user.last_admin': { status: 409, title: 'The last active admin must remain' },
   'api_key.not_found': { status: 404, title: 'API key not found' },
   'api_key.version_mismatch': { status: 412, title: 'The API key has changed since it was read' },
+  'verdict.not_authenticated': { status: 401, title: 'The API key is not valid' },
+  'verdict.budget_exceeded': { status: 402, title: 'The budget of the API key is used up' },
+  'verdict.not_allowed': { status: 403, title: 'The API key may not do this' },
+  'verdict.rate_limited': { status: 429, title: 'The rate limit of the API key is reached' },
   'idempotency.in_progress': {
     status: 409,
     title: 'The first request with this Idempotency-Key is still running',

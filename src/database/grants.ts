@@ -3,7 +3,8 @@ import type { DataSource } from 'typeorm';
 
 /**
  * Grants the service's role what it needs, when migrations run as another role. On the audit log that is
- * reading and adding alone: the service could not change history even with its triggers gone.
+ * reading and adding alone: the service could not change history even with its triggers gone. All in one
+ * transaction, so that there is no moment at which a running service may do more.
  */
 export async function grantToServiceRole(owner: DataSource, serviceUrl: string): Promise<void> {
   const role = await roleOf(serviceUrl);
@@ -11,21 +12,23 @@ export async function grantToServiceRole(owner: DataSource, serviceUrl: string):
     await owner.query<{ current_user: string }[]>('SELECT current_user');
   if (ownerRole === role) return;
   const grantee = pg.escapeIdentifier(role);
-  await owner.query(`
-    GRANT USAGE ON SCHEMA public TO ${grantee};
-    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${grantee};
-    GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${grantee};
-    REVOKE INSERT, UPDATE, DELETE ON schema_migrations, roles FROM ${grantee};
-    REVOKE EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer) FROM PUBLIC;
-    GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer) TO ${grantee};
-  `);
-  await owner.query(
-    `DO $$ DECLARE log regclass; BEGIN
-       FOR log IN SELECT 'audit_logs'::regclass UNION ALL
-         SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass
-       LOOP EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s FROM ${grantee.replaceAll("'", "''")}', log); END LOOP;
-     END $$`,
-  );
+  await owner.transaction(async (manager) => {
+    await manager.query(`
+      GRANT USAGE ON SCHEMA public TO ${grantee};
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${grantee};
+      GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${grantee};
+      REVOKE INSERT, UPDATE, DELETE ON schema_migrations, roles FROM ${grantee};
+      REVOKE EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer) FROM PUBLIC;
+      GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer) TO ${grantee};
+    `);
+    await manager.query(
+      `DO $$ DECLARE log regclass; BEGIN
+         FOR log IN SELECT 'audit_logs'::regclass UNION ALL
+           SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass
+         LOOP EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s FROM ${grantee.replaceAll("'", "''")}', log); END LOOP;
+       END $$`,
+    );
+  });
 }
 
 async function roleOf(url: string): Promise<string> {

@@ -1,13 +1,18 @@
 import type { IncomingMessage } from 'node:http';
-import { BlockList, isIP } from 'node:net';
+import { BlockList, isIP, SocketAddress } from 'node:net';
 import { Injectable } from '@nestjs/common';
 import { Config } from '../config/config.js';
 
-/** An address as it is compared and stored: IPv4-mapped IPv6 becomes IPv4, a zone is dropped, IPv6 is lower case. */
+/**
+ * An address as it is compared and stored, one text for one address: IPv4-mapped IPv6 becomes IPv4, a zone is
+ * dropped, IPv6 is in its shortest form (RFC 5952). Undefined for what is no address.
+ */
 export function normaliseAddress(address: string): string | undefined {
-  const withoutZone = (address.split('%')[0] ?? '').trim().toLowerCase();
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(withoutZone)?.[1] ?? withoutZone;
-  return isIP(mapped) === 0 ? undefined : mapped;
+  const withoutZone = (address.split('%')[0] ?? '').trim();
+  const family = isIP(withoutZone);
+  if (family !== 6) return family === 4 ? withoutZone : undefined;
+  const canonical = new SocketAddress({ address: withoutZone, family: 'ipv6' }).address;
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(canonical)?.[1] ?? canonical;
 }
 
 /** Compiles addresses and CIDR blocks, IPv4 or IPv6, into a list that can be asked. */

@@ -4,13 +4,16 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config/config.js';
 import { ClientAddresses } from './client-address.js';
+import { RequestOrigins } from './request-origins.js';
+import { addControlPlaneHooks } from './control-plane-hooks.js';
+import type { OperationSettings } from './operation.js';
 import { problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
-import { openRequestContext, type RequestContext, resumeRequestContext } from './request-context.js';
+import { openRequestContext, resumeRequestContext } from './request-context.js';
 import { RouteTable } from './route-table.js';
 
 const DEFAULT_BODY_LIMIT = 64 * 1024;
 const WELL_FORMED_REQUEST_ID = /^[\w.:-]{1,128}$/;
-const LONGEST_USER_AGENT = 512;
+const FORM = 'application/x-www-form-urlencoded';
 
 /** The Fastify server under Nest, with what holds for every request: id, context, body limits, JSON reading. */
 export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAdapter {
@@ -19,6 +22,7 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
     frameworkErrors: answerUnreadableAddress,
     requestIdHeader: false,
     bodyLimit: DEFAULT_BODY_LIMIT,
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
     forceCloseConnections: 'idle',
     // While the service stops, requests on connections that are still open are answered, not refused.
     return503OnClosing: false,
@@ -31,12 +35,8 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
   noteRoutes(server, routes);
   openContexts(server, config);
   readJson(server);
+  readForms(server);
   return adapter;
-}
-
-/** What `@Operation` leaves in the configuration of a route. */
-interface RouteSettings {
-  readonly bodyLimit?: number;
 }
 
 /** A caller's `X-Request-Id` when it is well formed, else a new one. */
@@ -48,9 +48,9 @@ function requestId(request: IncomingMessage): string {
 function noteRoutes(server: FastifyInstance, routes: RouteTable): void {
   server.addHook('onRoute', (route) => {
     if (route.url !== '*') routes.add(route.method, route.url);
-    const settings: RouteSettings | undefined = route.config;
-    const limit = settings?.bodyLimit;
-    if (limit !== undefined) route.bodyLimit = limit;
+    const settings: OperationSettings | undefined = route.config;
+    if (settings?.bodyLimit !== undefined) route.bodyLimit = settings.bodyLimit;
+    if (route.schema?.body !== undefined) route.attachValidation = true;
   });
 }
 
@@ -59,20 +59,14 @@ function noteRoutes(server: FastifyInstance, routes: RouteTable): void {
  * in callbacks of the connection, which belong to no request.
  */
 function openContexts(server: FastifyInstance, config: Config): void {
-  const addresses = new ClientAddresses(config);
-  server.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-request-id', request.id);
-    openRequestContext(request.raw, contextOf(request, addresses), done);
+  const origins = new RequestOrigins(new ClientAddresses(config));
+  addControlPlaneHooks(server, {
+    onRequest: (request, reply, done) => {
+      void reply.header('x-request-id', request.id);
+      openRequestContext(request.raw, origins.contextOf(request), done);
+    },
+    preValidation: (request, _reply, done) => resumeRequestContext(request.raw, done),
   });
-  server.addHook('preValidation', (request, _reply, done) => resumeRequestContext(request.raw, done));
-}
-
-function contextOf(request: FastifyRequest, addresses: ClientAddresses): RequestContext {
-  return {
-    requestId: request.id,
-    clientAddress: addresses.of(request.raw),
-    userAgent: request.headers['user-agent']?.slice(0, LONGEST_USER_AGENT),
-  };
 }
 
 /** An address that Fastify cannot read never reaches Nest: it is answered here, as a problem like any other. */
@@ -95,5 +89,14 @@ function readJson(server: FastifyInstance): void {
     } catch {
       return done(Object.assign(new Error('The body is not valid JSON.'), { statusCode: 400 }));
     }
+  });
+}
+
+/** Forms, on the routes that take one; elsewhere they are no better than any other unknown media type. */
+function readForms(server: FastifyInstance): void {
+  server.addContentTypeParser(FORM, { parseAs: 'string' }, (request, body: string, done) => {
+    const { isForm } = request.routeOptions.config as OperationSettings;
+    if (isForm) done(null, Object.fromEntries(new URLSearchParams(body)));
+    else done(Object.assign(new Error('The body must be JSON.'), { statusCode: 415 }));
   });
 }

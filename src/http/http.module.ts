@@ -4,6 +4,7 @@ import { ClientAddresses } from './client-address.js';
 import { ErrorPagesController } from './error-pages.controller.js';
 import { InputPipe } from './input.pipe.js';
 import { ProblemFilter } from './problem.filter.js';
+import { RequestOrigins } from './request-origins.js';
 import { RouteTable } from './route-table.js';
 
 /** What every route shares: checked input, problem documents, the route table. */
@@ -17,6 +18,7 @@ export class HttpModule {
       providers: [
         { provide: RouteTable, useValue: routes },
         ClientAddresses,
+        RequestOrigins,
         { provide: APP_PIPE, useClass: InputPipe },
         { provide: APP_FILTER, useClass: ProblemFilter },
       ],

@@ -18,19 +18,22 @@ interface OperationOptions {
    * nothing is logged or traced per request.
    */
   readonly isDataPlane?: boolean;
+  /** The body is a form (`application/x-www-form-urlencoded`), as some standards ask, instead of JSON. */
+  readonly isForm?: boolean;
 }
 
 /** What `@Operation` leaves in the configuration of its Fastify route. */
 export interface OperationSettings {
   readonly bodyLimit?: number | undefined;
   readonly isDataPlane?: boolean | undefined;
+  readonly isForm?: boolean | undefined;
 }
 
 /** Names a route once: the name is its OpenAPI operationId and the action of its audit rows. */
 export function Operation(action: string, options: OperationOptions): MethodDecorator {
-  const { summary, description, resourceType, bodyLimit, isDataPlane = false } = options;
+  const { summary, description, resourceType, bodyLimit, isDataPlane = false, isForm } = options;
   const name: OperationName = { action, resourceType, isDataPlane };
-  const settings: OperationSettings = { bodyLimit, isDataPlane };
+  const settings: OperationSettings = { bodyLimit, isDataPlane, isForm };
   return applyDecorators(
     SetMetadata(OPERATION, name),
     ApiOperation({ operationId: action, summary, description }),

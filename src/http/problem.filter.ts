@@ -3,7 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { Redactor } from '../common/redactor.js';
 import { problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
-import { currentRequestContext } from './request-context.js';
+import type { Actor, OperationName, RequestContext } from './request-context.js';
+import { RequestOrigins } from './request-origins.js';
 import { RouteTable } from './route-table.js';
 
 /** Called with each error before it is answered; the answer waits for it. Refusals are audited through it. */
@@ -20,6 +21,7 @@ export class ProblemFilter implements ExceptionFilter {
   constructor(
     private readonly routes: RouteTable,
     private readonly redactor: Redactor,
+    private readonly origins: RequestOrigins,
     @Inject(ErrorObserver) private readonly observer: ErrorObserver,
   ) {}
 
@@ -29,15 +31,15 @@ export class ProblemFilter implements ExceptionFilter {
     const reply = http.getResponse<FastifyReply>();
     let error = this.#withAllowedMethods(toAppError(thrown), request);
     try {
-      await this.observer.observe(error);
+      const seen = error;
+      await this.origins.inContextOf(request, toldBy(request), () => this.observer.observe(seen));
     } catch (failure) {
       error = toAppError(failure);
     }
     if (error.status >= 500) this.#log(error, request);
     if (reply.sent) return;
-    const requestId = currentRequestContext()?.requestId ?? request.id;
     const path = this.redactor.maskText(pathOf(request.url));
-    const body = this.redactor.maskJson(problemDocument(error, path, requestId));
+    const body = this.redactor.maskJson(problemDocument(error, path, request.id));
     void reply
       .code(error.status)
       .headers(error.headers)
@@ -45,6 +47,7 @@ export class ProblemFilter implements ExceptionFilter {
         error.retryAfterSeconds === undefined ? {} : { 'retry-after': String(error.retryAfterSeconds) },
       )
       .headers(error.status === 401 ? { 'www-authenticate': 'Bearer' } : {})
+      .header('x-request-id', request.id)
       .header('cache-control', 'no-store')
       .type(PROBLEM_MEDIA_TYPE)
       .send(JSON.stringify(body));
@@ -65,6 +68,16 @@ export class ProblemFilter implements ExceptionFilter {
     if (error.status === 500) this.#logger.error(summary, cause.stack);
     else this.#logger.warn(summary);
   }
+}
+
+/** What a guard noted on the request itself. */
+interface NotedRequest extends FastifyRequest {
+  readonly operation?: OperationName;
+  readonly actor?: Actor;
+}
+
+function toldBy({ operation, actor }: NotedRequest): Partial<RequestContext> {
+  return { ...(operation && { operation }), ...(actor && { actor }) };
 }
 
 function pathOf(url: string): string {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { addControlPlaneHooks } from '../http/control-plane-hooks.js';
 import { type RequestContext, requestContextOf } from '../http/request-context.js';
 import { isServiceRoute, routePattern } from './request-route.js';
 
@@ -7,17 +8,19 @@ import { isServiceRoute, routePattern } from './request-route.js';
 const CALLER_LEFT = 499;
 
 /**
- * Logs one line per request. Call it on the server of `createHttpAdapter`, before it listens: the request context
+ * Logs one line per request of the control plane. Call it on the server of `createHttpAdapter`, before routes are made: the request context
  * is asked of the request itself, since the end of a response can run in the context of another one.
  */
 export function logRequests(server: FastifyInstance, logger: Logger): void {
-  server.addHook('onResponse', (request, reply, done) => {
-    write(logger, request, reply.statusCode, reply.elapsedTime, requestContextOf(request.raw));
-    done();
-  });
-  server.addHook('onRequestAbort', (request, done) => {
-    write(logger, request, CALLER_LEFT, undefined, requestContextOf(request.raw));
-    done();
+  addControlPlaneHooks(server, {
+    onResponse: (request, reply, done) => {
+      write(logger, request, reply.statusCode, reply.elapsedTime, requestContextOf(request.raw));
+      done();
+    },
+    onRequestAbort: (request, done) => {
+      write(logger, request, CALLER_LEFT, undefined, requestContextOf(request.raw));
+      done();
+    },
   });
 }
 

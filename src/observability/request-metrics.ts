@@ -1,11 +1,12 @@
 import type { FastifyInstance } from 'fastify';
+import { addControlPlaneHooks, type RequestHooks } from '../http/control-plane-hooks.js';
 import type { Metrics } from './metrics.js';
 import { routePattern } from './request-route.js';
 
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
-/** Measures every answered request. Call it before the server listens. */
+/** Measures every answered request of the control plane; the data plane counts its verdicts. Call it before routes are made. */
 export function measureRequests(server: FastifyInstance, metrics: Metrics): void {
   const durations = metrics.histogram({
     name: 'http_request_duration_seconds',
@@ -13,10 +14,11 @@ export function measureRequests(server: FastifyInstance, metrics: Metrics): void
     labelNames: ['method', 'route', 'status'],
     buckets: BUCKETS_SECONDS,
   });
-  server.addHook('onResponse', (request, reply, done) => {
+  const onResponse: RequestHooks['onResponse'] = (request, reply, done) => {
     const method = KNOWN_METHODS.has(request.method) ? request.method : 'OTHER';
     const status = `${Math.floor(reply.statusCode / 100)}xx`;
     durations.observe({ method, route: routePattern(request), status }, reply.elapsedTime / 1000);
     done();
-  });
+  };
+  addControlPlaneHooks(server, { onResponse });
 }

@@ -3,7 +3,8 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 /**
  * The audit log: partitioned by month, append-only. Triggers refuse UPDATE, DELETE and TRUNCATE on the table
  * and on each partition, also in sessions that replicate. `ensure_audit_log_partitions` makes the partitions of
- * the coming months; it runs with the rights of the schema's owner, so that the service needs none to alter tables.
+ * the coming months; it runs with the rights of the schema's owner, so that the service needs none to alter tables,
+ * and looks at temporary tables last, so that a caller's cannot stand in for ours.
  */
 export class CreateAuditLogs1763800200000 implements MigrationInterface {
   readonly name = 'CreateAuditLogs1763800200000';
@@ -42,7 +43,7 @@ export class CreateAuditLogs1763800200000 implements MigrationInterface {
       ALTER TABLE audit_logs ENABLE ALWAYS TRIGGER audit_logs_no_truncate;
 
       CREATE FUNCTION ensure_audit_log_partitions(from_month date, months integer) RETURNS void
-      LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+      LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
       DECLARE
         month date := date_trunc('month', from_month);
         partition text;
@@ -50,7 +51,7 @@ export class CreateAuditLogs1763800200000 implements MigrationInterface {
         PERFORM pg_advisory_xact_lock(hashtext('ensure_audit_log_partitions'));
         FOR step IN 1..months LOOP
           partition := 'audit_logs_' || to_char(month, 'YYYY_MM');
-          IF to_regclass(format('%I', partition)) IS NULL THEN
+          IF to_regclass(format('public.%I', partition)) IS NULL THEN
            BEGIN
             EXECUTE format(
               'CREATE TABLE %I PARTITION OF audit_logs FOR VALUES FROM (%L) TO (%L)',

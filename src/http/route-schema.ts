@@ -1,0 +1,64 @@
+import { applyDecorators } from '@nestjs/common';
+import { RouteSchema } from '@nestjs/platform-fastify';
+import { ApiBody, ApiResponse } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { type FieldError, validationFailed } from '../common/app-error.js';
+
+/** JSON Schemas of a route's body and of its answer. */
+export interface JsonRoute {
+  readonly body: object;
+  readonly answer: object;
+}
+
+interface SchemaViolation {
+  readonly instancePath: string;
+  readonly keyword: string;
+  readonly message?: string;
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * A route of the data plane: Fastify validates the body and serialises the answer by these schemas, and the OpenAPI
+ * document shows them. What a body breaks is kept for `checkedBody`, which comes after the guard: who may not ask is
+ * told that first.
+ */
+export function JsonSchemaRoute({ body, answer }: JsonRoute): MethodDecorator {
+  return applyDecorators(
+    RouteSchema({ body, response: { 200: answer } }),
+    ApiBody({ schema: body }),
+    ApiResponse({
+      status: 200,
+      description: 'The answer.',
+      content: { 'application/json': { schema: answer } },
+    }),
+  );
+}
+
+/**
+ * The body of a request to a `@JsonSchemaRoute`.
+ * @throws AppError `validation.failed`
+ */
+export function checkedBody<Body>(request: FastifyRequest): Body {
+  const { validationError } = request;
+  if (validationError === undefined) return request.body as Body;
+  throw validationFailed((validationError.validation as unknown as SchemaViolation[]).map(toFieldError));
+}
+
+function toFieldError({ instancePath, keyword, message, params }: SchemaViolation): FieldError {
+  const parent = fieldOf(instancePath);
+  const join = (name: unknown) => (parent === '' ? String(name) : `${parent}.${String(name)}`);
+  if (keyword === 'required') return { field: join(params['missingProperty']), message: 'is required' };
+  if (keyword === 'additionalProperties')
+    return { field: join(params['additionalProperty']), message: 'is not a known property' };
+  return { field: parent === '' ? 'body' : parent, message: message ?? 'is not valid' };
+}
+
+/** `/requests/3/ip` as `requests[3].ip`. */
+function fieldOf(instancePath: string): string {
+  return instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`))
+    .join('')
+    .replace(/^\./, '');
+}

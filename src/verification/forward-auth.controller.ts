@@ -1,0 +1,97 @@
+import { Controller, Get, Query, Req, Res } from '@nestjs/common';
+import { ApiOkResponse, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { KeySnapshot } from '../api-keys/snapshot.js';
+import { presentedCredential } from '../auth/credentials.js';
+import { AppError } from '../common/app-error.js';
+import { Config } from '../config/config.js';
+import { API_PATH } from '../http/api-path.js';
+import { ClientAddresses } from '../http/client-address.js';
+import { Operation } from '../http/operation.js';
+import { Public } from '../http/public.decorator.js';
+import { rateLimitHeaders } from '../rate-limits/rate-limit-headers.js';
+import { ForwardAuthQuery } from './forward-auth.dto.js';
+import { refusalOf } from './forward-auth.policy.js';
+import { VerificationService } from './verification.service.js';
+
+const HEADER = { schema: { type: 'string' } } as const;
+const HEADERS = {
+  'X-Api-Key-Id': HEADER,
+  'X-Api-Key-Name': HEADER,
+  'X-Api-Key-User-Id': HEADER,
+  'X-Api-Key-Scopes': HEADER,
+  RateLimit: HEADER,
+  'RateLimit-Policy': HEADER,
+};
+
+/**
+ * Forward authentication: a gateway sends the request it is about to pass on, without its body, and passes it on only
+ * when the answer is 200. The credential of that request is the only one there is.
+ */
+@ApiTags('Verification')
+@Controller(`${API_PATH}/forward-auth`)
+export class ForwardAuthController {
+  readonly #apiKeyPrefixes: readonly string[];
+
+  constructor(
+    config: Config,
+    private readonly verification: VerificationService,
+    private readonly addresses: ClientAddresses,
+  ) {
+    this.#apiKeyPrefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
+  }
+
+  @Get()
+  @Public()
+  @Operation('forward_auth', {
+    summary: 'Let a gateway ask whether to pass a request on',
+    description:
+      'For nginx `auth_request`, Caddy `forward_auth`, Traefik and others. Judges the API key of the request itself, from the trusted client address.',
+    resourceType: 'api_key',
+    isDataPlane: true,
+  })
+  @ApiSecurity('apiKey')
+  @ApiOkResponse({ description: 'Pass it on.', headers: HEADERS })
+  async forwardAuth(
+    @Req() request: FastifyRequest,
+    @Query() { model, chatbot, scope }: ForwardAuthQuery,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<void> {
+    const secret = this.#secretOf(request);
+    const ip = this.addresses.of(request.raw);
+    const verdict = await this.verification.verify(secret, {
+      ip,
+      model,
+      chatbot,
+      scopes: scope ?? [],
+      cost: 1,
+    });
+    const limits = verdict.code === 'NOT_FOUND' ? {} : rateLimitHeaders(verdict.windows, verdict.nowMs);
+    if (verdict.code !== 'VALID') throw refusalOf(verdict, limits);
+    void reply.headers({ ...limits, ...identityOf(verdict.snapshot) });
+  }
+
+  #secretOf({ headers }: FastifyRequest): string {
+    const credential = presentedCredential(headers, this.#apiKeyPrefixes);
+    if (credential.kind === 'api_key') return credential.secret.reveal();
+    throw new AppError('verdict.not_authenticated', 'The request carries no API key.', {
+      headers: { 'x-api-key-code': 'NOT_FOUND' },
+    });
+  }
+}
+
+/** Who the request comes from, for the service behind the gateway. */
+function identityOf({ apiKeyId, name, userId, scopes }: KeySnapshot): Record<string, string> {
+  return {
+    'x-api-key-id': String(apiKeyId),
+    'x-api-key-name': headerText(name),
+    'x-api-key-user-id': String(userId),
+    'x-api-key-scopes': scopes.map((scope) => headerText(scope).replaceAll(' ', '%20')).join(' '),
+    'x-api-key-code': 'VALID',
+  };
+}
+
+/** Text as a header may hold it: whatever is not visible ASCII is percent-encoded, as in an address. */
+function headerText(text: string): string {
+  return text.replace(/[^\x20-\x24\x26-\x7e]+/g, (part) => encodeURIComponent(part.toWellFormed()));
+}

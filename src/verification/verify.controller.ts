@@ -1,0 +1,94 @@
+import { Controller, HttpCode, Post, Req } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { RequirePermission } from '../auth/access.decorators.js';
+import type { GuardedRequest } from '../auth/access.guard.js';
+import { requirePermission } from '../auth/access.policy.js';
+import { validationFailed } from '../common/app-error.js';
+import { API_PATH } from '../http/api-path.js';
+import { normaliseAddress } from '../http/client-address.js';
+import { Operation } from '../http/operation.js';
+import { checkedBody, JsonSchemaRoute } from '../http/route-schema.js';
+import { VerificationService } from './verification.service.js';
+import type { VerdictRequest } from './verdict.js';
+import {
+  toExplanationResponse,
+  toVerdictResponse,
+  VERDICT_SCHEMA,
+  VERDICTS_SCHEMA,
+  VERIFY_BATCH_REQUEST_SCHEMA,
+  VERIFY_REQUEST_SCHEMA,
+  type VerifyBody,
+} from './verify.schema.js';
+
+const NO_SCOPES: readonly string[] = [];
+const ROUTE = { resourceType: 'api_key', isDataPlane: true } as const;
+
+type VerdictAnswer = Record<string, unknown> | Promise<Record<string, unknown>>;
+
+@ApiTags('Verification')
+@Controller(`${API_PATH}/api-keys`)
+export class VerifyController {
+  constructor(private readonly verification: VerificationService) {}
+
+  @Post('verify')
+  @HttpCode(200)
+  @RequirePermission('platform:api-keys:verify')
+  @Operation('verify_api_key', {
+    ...ROUTE,
+    summary: 'Ask whether a key may do something now',
+    description:
+      'Always 200 for a verdict, whichever it is. Checks come in the order of the codes; a refused call takes nothing.',
+  })
+  @JsonSchemaRoute({ body: VERIFY_REQUEST_SCHEMA, answer: VERDICT_SCHEMA })
+  verify(@Req() request: GuardedRequest): VerdictAnswer {
+    const body = checkedBody<VerifyBody>(request);
+    if (body.explain) requireExplain(request);
+    return this.#answer(body, toVerdictRequest(body, ''));
+  }
+
+  @Post('verify/batch')
+  @HttpCode(200)
+  @RequirePermission('platform:api-keys:verify')
+  @Operation('verify_api_keys', {
+    ...ROUTE,
+    summary: 'Ask up to 100 times at once',
+    description: 'One verdict per question, in their order; each is judged and taken on its own.',
+    bodyLimit: 1_048_576,
+  })
+  @JsonSchemaRoute({ body: VERIFY_BATCH_REQUEST_SCHEMA, answer: VERDICTS_SCHEMA })
+  async verifyBatch(@Req() request: GuardedRequest): Promise<{ verdicts: Record<string, unknown>[] }> {
+    const { requests } = checkedBody<{ requests: VerifyBody[] }>(request);
+    if (requests.some(({ explain }) => explain)) requireExplain(request);
+    // All questions are checked before the first is judged: a broken one must not let the others be taken.
+    const questions = requests.map((body, index) => ({
+      body,
+      question: toVerdictRequest(body, `requests[${index}].`),
+    }));
+    return {
+      verdicts: await Promise.all(questions.map(({ body, question }) => this.#answer(body, question))),
+    };
+  }
+
+  #answer({ key, explain }: VerifyBody, question: VerdictRequest): VerdictAnswer {
+    if (explain) return this.verification.explain(key, question).then(toExplanationResponse);
+    const verdict = this.verification.verify(key, question);
+    return verdict instanceof Promise ? verdict.then(toVerdictResponse) : toVerdictResponse(verdict);
+  }
+}
+
+/** An explanation shows the policy of the key, so who asks must be allowed to read it. */
+function requireExplain({ principal }: GuardedRequest): void {
+  if (principal !== undefined) requirePermission(principal, 'platform:api-keys:read');
+}
+
+/** @throws AppError `validation.failed` for an address that is none */
+function toVerdictRequest(
+  { ip, model, chatbot, scopes = NO_SCOPES, cost }: VerifyBody,
+  path: string,
+): VerdictRequest {
+  const address = ip === undefined ? undefined : normaliseAddress(ip);
+  if (ip !== undefined && address === undefined) {
+    throw validationFailed([{ field: `${path}ip`, message: 'must be an IPv4 or IPv6 address' }]);
+  }
+  return { ip: address, model, chatbot, scopes, cost };
+}

@@ -1,0 +1,202 @@
+import { decimalCentsFromMicroCents, MICRO_CENTS_PER_CENT } from '../common/money.js';
+import { type BudgetView, budgetView } from '../budgets/budget.policy.js';
+import type { WindowState } from '../rate-limits/rate-windows.policy.js';
+import type { Explanation, Verdict } from './verification.service.js';
+import { isoOrNull, VERDICT_CODES } from './verdict.js';
+
+/*
+ * The wire of the verdict routes as JSON Schema. Fastify validates and serialises with these very objects, and the
+ * OpenAPI document shows them: there is no second description.
+ */
+
+const NAME = { type: 'string', maxLength: 200 } as const;
+
+/** One question about a key. */
+export const VERIFY_REQUEST_SCHEMA = {
+  type: 'object',
+  required: ['key'],
+  additionalProperties: false,
+  properties: {
+    key: {
+      type: 'string',
+      description: 'The secret to judge.',
+      examples: ['en_0123456789ABCDEFGHIJKLMNOPQRSTUV206ZPL'],
+    },
+    ip: {
+      type: 'string',
+      maxLength: 64,
+      description: 'The address the key was used from; IPv4 or IPv6.',
+      examples: ['203.0.113.7'],
+    },
+    model: { ...NAME, description: 'The model it is used for.' },
+    chatbot: { ...NAME, description: 'The chatbot it is used with.' },
+    scopes: {
+      type: 'array',
+      maxItems: 100,
+      items: NAME,
+      description: 'Scopes it must have, matched exactly.',
+    },
+    cost: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 1_000_000,
+      default: 1,
+      description: 'How many requests this one counts as; 0 only looks.',
+    },
+    explain: {
+      type: 'boolean',
+      default: false,
+      description:
+        'Show every rule with its inputs and take nothing; needs `platform:api-keys:read` as well.',
+    },
+  },
+} as const;
+
+/** Up to 100 questions. */
+export const VERIFY_BATCH_REQUEST_SCHEMA = {
+  type: 'object',
+  required: ['requests'],
+  additionalProperties: false,
+  properties: { requests: { type: 'array', minItems: 1, maxItems: 100, items: VERIFY_REQUEST_SCHEMA } },
+} as const;
+
+const TEXTS = { type: 'array', items: { type: 'string' } } as const;
+const NULLABLE_TIMESTAMP = { type: ['string', 'null'], format: 'date-time' } as const;
+
+const WINDOW_SCHEMA = {
+  type: 'object',
+  required: ['window', 'limit', 'remaining', 'reset_at'],
+  properties: {
+    window: { type: 'string', enum: ['minute', 'hour', 'day'] },
+    limit: { type: 'integer' },
+    remaining: { type: 'integer' },
+    reset_at: {
+      type: 'string',
+      format: 'date-time',
+      description: 'When refused by this window: when it has room again. Otherwise: when it is whole again.',
+    },
+  },
+} as const;
+
+const BUDGET_SCHEMA = {
+  type: ['object', 'null'],
+  description: 'Null when the key has no budget.',
+  required: [
+    'limit_cents',
+    'spent_cents_decimal',
+    'held_cents_decimal',
+    'remaining_cents_decimal',
+    'period_start',
+    'period_end',
+  ],
+  properties: {
+    limit_cents: { type: 'integer' },
+    spent_cents_decimal: { type: 'string' },
+    held_cents_decimal: { type: 'string' },
+    remaining_cents_decimal: { type: 'string' },
+    period_start: NULLABLE_TIMESTAMP,
+    period_end: NULLABLE_TIMESTAMP,
+  },
+} as const;
+
+/** The answer; everything below `code` is absent when that is `NOT_FOUND`. */
+export const VERDICT_SCHEMA = {
+  type: 'object',
+  required: ['valid', 'code'],
+  properties: {
+    valid: { type: 'boolean' },
+    code: { type: 'string', enum: [...VERDICT_CODES] },
+    api_key_id: { type: 'integer' },
+    name: { type: 'string' },
+    user_id: { type: 'integer' },
+    scopes: TEXTS,
+    tags: TEXTS,
+    expires_at: NULLABLE_TIMESTAMP,
+    rate_limits: { type: 'array', items: WINDOW_SCHEMA, description: 'The windows that are set.' },
+    budget: BUDGET_SCHEMA,
+    rules: {
+      type: 'array',
+      description: 'With `explain`: every rule in its order.',
+      items: {
+        type: 'object',
+        required: ['code', 'passed', 'inputs'],
+        properties: {
+          code: { type: 'string', enum: [...VERDICT_CODES] },
+          passed: { type: 'boolean' },
+          inputs: { type: 'object', additionalProperties: true },
+        },
+      },
+    },
+  },
+} as const;
+
+/** One verdict per question, in their order. */
+export const VERDICTS_SCHEMA = {
+  type: 'object',
+  required: ['verdicts'],
+  properties: { verdicts: { type: 'array', items: VERDICT_SCHEMA } },
+} as const;
+
+/** A question as it arrives, checked by the schema above. */
+export interface VerifyBody {
+  readonly key: string;
+  readonly ip?: string;
+  readonly model?: string;
+  readonly chatbot?: string;
+  readonly scopes?: readonly string[];
+  readonly cost: number;
+  readonly explain: boolean;
+}
+
+/** A verdict as it leaves. */
+export function toVerdictResponse(verdict: Verdict): Record<string, unknown> {
+  if (verdict.code === 'NOT_FOUND') return { valid: false, code: 'NOT_FOUND' };
+  const { code, snapshot, windows, nowMs } = verdict;
+  return {
+    valid: code === 'VALID',
+    code,
+    api_key_id: snapshot.apiKeyId,
+    name: snapshot.name,
+    user_id: snapshot.userId,
+    scopes: snapshot.scopes,
+    tags: snapshot.tags,
+    expires_at: isoOrNull(snapshot.expiresAtMs),
+    rate_limits: windows.map(toWindowResponse),
+    budget: snapshot.budget === undefined ? null : toBudgetResponse(budgetView(snapshot.budget, nowMs)),
+  };
+}
+
+/** A verdict with its rules. */
+export function toExplanationResponse({ verdict, rules }: Explanation): Record<string, unknown> {
+  return { ...toVerdictResponse(verdict), rules };
+}
+
+/** A budget as every route shows it. */
+export function toBudgetResponse(view: BudgetView): Record<string, unknown> {
+  return {
+    limit_cents: Number(view.limitMicroCents / MICRO_CENTS_PER_CENT),
+    spent_cents_decimal: decimalCentsFromMicroCents(view.spentMicroCents),
+    held_cents_decimal: decimalCentsFromMicroCents(view.heldMicroCents),
+    remaining_cents_decimal: decimalCentsFromMicroCents(view.remainingMicroCents),
+    period_start: view.periodStart?.toISOString() ?? null,
+    period_end: view.periodEnd?.toISOString() ?? null,
+  };
+}
+
+function toWindowResponse({ window, limit, remaining, resetAtMs }: WindowState): Record<string, unknown> {
+  return { window, limit, remaining, reset_at: isoTimestamp(resetAtMs) };
+}
+
+const MOST_REMEMBERED_TIMESTAMPS = 1_000;
+const timestamps = new Map<number, string>();
+
+/** Windows end at few different moments, so their texts are worth remembering. */
+function isoTimestamp(timeMs: number): string {
+  let text = timestamps.get(timeMs);
+  if (text === undefined) {
+    if (timestamps.size >= MOST_REMEMBERED_TIMESTAMPS) timestamps.clear();
+    text = new Date(timeMs).toISOString();
+    timestamps.set(timeMs, text);
+  }
+  return text;
+}
