@@ -1,13 +1,17 @@
 import type { Server } from 'node:http';
-import type { Socket } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Readiness } from './observability/readiness.js';
 
 const SECOND_SIGNAL_IGNORED_MS = 1_500;
-/** A connection that nobody used for so long while it drains is closed although its client was told nothing. */
+/** A connection that nobody used for so long while the service drains is closed although its client was told nothing. */
 const DRAIN_MS = 500;
-const DRAIN_POLL_MS = 10;
+/** What a connection that was accepted last has to send its request. */
+const LAST_ACCEPTED_MS = 100;
+const POLL_MS = 10;
+/** When all requests are answered nothing is left that must not be cut: a job's transaction is rolled back. */
+const CLOSE_MS = 2_000;
 
 /**
  * Ends the process cleanly on SIGTERM and SIGINT, also while it still starts: what was started is stopped, the newest
@@ -71,14 +75,28 @@ export function closeWhenDrained(app: NestFastifyApplication, timeoutSeconds: nu
       if (isDraining) void reply.header('connection', 'close');
       done();
     });
+  const unused = async (withinMs: number): Promise<void> => {
+    const deadline = Date.now() + withinMs;
+    while (connections.size > 0 && Date.now() < deadline) await sleep(POLL_MS);
+  };
   return async () => {
     isDraining = true;
     app.get(Readiness).startDraining();
     const deadline = setTimeout(() => server.closeAllConnections(), timeoutSeconds * 1000);
-    const drainedBy = Date.now() + DRAIN_MS;
-    while (connections.size > 0 && Date.now() < drainedBy) await sleep(DRAIN_POLL_MS);
-    await new Promise((resolve) => server.close(resolve));
+    await unused(DRAIN_MS);
+    // The HTTP server's own close would at once cut connections whose first request is on its way.
+    const closed = new Promise((resolve) => NetServer.prototype.close.call(server, resolve));
+    await unused(LAST_ACCEPTED_MS);
+    server.closeIdleConnections();
+    await closed;
     clearTimeout(deadline);
-    await app.close();
+    await closeWithin(app, CLOSE_MS);
   };
+}
+
+/** A connection to a PostgreSQL that has become a black hole never closes. */
+async function closeWithin(app: NestFastifyApplication, milliseconds: number): Promise<void> {
+  const closing = app.close().then(() => true);
+  if (await Promise.race([closing, sleep(milliseconds, false)])) return;
+  process.stderr.write(`What was still open after ${milliseconds} ms was cut.\n`);
 }

@@ -1,0 +1,152 @@
+import { once } from 'node:events';
+import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
+
+/** Below the range from which systems give ports to outgoing connections, which could take a refused one. */
+const [LOWEST_PORT, HIGHEST_PORT] = [20_000, 30_000];
+
+/** A connection through the proxy. */
+interface Link {
+  readonly client: Socket;
+  readonly server: Socket;
+}
+
+/**
+ * Stands between the service and PostgreSQL and fails as networks do. What a black hole swallowed arrives once it
+ * is healed, unless its sender has given up: so do packets that TCP sends again.
+ */
+export class TcpProxy {
+  readonly #links = new Set<Link>();
+  #listener: Server | undefined;
+  #isBlackHole = false;
+  #delayMs = 0;
+  /** Bytes that PostgreSQL has answered so far. */
+  bytesFromServer = 0;
+
+  private constructor(
+    readonly port: number,
+    private readonly target: NetConnectOpts,
+  ) {}
+
+  /** Passes everything to the server of a `postgresql://` address, which may name a unix socket. */
+  static async start(databaseUrl: string): Promise<TcpProxy> {
+    const target = targetOf(databaseUrl);
+    for (;;) {
+      const port = LOWEST_PORT + Math.floor(Math.random() * (HIGHEST_PORT - LOWEST_PORT));
+      const proxy = new TcpProxy(port, target);
+      if (await proxy.#listen().then(() => true, isPortTaken)) return proxy;
+    }
+  }
+
+  /** The address of a database, by way of the proxy. */
+  urlOf(databaseUrl: string): string {
+    const [, user = '', database = ''] = /\/\/([^/@]*)@[^/]*\/([^?]*)/.exec(databaseUrl) ?? [];
+    return `postgresql://${user}@127.0.0.1:${this.port}/${database}?sslmode=disable`;
+  }
+
+  /** Heals whatever was broken. */
+  async pass(): Promise<void> {
+    this.#isBlackHole = false;
+    this.#delayMs = 0;
+    for (const { client, server } of this.#links) {
+      client.resume();
+      server.resume();
+    }
+    if (this.#listener === undefined) await this.#listen();
+  }
+
+  /** Nobody listens any more, as when the server's process has ended. */
+  refuse(): void {
+    this.#listener?.close();
+    this.#listener = undefined;
+    this.cut();
+  }
+
+  /** Connections stay open and new ones are accepted, and nothing passes, as behind a firewall that drops. */
+  blackHole(): void {
+    this.#isBlackHole = true;
+    for (const { client, server } of this.#links) {
+      client.pause();
+      server.pause();
+    }
+  }
+
+  /** Resets every connection; new ones are served. */
+  cut(): void {
+    for (const { client, server } of this.#links) {
+      client.resetAndDestroy();
+      server.destroy();
+    }
+  }
+
+  /** Every byte takes so much longer, each way. */
+  delay(milliseconds: number): void {
+    this.#delayMs = milliseconds;
+  }
+
+  stop(): void {
+    this.refuse();
+  }
+
+  async #listen(): Promise<void> {
+    const listener = createServer((client) => this.#link(client));
+    listener.listen(this.port, '127.0.0.1');
+    await once(listener, 'listening');
+    this.#listener = listener;
+  }
+
+  #link(client: Socket): void {
+    const server = connect(this.target);
+    const link = { client, server };
+    this.#links.add(link);
+    server.on('data', (chunk) => (this.bytesFromServer += chunk.length));
+    this.#forward(client, server);
+    this.#forward(server, client);
+    for (const [socket, other] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      socket.setNoDelay(true);
+      // A reset is an ending like any other here.
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        this.#links.delete(link);
+        this.#later(() => other.destroy());
+      });
+    }
+    if (this.#isBlackHole) {
+      client.pause();
+      server.pause();
+    }
+  }
+
+  #forward(from: Socket, to: Socket): void {
+    from.on('data', (chunk) =>
+      this.#later(() => {
+        if (to.destroyed || to.write(chunk)) return;
+        from.pause();
+        to.once('drain', () => {
+          if (!this.#isBlackHole) from.resume();
+        });
+      }),
+    );
+  }
+
+  #later(work: () => void): void {
+    if (this.#delayMs === 0) work();
+    else setTimeout(work, this.#delayMs);
+  }
+}
+
+function targetOf(databaseUrl: string): NetConnectOpts {
+  const url = databaseUrl.replace('@/', '@localhost/');
+  const { hostname, port, searchParams } = new URL(url);
+  const [host, portNumber] = [searchParams.get('host') ?? hostname, searchParams.get('port') ?? port];
+  return host.startsWith('/')
+    ? { path: `${host}/.s.PGSQL.${portNumber}` }
+    : { host, port: Number(portNumber) };
+}
+
+function isPortTaken(error: unknown): false {
+  if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') return false;
+  throw error;
+}
