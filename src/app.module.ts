@@ -16,7 +16,9 @@ import { HttpModule } from './http/http.module.js';
 import { ErrorObserver } from './http/problem.filter.js';
 import type { RouteTable } from './http/route-table.js';
 import { ObservabilityModule } from './observability/observability.module.js';
+import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
 import { UsageModule } from './usage/usage.module.js';
+import { VerificationModule } from './verification/verification.module.js';
 
 /** Joins the ports of lower rooms to the rooms that implement them. */
 @Global()
@@ -46,7 +48,9 @@ export class AppModule {
         AuthModule,
         ApiKeysModule,
         AuditModule,
+        RateLimitsModule,
         UsageModule,
+        VerificationModule,
         Joints,
       ],
     };

@@ -150,7 +150,8 @@ export class ApiKeysService {
 
   async #lock(principal: Principal, apiKeyId: number, action: PlatformAction): Promise<ApiKey> {
     const where = { id: apiKeyId, deletedAt: IsNull() };
-    const apiKey = await this.#manager.findOne(ApiKey, { where, lock: { mode: 'pessimistic_write' } });
+    // Not FOR UPDATE: that would stand in the way of rows elsewhere that refer to this one.
+    const apiKey = await this.#manager.findOne(ApiKey, { where, lock: { mode: 'for_no_key_update' } });
     if (apiKey === null) throw new AppError('api_key.not_found', 'API key not found');
     requireOwnerOr(principal, apiKey.userId, `platform:api-keys:${action}`);
     return apiKey;

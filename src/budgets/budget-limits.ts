@@ -16,11 +16,7 @@ export class BudgetLimits {
 
   /** Changing a limit or its period type keeps what was spent and held. */
   async setOfApiKey(apiKeyId: number, { limitMicroCents, periodType }: BudgetLimit): Promise<void> {
-    await this.transactions.tx.query(
-      `INSERT INTO budget_accounts (api_key_id, limit_micro_cents, period_type) VALUES ($1, $2, $3)
-       ON CONFLICT (api_key_id) DO UPDATE
-         SET limit_micro_cents = excluded.limit_micro_cents, period_type = excluded.period_type`,
-      [apiKeyId, limitMicroCents?.toString() ?? null, periodType],
-    );
+    const limit = limitMicroCents?.toString() ?? null;
+    await this.transactions.tx.query('SELECT set_budget_limit($1, $2, $3)', [apiKeyId, limit, periodType]);
   }
 }

@@ -10,12 +10,14 @@ interface Waiting<Item, Result> {
 export interface GroupCommitOptions<Item, Result> {
   /** Runs one statement for all items and answers one result per item, in order, after commit. */
   readonly commit: (items: readonly Item[]) => Promise<readonly Result[]>;
-  /** Items in one statement at most. */
+  /** Items in one statement at most (or what `sizeOf` makes of them); one item that is larger goes alone. */
   readonly maxGroupSize?: number;
   /** Callers that may wait at once; beyond it a caller is refused with 503. */
   readonly maxWaiting?: number;
   /** Orders the items of a group, so that two groups lock rows in the same order and never deadlock. */
   readonly compare?: (a: Item, b: Item) => number;
+  /** How much an item weighs in its group; 1 unless told. */
+  readonly sizeOf?: (item: Item) => number;
   /** Whether a group with an unknown outcome is sent once more; true unless told. */
   readonly isRetried?: boolean;
 }
@@ -30,8 +32,8 @@ export interface GroupCommitOptions<Item, Result> {
  * therefore need ids made by the application, so that a repeated one makes no second row.
  */
 export class GroupCommit<Item, Result = void> {
-  readonly #options: Required<Omit<GroupCommitOptions<Item, Result>, 'compare'>> &
-    Pick<GroupCommitOptions<Item, Result>, 'compare'>;
+  readonly #options: Required<Omit<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>> &
+    Pick<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>;
   #waiting: Waiting<Item, Result>[] = [];
   #running: Promise<void> | undefined;
 
@@ -61,12 +63,20 @@ export class GroupCommit<Item, Result = void> {
     // One turn of the microtask queue lets callers of the same tick share the first group.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      const group = this.#waiting.splice(0, this.#options.maxGroupSize);
+      const group = this.#waiting.splice(0, this.#nextGroupLength());
       const { compare } = this.#options;
       if (compare !== undefined) group.sort((a, b) => compare(a.item, b.item));
       await this.#commitGroup(group);
     }
     this.#running = undefined;
+  }
+
+  #nextGroupLength(): number {
+    const { maxGroupSize, sizeOf } = this.#options;
+    if (sizeOf === undefined) return maxGroupSize;
+    let size = 0;
+    const end = this.#waiting.findIndex(({ item }) => (size += sizeOf(item)) > maxGroupSize);
+    return end === -1 ? this.#waiting.length : Math.max(1, end);
   }
 
   async #commitGroup(

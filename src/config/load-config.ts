@@ -140,12 +140,14 @@ function isUsername(value: string): boolean {
 }
 
 function isOrigin(value: string): boolean {
-  return value === '*' || (URL.canParse(value) && new URL(value).origin === value);
+  // A wildcard inside an origin would be compared as it stands and never match.
+  if (value.includes('*')) return value === '*';
+  return URL.canParse(value) && new URL(value).origin === value;
 }
 
 function isAddressOrBlock(value: string): boolean {
   const [address = '', bits, ...rest] = value.split('/');
   const family = isIP(address);
-  if (family === 0 || rest.length > 0) return false;
+  if (family === 0 || rest.length > 0 || address.includes('%')) return false;
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }

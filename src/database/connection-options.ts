@@ -70,6 +70,21 @@ export function dataPlanePoolOptions(url: string): PoolConfig {
   return { ...hastyOptions(url), application_name: 'latchkey-data-plane', max: 4 };
 }
 
+/** Options of metering: few connections, each of them busy with a group. */
+export function meteringPoolOptions(url: string): PoolConfig {
+  return {
+    connectionString: url,
+    application_name: 'latchkey-metering',
+    types: EXACT_TYPES,
+    max: 4,
+    connectionTimeoutMillis: 1_000,
+    statement_timeout: 5_000,
+    lock_timeout: 2_000,
+    query_timeout: 5_500,
+    keepAlive: true,
+  };
+}
+
 /** Options of the change feed's reader. */
 export function feedPoolOptions(url: string): PoolConfig {
   return { ...hastyOptions(url), application_name: 'latchkey-feed', max: 1 };

@@ -14,9 +14,10 @@ import {
   controlPlaneOptions,
   dataPlanePoolOptions,
   feedPoolOptions,
+  meteringPoolOptions,
 } from './connection-options.js';
 import { Maintenance } from './maintenance.js';
-import { BackgroundPool, ControlPool, DataPlanePool, FeedPool } from './pools.js';
+import { BackgroundPool, ControlPool, DataPlanePool, FeedPool, MeteringPool } from './pools.js';
 
 /** Connections to PostgreSQL and the transactions of the control plane. Features bring their own entities. */
 @Global()
@@ -26,6 +27,7 @@ export class DatabaseModule implements OnApplicationShutdown {
     private readonly background: BackgroundPool,
     private readonly dataPlane: DataPlanePool,
     private readonly feed: FeedPool,
+    private readonly metering: MeteringPool,
   ) {}
 
   static forRoot(): DynamicModule {
@@ -64,12 +66,12 @@ export class DatabaseModule implements OnApplicationShutdown {
         ChangeListener,
         ChangeFeed,
       ],
-      exports: [ControlPool, BackgroundPool, DataPlanePool, Maintenance, ChangeFeed],
+      exports: [ControlPool, BackgroundPool, DataPlanePool, MeteringPool, Maintenance, ChangeFeed],
     };
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all([this.background.end(), this.dataPlane.end(), this.feed.end()]);
+    await Promise.all([this.background.end(), this.dataPlane.end(), this.feed.end(), this.metering.end()]);
   }
 }
 
@@ -77,6 +79,7 @@ const POOLS = [
   { provide: BackgroundPool, options: backgroundPoolOptions },
   { provide: DataPlanePool, options: dataPlanePoolOptions },
   { provide: FeedPool, options: feedPoolOptions },
+  { provide: MeteringPool, options: meteringPoolOptions },
 ] as const;
 
 function openPool(name: string, options: pg.PoolConfig): pg.Pool {

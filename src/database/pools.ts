@@ -6,6 +6,9 @@ export abstract class ControlPool extends pg.Pool {}
 /** Connections of the data plane: keys that are not in memory. It gives up after a quarter of a second. */
 export abstract class DataPlanePool extends pg.Pool {}
 
+/** Connections of metering: usage events and budget holds, a group of callers to a statement. */
+export abstract class MeteringPool extends pg.Pool {}
+
 /** The connection that reads the change feed, so that no flood elsewhere can delay a revocation. */
 export abstract class FeedPool extends pg.Pool {}
 

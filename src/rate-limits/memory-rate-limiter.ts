@@ -1,15 +1,18 @@
 import { Injectable } from '@nestjs/common';
 import { Metrics } from '../observability/metrics.js';
-import { RateLimiter } from './rate-limiter.js';
-import { isUnlimited, note, type RateLimitPolicy, takeFrom, type TakeOutcome } from './rate-windows.policy.js';
+import { assertCost, RateLimiter } from './rate-limiter.js';
+import {
+  isUnlimited,
+  note,
+  type RateLimitPolicy,
+  takeFrom,
+  type TakeOutcome,
+} from './rate-windows.policy.js';
 import { tickOf, WINDOW_WORDS } from './window-rings.policy.js';
 import { WindowTable } from './window-table.js';
 
 /** Keys with something in their windows that are remembered: below it, none is ever forgotten. */
 export const MOST_KEYS = 1_000_000;
-
-/** Slots looked at for idle keys in one sweep, about a millisecond; a million are seen in four minutes. */
-const SWEEP_SLOTS = 20_000;
 
 const UNLIMITED: TakeOutcome = Object.freeze({ allowed: true, windows: [], retryAfterSeconds: null });
 
@@ -28,6 +31,13 @@ export class MemoryRateLimiter extends RateLimiter {
       help: 'Keys whose rate windows are in memory.',
       collect() {
         this.set(table.size);
+      },
+    });
+    metrics.gauge({
+      name: 'latchkey_rate_limiter_unsaved_keys',
+      help: 'Keys whose rate windows have changed since they were last saved to PostgreSQL.',
+      collect() {
+        this.set(table.unsaved);
       },
     });
     metrics.counter({
@@ -59,11 +69,6 @@ export class MemoryRateLimiter extends RateLimiter {
     table.touch(slot, false);
   }
 
-  /** Forgets some of the keys in whose windows nothing is left; called every few seconds, it finds them all. */
-  sweep(nowMs: number): void {
-    this.table.sweep(SWEEP_SLOTS, tickOf(nowMs));
-  }
-
   /** Only what consumes is remembered: looks and refusals of unknown keys take no memory. */
   #takeFirst(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): TakeOutcome {
     const outcome = takeFrom(this.#blank, 0, policy, cost, nowMs);
@@ -76,9 +81,4 @@ export class MemoryRateLimiter extends RateLimiter {
     this.#blank.fill(0);
     return outcome;
   }
-}
-
-/** @throws RangeError for what would give back or confuse what was consumed */
-export function assertCost(cost: number): void {
-  if (!Number.isSafeInteger(cost) || cost < 0) throw new RangeError('A cost is an integer, at least 0.');
 }

@@ -20,3 +20,8 @@ export abstract class RateLimiter {
     nowMs: number,
   ): TakeOutcome | Promise<TakeOutcome>;
 }
+
+/** @throws RangeError for what would give back or confuse what was consumed */
+export function assertCost(cost: number): void {
+  if (!Number.isSafeInteger(cost) || cost < 0) throw new RangeError('A cost is an integer, at least 0.');
+}

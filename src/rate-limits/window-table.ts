@@ -6,6 +6,8 @@ const MORE_RECENT = WINDOW_WORDS;
 const LESS_RECENT = WINDOW_WORDS + 1;
 const IS_DIRTY = WINDOW_WORDS + 2;
 const NOBODY = 0xffff_ffff;
+/** In place of the id, in a slot that is free. */
+const NO_ID = -1;
 
 const PAGE_BITS = 12;
 const PAGE_KEYS = 1 << PAGE_BITS;
@@ -32,11 +34,11 @@ export interface WindowRows {
 export class WindowTable {
   readonly #pages: Page[] = [];
   readonly #slotById: readonly Map<number, number>[] = Array.from({ length: INDEXES }, () => new Map());
-  #free: number[] = [];
+  readonly #free: number[] = [];
   #slots = 0;
   #mostRecent = NOBODY;
   #leastRecent = NOBODY;
-  #dirty: number[] = [];
+  readonly #dirty: number[] = [];
   #sweptUpTo = 0;
   #evictions = 0;
 
@@ -52,9 +54,9 @@ export class WindowTable {
     return this.#evictions;
   }
 
-  /** True when something has changed since it was last saved. */
-  get hasUnsaved(): boolean {
-    return this.#dirty.length > 0;
+  /** How many keys, at most, have changed since they were last saved. */
+  get unsaved(): number {
+    return this.#dirty.length;
   }
 
   /** The slot of a key. */
@@ -87,30 +89,18 @@ export class WindowTable {
 
   /** The key was used just now; with `hasChanged` it will be saved. */
   touch(slot: number, hasChanged: boolean): void {
+    if (hasChanged) this.#markDirty(slot);
+    if (slot === this.#mostRecent) return;
     const words = this.wordsOf(slot);
     const at = this.startOf(slot);
-    if (hasChanged && words[at + IS_DIRTY] === 0) {
-      words[at + IS_DIRTY] = 1;
-      this.#dirty.push(slot);
-    }
-    if (slot === this.#mostRecent) return;
-    this.#unlink(slot, words, at);
+    this.#unlink(words, at);
     this.#putFirst(slot, words, at);
   }
 
-  /** At most `count` keys that have changed; they count as saved, until they change again or `touch` says so. */
+  /** The `count` keys that have waited longest to be saved. From now on they count as saved. */
   takeUnsaved(count: number): WindowRows {
-    const slots: number[] = [];
-    while (slots.length < count) {
-      const slot = this.#dirty.pop();
-      if (slot === undefined) break;
-      const words = this.wordsOf(slot);
-      const at = this.startOf(slot);
-      // A slot may be listed twice, or have been freed since: only the first mention of a changed key counts.
-      if (words[at + IS_DIRTY] === 0) continue;
-      words[at + IS_DIRTY] = 0;
-      slots.push(slot);
-    }
+    // A slot was listed twice when its key was dropped and another one got it: the first mention stands for both.
+    const slots = this.#dirty.splice(0, count).filter((slot) => this.#clean(slot));
     slots.sort((a, b) => this.#idOf(a) - this.#idOf(b));
     const windows = new Uint32Array(slots.length * WINDOW_WORDS);
     for (const [index, slot] of slots.entries()) {
@@ -120,13 +110,35 @@ export class WindowTable {
     return { apiKeyIds: slots.map((slot) => this.#idOf(slot)), windows };
   }
 
+  /** The key is to be saved again. */
+  markUnsaved(apiKeyId: number): void {
+    const slot = this.find(apiKeyId);
+    if (slot !== undefined) this.#markDirty(slot);
+  }
+
   /** Drops keys whose windows are empty at the tick, looking at `count` slots, the next ones each time. */
   sweep(count: number, tick: number): void {
     for (let looked = 0; looked < Math.min(count, this.#slots); looked++) {
       const slot = this.#sweptUpTo < this.#slots ? this.#sweptUpTo : 0;
       this.#sweptUpTo = slot + 1;
-      if (this.find(this.#idOf(slot)) === slot && this.#isIdle(slot, tick)) this.#drop(slot);
+      if (this.#idOf(slot) !== NO_ID && this.#isIdle(slot, tick)) this.#drop(slot);
     }
+  }
+
+  #markDirty(slot: number): void {
+    const words = this.wordsOf(slot);
+    const index = this.startOf(slot) + IS_DIRTY;
+    if (words[index] === 1) return;
+    words[index] = 1;
+    this.#dirty.push(slot);
+  }
+
+  #clean(slot: number): boolean {
+    const words = this.wordsOf(slot);
+    const index = this.startOf(slot) + IS_DIRTY;
+    const wasDirty = words[index] === 1;
+    words[index] = 0;
+    return wasDirty;
   }
 
   /** With the clock behind the newest bucket a key is not idle, and nothing of it is moved. */
@@ -147,10 +159,10 @@ export class WindowTable {
     const words = this.wordsOf(slot);
     const at = this.startOf(slot);
     const apiKeyId = this.#idOf(slot);
-    this.#unlink(slot, words, at);
+    this.#unlink(words, at);
     words[at + IS_DIRTY] = 0;
     this.#indexOf(apiKeyId).delete(apiKeyId);
-    this.#page(slot).ids[slot & (PAGE_KEYS - 1)] = -1;
+    this.#page(slot).ids[slot & (PAGE_KEYS - 1)] = NO_ID;
     this.#free.push(slot);
   }
 
@@ -173,7 +185,7 @@ export class WindowTable {
     this.#mostRecent = slot;
   }
 
-  #unlink(slot: number, words: Uint32Array, at: number): void {
+  #unlink(words: Uint32Array, at: number): void {
     const before = words[at + MORE_RECENT] as number;
     const after = words[at + LESS_RECENT] as number;
     if (before === NOBODY) this.#mostRecent = after;

@@ -1,14 +1,20 @@
 import { CreateUsers1763800000000 } from './1763800000000-create-users.js';
 import { CreateApiKeys1763800100000 } from './1763800100000-create-api-keys.js';
 import { CreateAuditLogs1763800200000 } from './1763800200000-create-audit-logs.js';
+import { CreateRateWindows1763800300000 } from './1763800300000-create-rate-windows.js';
 import { CreateChangeFeed1763800400000 } from './1763800400000-create-change-feed.js';
 import { CreateBudgetAccounts1763800500000 } from './1763800500000-create-budget-accounts.js';
+import { CreateUsage1763800600000 } from './1763800600000-create-usage.js';
+import { CreateBudgetLedger1763800700000 } from './1763800700000-create-budget-ledger.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
   CreateUsers1763800000000,
   CreateApiKeys1763800100000,
   CreateAuditLogs1763800200000,
+  CreateRateWindows1763800300000,
   CreateChangeFeed1763800400000,
   CreateBudgetAccounts1763800500000,
+  CreateUsage1763800600000,
+  CreateBudgetLedger1763800700000,
 ];

@@ -1,0 +1,34 @@
+import { Module } from '@nestjs/common';
+import { Config } from '../config/config.js';
+import { Metrics } from '../observability/metrics.js';
+import { InstanceRegistry } from './instance-registry.js';
+import { MemoryRateLimiter } from './memory-rate-limiter.js';
+import { RateLimiter } from './rate-limiter.js';
+import { RedisRateLimiter } from './redis-rate-limiter.js';
+import { WindowCheckpoints } from './window-checkpoints.js';
+
+/** How much a key may do in a minute, an hour and a day: in Redis when there is one, else in this instance's memory. */
+@Module({
+  providers: [
+    InstanceRegistry,
+    MemoryRateLimiter,
+    WindowCheckpoints,
+    {
+      provide: RateLimiter,
+      inject: [Config, MemoryRateLimiter, InstanceRegistry, Metrics],
+      useFactory: chooseLimiter,
+    },
+  ],
+  exports: [RateLimiter],
+})
+export class RateLimitsModule {}
+
+function chooseLimiter(
+  config: Config,
+  local: MemoryRateLimiter,
+  instances: InstanceRegistry,
+  metrics: Metrics,
+): RateLimiter {
+  if (config.redisUrl === undefined) return local;
+  return new RedisRateLimiter(config.redisUrl.reveal(), local, instances, metrics);
+}

@@ -1,0 +1,145 @@
+import {
+  type RateLimitPolicy,
+  secondsUntilRoom,
+  type TakeOutcome,
+  WINDOW_NAMES,
+  type WindowState,
+} from './rate-windows.policy.js';
+
+/**
+ * The Redis key of a key's windows. What is in braces decides the slot of a Redis Cluster; there is one Redis key
+ * per API key, so a take is one script on one node. The number is the version of what is stored.
+ */
+export function redisKeyOf(apiKeyId: number | string): string {
+  return `latchkey:rate-windows:1:{${apiKeyId}}`;
+}
+
+/**
+ * The rule of `rate-windows.policy.ts` and `window-rings.policy.ts`, step by step, over the same 37 numbers; a test
+ * compares them. It runs inside Redis, where no other take can come between its reading and its writing.
+ *
+ * KEYS[1] the windows. ARGV: the limits per minute, hour and day ('' for none), the cost, and the time in
+ * milliseconds, which the service always leaves to Redis (''), so that the clocks of instances do not matter; only
+ * tests say what time it is, and no caller's input comes near it.
+ *
+ * Answers whether it was allowed (1 or 0), then for each window the sum and the milliseconds until its reset.
+ */
+export const TAKE_SCRIPT = `
+local LAYOUT = '<${'I4'.repeat(37)}'
+local TICK_MS, RING = 6000, 11
+local TICKS = { 1, 60, 1440 }
+local floor = math.floor
+
+local now = tonumber(ARGV[5])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + floor(time[2] / 1000)
+end
+
+local words
+local stored = redis.call('GET', KEYS[1])
+if stored and #stored == 148 then
+  words = { struct.unpack(LAYOUT, stored) }
+else
+  words = {}
+  for i = 1, 37 do words[i] = 0 end
+end
+
+local newest, tick = words[1], floor(now / TICK_MS)
+if tick == newest - 1 then
+  tick = newest
+elseif tick ~= newest then
+  for window = 1, 3 do
+    local from, to = floor(newest / TICKS[window]), floor(tick / TICKS[window])
+    local sum, ring = words[1 + window], 5 + (window - 1) * RING
+    if sum > 0 and from ~= to then
+      if to < from or to - from >= RING then
+        for i = ring, ring + RING - 1 do words[i] = 0 end
+        if to < from then words[ring + to % RING] = sum else sum = 0 end
+      else
+        for bucket = from + 1, to do
+          local i = ring + bucket % RING
+          sum = sum - words[i]
+          words[i] = 0
+        end
+      end
+      words[1 + window] = sum
+    end
+  end
+  words[1] = tick
+end
+
+local limits = { tonumber(ARGV[1]) or false, tonumber(ARGV[2]) or false, tonumber(ARGV[3]) or false }
+local cost = tonumber(ARGV[4])
+local needed = cost > 0 and cost or 1
+local allowed = true
+for window = 1, 3 do
+  if limits[window] and words[1 + window] + needed > limits[window] then allowed = false end
+end
+
+if allowed and cost > 0 then
+  local longest = 1
+  for window = 1, 3 do
+    if limits[window] then
+      local i = 5 + (window - 1) * RING + floor(tick / TICKS[window]) % RING
+      words[i] = words[i] + cost
+      words[1 + window] = words[1 + window] + cost
+    end
+    if words[1 + window] > 0 then longest = window end
+  end
+  local ends = (floor(tick / TICKS[longest]) + RING) * TICKS[longest] * TICK_MS
+  redis.call('SET', KEYS[1], struct.pack(LAYOUT, unpack(words)), 'PX', ends - now)
+end
+
+local reply = { allowed and 1 or 0 }
+for window = 1, 3 do
+  local sum, limit, reset = words[1 + window], limits[window], 0
+  if limit and sum > 0 then
+    local left = sum
+    if not allowed and needed <= limit and sum + needed > limit then left = sum + needed - limit end
+    local ring, last = 5 + (window - 1) * RING, floor(tick / TICKS[window])
+    local bucket = last - RING
+    repeat
+      bucket = bucket + 1
+      left = left - words[ring + bucket % RING]
+    until left <= 0 or bucket == last
+    reset = (bucket + RING) * TICKS[window] * TICK_MS - now
+  end
+  reply[window * 2] = sum
+  reply[window * 2 + 1] = reset
+end
+return reply
+`;
+
+/** What the script is asked with, after its key. */
+export function argumentsOf(policy: RateLimitPolicy, cost: number): (string | number)[] {
+  return [policy.perMinute ?? '', policy.perHour ?? '', policy.perDay ?? '', cost, ''];
+}
+
+/** What the script answered, in this instance's time. */
+export function outcomeOf(
+  reply: readonly number[],
+  policy: RateLimitPolicy,
+  cost: number,
+  nowMs: number,
+): TakeOutcome {
+  const limits = [policy.perMinute, policy.perHour, policy.perDay];
+  const windows: WindowState[] = [];
+  for (let index = 0; index < 3; index++) {
+    const limit = limits[index] ?? null;
+    if (limit === null) continue;
+    const sum = reply[1 + 2 * index] as number;
+    windows.push({
+      window: WINDOW_NAMES[index] as (typeof WINDOW_NAMES)[number],
+      limit,
+      remaining: sum < limit ? limit - sum : 0,
+      resetAtMs: nowMs + (reply[2 + 2 * index] as number),
+    });
+  }
+  const allowed = reply[0] === 1;
+  return {
+    allowed,
+    windows,
+    retryAfterSeconds: allowed ? null : secondsUntilRoom(windows, cost === 0 ? 1 : cost, nowMs),
+  };
+}
