@@ -1,5 +1,4 @@
-import type { BlockList } from 'node:net';
-import { addressList, isListed } from '../http/client-address.js';
+import { AddressBlocks } from '../common/ip-address.js';
 
 /** Names, exact or with `*` for any run of characters. */
 export interface NameMatcher {
@@ -52,7 +51,7 @@ export interface AddressMatcher {
 /** Undefined when the list is empty, which allows every address. Compiled at its first use. */
 export function addressMatcher(entries: readonly string[]): AddressMatcher | undefined {
   if (entries.length === 0) return undefined;
-  let list: BlockList | undefined;
-  const matches = (address: string) => isListed((list ??= addressList(entries)), address);
+  let blocks: AddressBlocks | undefined;
+  const matches = (address: string) => (blocks ??= new AddressBlocks(entries)).has(address);
   return { entries, matches };
 }
