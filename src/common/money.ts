@@ -14,3 +14,24 @@ export function decimalCentsFromMicroCents(microCents: bigint): string {
   const fraction = (size % MICRO_CENTS_PER_CENT).toString().padStart(6, '0');
   return `${sign}${size / MICRO_CENTS_PER_CENT}.${fraction}`;
 }
+
+/** The most that one amount may be, in cents. */
+export const MOST_CENTS = 1_000_000_000_000n;
+
+/** A number as JavaScript shows it is exact up to this many digits. */
+const EXACT_DIGITS = 15;
+
+/**
+ * Micro-cents of an amount in cents, given as a JSON number or as a string with up to six decimals. Undefined for
+ * anything that is not exactly such an amount: negative, not finite, with an exponent, too precise, too large, or a
+ * number of more digits than a number keeps.
+ */
+export function parseCents(value: unknown): bigint | undefined {
+  if (typeof value !== 'number' && typeof value !== 'string') return undefined;
+  const match = /^(\d{1,13})(?:\.(\d{1,6}))?$/.exec(String(value));
+  if (match === null) return undefined;
+  const [, whole = '', fraction = ''] = match;
+  if (typeof value === 'number' && whole.length + fraction.length > EXACT_DIGITS) return undefined;
+  const microCents = BigInt(whole) * MICRO_CENTS_PER_CENT + BigInt(fraction.padEnd(6, '0'));
+  return microCents <= MOST_CENTS * MICRO_CENTS_PER_CENT ? microCents : undefined;
+}

@@ -37,6 +37,8 @@ export abstract class Config {
   abstract readonly loginFailuresPerAccountAndAddress: number;
   abstract readonly loginFailuresPerAddress: number;
   abstract readonly shutdownTimeoutSeconds: number;
+  /** Days that single usage events are kept; rollups and totals are kept for ever. */
+  abstract readonly usageRetentionDays: number;
   /** Bytes that snapshots of keys may take in memory. */
   abstract readonly snapshotCacheBytes: number;
 }

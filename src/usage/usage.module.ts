@@ -1,12 +1,16 @@
 import { Module } from '@nestjs/common';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { UsageController } from './usage.controller.js';
+import { UsageIngestionController } from './usage-ingestion.controller.js';
+import { UsageIngestionService } from './usage-ingestion.service.js';
+import { UsageRecorder } from './usage-recorder.js';
 import { UsageStatistics } from './usage-statistics.js';
+import { UsageUpkeep } from './usage-upkeep.js';
 
-/** What keys were used for: statistics over rollups. */
+/** What keys were used for: events taken in, and statistics over their rollups. */
 @Module({
   imports: [ApiKeysModule],
-  controllers: [UsageController],
-  providers: [UsageStatistics],
+  controllers: [UsageController, UsageIngestionController],
+  providers: [UsageIngestionService, UsageRecorder, UsageStatistics, UsageUpkeep],
 })
 export class UsageModule {}

@@ -1,0 +1,147 @@
+import { Ajv, type ErrorObject } from 'ajv';
+import type { FieldError } from '../common/app-error.js';
+import { parseCents } from '../common/money.js';
+import { parseTimestamp } from '../http/input-checks.js';
+import type { UsageEvent } from './usage-event.js';
+
+const MOST_TOKENS = 1_000_000_000;
+const DAY_MS = 86_400_000;
+/** How far back, and ahead, an event may have occurred. */
+const OLDEST_MS = 30 * DAY_MS;
+const AHEAD_MS = 5 * 60_000;
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
+
+const TOKENS = { type: 'integer', minimum: 0, maximum: MOST_TOKENS } as const;
+
+/** One request made with a key, as it is reported. Validates and documents: there is no second description. */
+export const USAGE_EVENT_SCHEMA = {
+  type: 'object',
+  required: [
+    'api_key_id',
+    'request_id',
+    'endpoint',
+    'method',
+    'request_tokens',
+    'response_tokens',
+    'cost_cents',
+  ],
+  additionalProperties: false,
+  properties: {
+    api_key_id: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+    request_id: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 200,
+      description: 'The same key and id count once in 30 days.',
+    },
+    endpoint: { type: 'string', minLength: 1, maxLength: 500, examples: ['/v1/chat/completions'] },
+    method: { type: 'string', minLength: 1, maxLength: 20, examples: ['POST'] },
+    model: { type: ['string', 'null'], minLength: 1, maxLength: 200 },
+    request_tokens: TOKENS,
+    response_tokens: TOKENS,
+    cost_cents: {
+      type: ['number', 'string'],
+      description: 'Cents with up to six decimals; as a string where a number would not keep all digits.',
+      examples: ['0.004250'],
+    },
+    status_code: { type: ['integer', 'null'], minimum: 100, maximum: 599 },
+    response_time_ms: { type: ['integer', 'null'], minimum: 0, maximum: DAY_MS },
+    occurred_at: {
+      type: 'string',
+      maxLength: 40,
+      description: 'Within the last 30 days and at most 5 minutes ahead; the time of receipt unless told.',
+      examples: ['2026-11-22T08:12:00.000Z'],
+    },
+    hold_id: { type: ['string', 'null'], pattern: UUID, description: 'The hold that this event settles.' },
+  },
+} as const;
+
+interface UsageEventBody {
+  readonly api_key_id: number;
+  readonly request_id: string;
+  readonly endpoint: string;
+  readonly method: string;
+  readonly model?: string | null;
+  readonly request_tokens: number;
+  readonly response_tokens: number;
+  readonly cost_cents: number | string;
+  readonly status_code?: number | null;
+  readonly response_time_ms?: number | null;
+  readonly occurred_at?: string;
+  readonly hold_id?: string | null;
+}
+
+/** An event that may be recorded, or every rule that it breaks. */
+export type CheckedEvent =
+  | { readonly kind: 'event'; readonly event: UsageEvent }
+  | { readonly kind: 'invalid'; readonly errors: readonly FieldError[] };
+
+const validate = new Ajv({ allErrors: true, strict: false }).compile<UsageEventBody>(USAGE_EVENT_SCHEMA);
+
+/** Checks one reported event on its own. */
+export function checkUsageEvent(value: unknown, now: Date): CheckedEvent {
+  if (!validate(value)) return { kind: 'invalid', errors: (validate.errors ?? []).map(toFieldError) };
+  const costMicroCents = parseCents(value.cost_cents);
+  const occurredAt = value.occurred_at === undefined ? now : parseTimestamp(value.occurred_at);
+  const errors: FieldError[] = [...timeErrors(occurredAt, now), ...textErrors(value)];
+  if (costMicroCents === undefined) {
+    errors.push({
+      field: 'cost_cents',
+      message: 'must be an amount from 0 to 1000000000000 with at most six decimals',
+    });
+  }
+  if (errors.length > 0 || costMicroCents === undefined || !(occurredAt instanceof Date))
+    return { kind: 'invalid', errors };
+  return {
+    kind: 'event',
+    event: {
+      apiKeyId: value.api_key_id,
+      requestId: value.request_id,
+      endpoint: value.endpoint,
+      method: value.method,
+      model: value.model ?? null,
+      requestTokens: value.request_tokens,
+      responseTokens: value.response_tokens,
+      costMicroCents,
+      statusCode: value.status_code ?? null,
+      responseTimeMs: value.response_time_ms ?? null,
+      occurredAt,
+      holdId: value.hold_id ?? null,
+    },
+  };
+}
+
+function timeErrors(occurredAt: unknown, now: Date): FieldError[] {
+  const field = 'occurred_at';
+  if (!(occurredAt instanceof Date)) {
+    return [
+      { field, message: 'must be an ISO 8601 timestamp with a time zone, such as 2030-01-31T12:00:00Z' },
+    ];
+  }
+  const age = now.getTime() - occurredAt.getTime();
+  return age > OLDEST_MS || age < -AHEAD_MS
+    ? [{ field, message: 'must lie within the last 30 days and at most 5 minutes ahead' }]
+    : [];
+}
+
+/** What PostgreSQL cannot store. */
+function textErrors(body: UsageEventBody): FieldError[] {
+  const texts = {
+    request_id: body.request_id,
+    endpoint: body.endpoint,
+    method: body.method,
+    model: body.model ?? '',
+  };
+  return Object.entries(texts)
+    .filter(([, text]) => text.includes('\0') || !text.isWellFormed())
+    .map(([field]) => ({ field, message: 'must not hold NUL characters or lone surrogates' }));
+}
+
+function toFieldError({ instancePath, keyword, message, params }: ErrorObject): FieldError {
+  const field = instancePath.slice(1);
+  if (keyword === 'required') return { field: String(params['missingProperty']), message: 'is required' };
+  if (keyword === 'additionalProperties') {
+    return { field: String(params['additionalProperty']), message: 'is not a known property' };
+  }
+  return { field: field === '' ? 'body' : field, message: message ?? 'is not valid' };
+}

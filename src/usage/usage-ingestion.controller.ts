@@ -1,0 +1,63 @@
+import { Controller, HttpCode, Post, Req } from '@nestjs/common';
+import { ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { RequirePermission } from '../auth/access.decorators.js';
+import type { GuardedRequest } from '../auth/access.guard.js';
+import { API_PATH } from '../http/api-path.js';
+import { Operation } from '../http/operation.js';
+import { USAGE_EVENT_SCHEMA } from './usage-event.schema.js';
+import { type IngestionResult, UsageIngestionService } from './usage-ingestion.service.js';
+
+const LARGE_BODY = 1_048_576;
+const RESULT_SCHEMA = {
+  type: 'object',
+  required: ['accepted', 'duplicates', 'rejected'],
+  properties: {
+    accepted: { type: 'integer', description: 'Events recorded by this request.' },
+    duplicates: { type: 'integer', description: 'Events that were recorded before.' },
+    rejected: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['index', 'errors'],
+        properties: {
+          index: { type: 'integer', description: 'The place of the event in the list.' },
+          errors: {
+            type: 'array',
+            items: {
+              type: 'object',
+              required: ['field', 'message'],
+              properties: { field: { type: 'string' }, message: { type: 'string' } },
+            },
+          },
+        },
+      },
+    },
+  },
+};
+
+@ApiTags('Usage')
+@Controller(`${API_PATH}/usage`)
+export class UsageIngestionController {
+  constructor(private readonly ingestion: UsageIngestionService) {}
+
+  @Post()
+  @HttpCode(200)
+  @RequirePermission('platform:usage:write')
+  @Operation('report_usage', {
+    summary: 'Report what keys were used for',
+    description:
+      'One event, or a list of up to 1,000. Answered after commit; the same key and request id count once in 30 days, however often they are sent. In a list a bad event harms only itself.',
+    resourceType: 'usage',
+    isDataPlane: true,
+    bodyLimit: LARGE_BODY,
+  })
+  @ApiBody({
+    schema: {
+      oneOf: [USAGE_EVENT_SCHEMA, { type: 'array', maxItems: 1_000, items: USAGE_EVENT_SCHEMA }],
+    } as object,
+  })
+  @ApiOkResponse({ content: { 'application/json': { schema: RESULT_SCHEMA } } })
+  report(@Req() { body }: GuardedRequest): Promise<IngestionResult> {
+    return this.ingestion.ingest(body);
+  }
+}

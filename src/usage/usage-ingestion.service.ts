@@ -1,0 +1,90 @@
+import { Injectable } from '@nestjs/common';
+import { type FieldError, validationFailed } from '../common/app-error.js';
+import { Clock } from '../common/clock.js';
+import type { RecordStatus, UsageEvent } from './usage-event.js';
+import { checkUsageEvent } from './usage-event.schema.js';
+import { UsageRecorder } from './usage-recorder.js';
+
+/** An event that was not recorded, by its place in what was sent. */
+export interface RejectedEvent {
+  readonly index: number;
+  readonly errors: readonly FieldError[];
+}
+
+/** What became of what was sent. */
+export interface IngestionResult {
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly rejected: readonly RejectedEvent[];
+}
+
+const MOST_EVENTS = 1_000;
+
+/** Takes usage in: each event is judged on its own, so that a bad one harms only itself. */
+@Injectable()
+export class UsageIngestionService {
+  constructor(
+    private readonly recorder: UsageRecorder,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Records one event, or a list of up to 1,000; answers after commit.
+   * @throws AppError `validation.failed` for a single event that is not valid, and for a list that is too long
+   */
+  async ingest(body: unknown): Promise<IngestionResult> {
+    if (!Array.isArray(body)) return this.#ingestOne(body);
+    if (body.length > MOST_EVENTS) {
+      throw validationFailed([{ field: 'body', message: `must have at most ${MOST_EVENTS} events` }]);
+    }
+    return this.#ingestAll(body);
+  }
+
+  async #ingestOne(body: unknown): Promise<IngestionResult> {
+    const result = await this.#ingestAll([body]);
+    const [rejected] = result.rejected;
+    if (rejected !== undefined) throw validationFailed(rejected.errors);
+    return result;
+  }
+
+  async #ingestAll(values: readonly unknown[]): Promise<IngestionResult> {
+    const now = this.clock.now();
+    const rejected: RejectedEvent[] = [];
+    const events: UsageEvent[] = [];
+    const indexes: number[] = [];
+    for (const [index, value] of values.entries()) {
+      const checked = checkUsageEvent(value, now);
+      if (checked.kind === 'invalid') {
+        rejected.push({ index, errors: checked.errors });
+      } else {
+        events.push(checked.event);
+        indexes.push(index);
+      }
+    }
+    const statuses = events.length === 0 ? [] : await this.recorder.record(events);
+    let [accepted, duplicates] = [0, 0];
+    for (const [place, status] of statuses.entries()) {
+      const error = rejectionOf(status);
+      if (status === 'accepted') accepted += 1;
+      else if (error === undefined) duplicates += 1;
+      else rejected.push({ index: indexes[place] ?? place, errors: [error] });
+    }
+    return { accepted, duplicates, rejected: rejected.toSorted((a, b) => a.index - b.index) };
+  }
+}
+
+function rejectionOf(status: RecordStatus): FieldError | undefined {
+  switch (status) {
+    case 'accepted':
+    case 'duplicate':
+      return undefined;
+    case 'unknown_key':
+      return { field: 'api_key_id', message: 'must be the id of an API key' };
+    case 'unknown_hold':
+      return { field: 'hold_id', message: 'must be the id of a hold of this API key' };
+    case 'hold_released':
+      return { field: 'hold_id', message: 'must not be a hold that was released' };
+    case 'hold_settled':
+      return { field: 'hold_id', message: 'must not be a hold that another event settled' };
+  }
+}

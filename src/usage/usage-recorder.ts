@@ -1,0 +1,70 @@
+import { Injectable } from '@nestjs/common';
+import { GroupCommit } from '../common/group-commit.js';
+import { MeteringPool } from '../database/pools.js';
+import type { RecordStatus, UsageEvent } from './usage-event.js';
+
+interface StatusRow {
+  readonly status: RecordStatus;
+}
+
+/** A second of events at full speed; a group beyond it would only make its callers wait. */
+const MOST_EVENTS_IN_GROUP = 5_000;
+
+const RECORD_USAGE = {
+  name: 'record_usage',
+  text: `
+    SELECT status FROM record_usage($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+      $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::uuid[]) ORDER BY n`,
+};
+
+/**
+ * Writes events down: many callers to a statement, which stores each event once, adds it to rollups and totals and
+ * settles its budget. A caller is answered after commit. A group whose outcome is unknown is sent again, which the
+ * request ids make harmless; one that holds something PostgreSQL refuses is taken apart, so that only that is lost.
+ */
+@Injectable()
+export class UsageRecorder {
+  readonly #batches: GroupCommit<readonly UsageEvent[], readonly RecordStatus[]>;
+
+  constructor(private readonly pool: MeteringPool) {
+    this.#batches = new GroupCommit({
+      commit: (batches) => this.#commit(batches),
+      sizeOf: (batch) => batch.length,
+      maxGroupSize: MOST_EVENTS_IN_GROUP,
+      maxWaiting: 10_000,
+    });
+  }
+
+  /** One status per event, in order, once they are committed. */
+  record(events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
+    return this.#batches.submit(events);
+  }
+
+  async #commit(batches: readonly (readonly UsageEvent[])[]): Promise<(readonly RecordStatus[])[]> {
+    const events = batches.flat();
+    const { rows } = await this.pool.query<StatusRow>({ ...RECORD_USAGE, values: columnsOf(events) });
+    let at = 0;
+    return batches.map((batch) => {
+      const statuses = rows.slice(at, at + batch.length).map(({ status }) => status);
+      at += batch.length;
+      return statuses;
+    });
+  }
+}
+
+function columnsOf(events: readonly UsageEvent[]): unknown[][] {
+  return [
+    events.map((event) => event.apiKeyId),
+    events.map((event) => event.requestId),
+    events.map((event) => event.endpoint),
+    events.map((event) => event.method),
+    events.map((event) => event.model),
+    events.map((event) => event.requestTokens),
+    events.map((event) => event.responseTokens),
+    events.map((event) => event.costMicroCents.toString()),
+    events.map((event) => event.statusCode),
+    events.map((event) => event.responseTimeMs),
+    events.map((event) => event.occurredAt.toISOString()),
+    events.map((event) => event.holdId),
+  ];
+}
