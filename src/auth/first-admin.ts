@@ -3,9 +3,10 @@ import { Injectable } from '@nestjs/common';
 import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { Secret } from '../common/secret.js';
-import { Config } from '../config/config.js';
+import { Config, ConfigurationError } from '../config/config.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { normaliseUsername } from './login.service.js';
+import { passwordProblem } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
 import { User } from './user.entity.js';
 
@@ -25,12 +26,17 @@ export class FirstAdmin {
     private readonly config: Config,
   ) {}
 
-  /** Undefined when there are users already. */
+  /**
+   * Undefined when there are users already.
+   * @throws ConfigurationError when the chosen password is one that no user could be given
+   */
   async ensure(): Promise<FirstAdminMade | undefined> {
     if (await this.transactions.tx.existsBy(User, {})) return undefined;
     const chosen = this.config.adminPassword;
     const password = chosen ?? new Secret(randomBytes(18).toString('base64url'));
     const username = normaliseUsername(this.config.adminUsername);
+    const problem = passwordProblem(password.reveal(), username);
+    if (problem !== undefined) throw new ConfigurationError([`ADMIN_PASSWORD ${problem}.`]);
     const isMade = await this.insert(username, await this.passwords.hash(password.reveal()));
     return isMade ? { username, madePassword: chosen === undefined ? password : undefined } : undefined;
   }

@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Redactor } from '../common/redactor.js';
 import type { Config } from '../config/config.js';
 import { ClientAddresses } from './client-address.js';
 import { RequestOrigins } from './request-origins.js';
 import { addControlPlaneHooks } from './control-plane-hooks.js';
+import { parseJson } from './json-text.js';
 import type { OperationSettings } from './operation.js';
-import { problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
+import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
 import { openRequestContext, resumeRequestContext } from './request-context.js';
 import { RouteTable } from './route-table.js';
 
@@ -17,9 +19,11 @@ const FORM = 'application/x-www-form-urlencoded';
 
 /** The Fastify server under Nest, with what holds for every request: id, context, body limits, JSON reading. */
 export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAdapter {
+  const redactor = new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]);
   const adapter = new FastifyAdapter({
-    genReqId: requestId,
-    frameworkErrors: answerUnreadableAddress,
+    genReqId: (request: IncomingMessage) => requestId(request, redactor),
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
+      answerUnreadableAddress(error, request, reply, redactor),
     requestIdHeader: false,
     bodyLimit: DEFAULT_BODY_LIMIT,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
@@ -39,10 +43,12 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
   return adapter;
 }
 
-/** A caller's `X-Request-Id` when it is well formed, else a new one. */
-function requestId(request: IncomingMessage): string {
+/** A caller's `X-Request-Id` when it is well formed, else a new one. What is shaped like a secret is not. */
+function requestId(request: IncomingMessage, redactor: Redactor): string {
   const given = request.headers['x-request-id'];
-  return typeof given === 'string' && WELL_FORMED_REQUEST_ID.test(given) ? given : randomUUID();
+  const isUsable =
+    typeof given === 'string' && WELL_FORMED_REQUEST_ID.test(given) && redactor.maskText(given) === given;
+  return isUsable ? given : randomUUID();
 }
 
 function noteRoutes(server: FastifyInstance, routes: RouteTable): void {
@@ -70,12 +76,19 @@ function openContexts(server: FastifyInstance, config: Config): void {
 }
 
 /** An address that Fastify cannot read never reaches Nest: it is answered here, as a problem like any other. */
-function answerUnreadableAddress(error: Error, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = problemDocument(toAppError(error), '/', request.id);
+function answerUnreadableAddress(
+  thrown: Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  redactor: Redactor,
+): void {
+  const error = toAppError(thrown);
+  const problem = problemDocument(error, redactor.maskText(pathOf(request.url)), request.id);
   void reply
-    .code(400)
-    .type(PROBLEM_MEDIA_TYPE)
+    .code(error.status)
     .header('x-request-id', request.id)
+    .header('cache-control', 'no-store')
+    .type(PROBLEM_MEDIA_TYPE)
     .send(JSON.stringify(problem));
 }
 
@@ -85,7 +98,7 @@ function readJson(server: FastifyInstance): void {
   server.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body: string, done) => {
     if (body === '') return done(null, undefined);
     try {
-      return done(null, JSON.parse(body));
+      return done(null, parseJson(body));
     } catch {
       return done(Object.assign(new Error('The body is not valid JSON.'), { statusCode: 400 }));
     }

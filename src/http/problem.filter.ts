@@ -2,7 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, Inject, Injectable, Lo
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { Redactor } from '../common/redactor.js';
-import { problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
+import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
 import type { Actor, OperationName, RequestContext } from './request-context.js';
 import { RequestOrigins } from './request-origins.js';
 import { RouteTable } from './route-table.js';
@@ -57,7 +57,8 @@ export class ProblemFilter implements ExceptionFilter {
   #withAllowedMethods(error: AppError, request: FastifyRequest): AppError {
     if (error.code !== 'request.route_not_found') return error;
     const methods = this.routes.methodsOf(pathOf(request.url));
-    if (methods.length === 0) return error;
+    // The route has this method: it was its handler that found nothing.
+    if (methods.length === 0 || methods.includes(request.method)) return error;
     const allow = methods.join(', ');
     return new AppError('request.method_not_allowed', `This route answers ${allow}.`, { headers: { allow } });
   }
@@ -78,9 +79,4 @@ interface NotedRequest extends FastifyRequest {
 
 function toldBy({ operation, actor }: NotedRequest): Partial<RequestContext> {
   return { ...(operation && { operation }), ...(actor && { actor }) };
-}
-
-function pathOf(url: string): string {
-  const end = url.indexOf('?');
-  return end === -1 ? url : url.slice(0, end);
 }

@@ -54,6 +54,12 @@ export function problemDocument(error: AppError, path: string, requestId: string
   };
 }
 
+/** An address without its query, where people put secrets. */
+export function pathOf(url: string): string {
+  const end = url.indexOf('?');
+  return end === -1 ? url : url.slice(0, end);
+}
+
 function catalogued(code: ErrorCode, cause: unknown, retryAfterSeconds?: number): AppError {
   return new AppError(code, DETAIL_BY_CODE[code], {
     cause,

@@ -3,6 +3,8 @@ import { RouteSchema } from '@nestjs/platform-fastify';
 import { ApiBody, ApiResponse } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { type FieldError, validationFailed } from '../common/app-error.js';
+import { unsafeInput } from './input-checks.js';
+import { mayHoldUnstorableText } from './json-text.js';
 
 /** JSON Schemas of a route's body and of its answer. */
 export interface JsonRoute {
@@ -39,8 +41,10 @@ export function JsonSchemaRoute({ body, answer }: JsonRoute): MethodDecorator {
  * @throws AppError `validation.failed`
  */
 export function checkedBody<Body>(request: FastifyRequest): Body {
-  const { validationError } = request;
-  if (validationError === undefined) return request.body as Body;
+  const { validationError, body } = request;
+  const unsafe = mayHoldUnstorableText(body) ? unsafeInput(body) : [];
+  if (unsafe.length > 0) throw validationFailed(unsafe);
+  if (validationError === undefined) return body as Body;
   throw validationFailed((validationError.validation as unknown as SchemaViolation[]).map(toFieldError));
 }
 

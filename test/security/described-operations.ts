@@ -1,0 +1,53 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { describeApi } from '../../src/http/api-document.js';
+
+/** What the API document says of one property or parameter. */
+export interface DescribedValue {
+  readonly type?: string | readonly string[];
+  readonly items?: DescribedValue;
+  readonly enum?: readonly unknown[];
+  readonly format?: string;
+}
+
+/** One operation with everything a caller can put into it. */
+export interface DescribedOperation {
+  readonly action: string;
+  readonly method: string;
+  /** With `{id}` in it. */
+  readonly path: string;
+  /** Properties of its JSON body; undefined when it has none. */
+  readonly body: Readonly<Record<string, DescribedValue>> | undefined;
+  readonly queryParameters: readonly string[];
+}
+
+interface RawSchema {
+  readonly $ref?: string;
+  readonly properties?: Readonly<Record<string, DescribedValue>>;
+}
+
+interface RawOperation {
+  readonly operationId: string;
+  readonly parameters?: readonly { readonly in: string; readonly name: string }[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: RawSchema }>> };
+}
+
+/** Every operation as the running application describes itself. */
+export function describedOperations(app: NestFastifyApplication): DescribedOperation[] {
+  const document = describeApi(app, 'under test');
+  const schemas = (document.components?.schemas ?? {}) as Record<string, RawSchema>;
+  return Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item as Record<string, RawOperation>).map(([method, operation]) => {
+      const described = operation.requestBody?.content['application/json']?.schema;
+      const schema = described?.$ref === undefined ? described : schemas[described.$ref.split('/').at(-1)!];
+      return {
+        action: operation.operationId,
+        method: method.toUpperCase(),
+        path,
+        body: schema?.properties,
+        queryParameters: (operation.parameters ?? [])
+          .filter((parameter) => parameter.in === 'query')
+          .map(({ name }) => name),
+      };
+    }),
+  );
+}

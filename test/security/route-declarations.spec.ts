@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TestApp } from '../support/test-app.js';
+import { declaredRoutes, servedRoutes } from './routes.js';
+
+/** Everything that answers without a credential. Adding to it is a decision about security. */
+const PUBLIC_ROUTES = [
+  // Judges the API key of the request itself: the only credential there is.
+  'GET /api/v1/forward-auth',
+  'GET /errors/:code',
+  'GET /health/live',
+  'GET /health/ready',
+  'GET /metrics',
+  'POST /api/v1/auth/login',
+  'POST /api/v1/auth/refresh',
+];
+
+/** Served by no controller: the API document and its pages. */
+const DOCUMENT_ROUTES = /^\/(docs(\/.*)?|openapi\.(json|yaml))$/;
+
+/** What product.md §2 and §3 say of who may do what. */
+const REQUIRED_PERMISSIONS: Readonly<Record<string, string>> = {
+  'GET /api/v1/users': 'permission platform:users:read',
+  'POST /api/v1/users': 'permission platform:users:create',
+  'GET /api/v1/users/:id': 'permission platform:users:read',
+  'PUT /api/v1/users/:id': 'permission platform:users:update',
+  'PUT /api/v1/users/:id/password': 'owner_or_permission platform:users:update',
+  'DELETE /api/v1/users/:id': 'permission platform:users:delete',
+  'GET /api/v1/api-keys': 'owner_or_permission platform:api-keys:read',
+  'POST /api/v1/api-keys': 'permission platform:api-keys:create',
+  'GET /api/v1/api-keys/:id': 'owner_or_permission platform:api-keys:read',
+  'PUT /api/v1/api-keys/:id': 'owner_or_permission platform:api-keys:update',
+  'DELETE /api/v1/api-keys/:id': 'owner_or_permission platform:api-keys:delete',
+  'POST /api/v1/api-keys/:id/regenerate': 'owner_or_permission platform:api-keys:update',
+  'GET /api/v1/api-keys/:id/usage': 'owner_or_permission platform:api-keys:read',
+  'POST /api/v1/api-keys/:id/activate': 'owner_or_permission platform:api-keys:update',
+  'POST /api/v1/api-keys/:id/deactivate': 'owner_or_permission platform:api-keys:update',
+  'GET /api/v1/audit-logs': 'permission platform:audit:read',
+  'POST /api/v1/auth/logout': 'authenticated',
+  'GET /api/v1/auth/me': 'authenticated',
+};
+
+describe('every route of the running application', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await TestApp.start();
+  });
+  afterAll(() => app.stop());
+
+  it('declares a permission, ownership, @Authenticated or @Public', () => {
+    const silent = declaredRoutes(app.app).filter(({ access }) => access === undefined);
+    expect(silent.map(nameOf)).toEqual([]);
+  });
+
+  it('is the handler of a controller, but for the pages of the API document', () => {
+    const handled = new Set(declaredRoutes(app.app).map(nameOf));
+    const strays = servedRoutes(app.app)
+      .map(({ method, url }) => ({ method: method === 'HEAD' ? 'GET' : method, url }))
+      .filter((route) => !handled.has(nameOf(route)) && !DOCUMENT_ROUTES.test(route.url));
+    expect(strays.map(nameOf)).toEqual([]);
+    expect(handled.size).toBeGreaterThan(20);
+  });
+
+  it('names its operation, so that its refusals are audited', () => {
+    const unnamed = declaredRoutes(app.app).filter(({ action }) => action === undefined);
+    expect(unnamed.map(nameOf)).toEqual([]);
+  });
+
+  it('answers strangers only when it is on the list of public routes', () => {
+    const open = declaredRoutes(app.app).filter(({ access }) => access === 'public');
+    expect(open.map(nameOf).toSorted()).toEqual(PUBLIC_ROUTES);
+  });
+
+  it('asks for what product.md says', () => {
+    const declared = declaredRoutes(app.app).map((route) => {
+      const { access } = route;
+      if (typeof access !== 'object') return [nameOf(route), String(access)];
+      const rule = access.kind === 'authenticated' ? access.kind : `${access.kind} ${access.permission}`;
+      return [nameOf(route), rule];
+    });
+    expect(Object.fromEntries(declared)).toMatchObject(REQUIRED_PERMISSIONS);
+  });
+});
+
+function nameOf({ method, url }: { method: string; url: string }): string {
+  return `${method} ${url}`;
+}

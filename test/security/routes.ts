@@ -1,0 +1,81 @@
+import { RequestMethod } from '@nestjs/common';
+import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
+import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type AccessRule, accessRuleOf } from '../../src/auth/access.decorators.js';
+import { operationOf } from '../../src/http/operation.js';
+import { isPublic } from '../../src/http/public.decorator.js';
+import { type Route, RouteTable } from '../../src/http/route-table.js';
+import { USER_PASSWORD } from '../support/test-app.js';
+
+/** What a handler says about who may call it; undefined when it says nothing. */
+export type DeclaredAccess = AccessRule | 'public' | undefined;
+
+/** A route of the running application with what its handler declares. */
+export interface DeclaredRoute extends Route {
+  /** The name given by `@Operation`. */
+  readonly action: string | undefined;
+  readonly access: DeclaredAccess;
+}
+
+/** A route that asks for a credential. */
+export interface ProtectedRoute extends Route {
+  readonly action: string;
+  readonly access: AccessRule;
+}
+
+/** The routes of every controller, found by reflection: HEAD routes, which Fastify adds, are not among them. */
+export function declaredRoutes(app: NestFastifyApplication): DeclaredRoute[] {
+  const scanner = new MetadataScanner();
+  return app
+    .get(DiscoveryService, { strict: false })
+    .getControllers()
+    .flatMap(({ instance, metatype }) => {
+      const prototype = Object.getPrototypeOf(instance) as Record<string, object>;
+      const base = Reflect.getMetadata(PATH_METADATA, metatype as object) as string;
+      return scanner
+        .getAllMethodNames(prototype)
+        .map((name) => prototype[name]!)
+        .filter((handler) => Reflect.hasMetadata(METHOD_METADATA, handler))
+        .map((handler) => ({
+          method: RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as number]!,
+          url: joined(base, Reflect.getMetadata(PATH_METADATA, handler) as string),
+          action: operationOf(handler)?.action,
+          access: isPublic(handler, metatype as object) ? 'public' : accessRuleOf(handler),
+        }));
+    });
+}
+
+/** Those of them that ask for a credential. */
+export function protectedRoutes(app: NestFastifyApplication): ProtectedRoute[] {
+  return declaredRoutes(app).filter(
+    (route): route is ProtectedRoute => typeof route.access === 'object' && route.action !== undefined,
+  );
+}
+
+/** What Fastify serves, by method and pattern, however it was registered. */
+export function servedRoutes(app: NestFastifyApplication): Route[] {
+  return app.get(RouteTable).all();
+}
+
+let made = 0;
+
+/** A body that each operation accepts, by its name; those that are not here accept an empty object or no body. */
+export const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
+  login: () => ({ username: 'nobody', password: USER_PASSWORD }),
+  refresh_session: () => ({ refresh_token: 'rt_of_nobody' }),
+  create_user: () => ({ username: `made-${(made += 1)}`, password: USER_PASSWORD }),
+  set_user_password: () => ({ new_password: `${USER_PASSWORD} anew` }),
+  create_api_key: () => ({ name: 'Made by a test' }),
+  update_api_key: () => ({ description: 'Changed by a test' }),
+};
+
+/** The body to send to an operation; undefined for methods that take none. */
+export function validBody(method: string, action: string): Record<string, unknown> | undefined {
+  return method === 'GET' || method === 'DELETE' ? undefined : (VALID_BODIES[action]?.() ?? {});
+}
+
+function joined(...parts: string[]): string {
+  const segments = parts.flatMap((part) => part.split('/')).filter((segment) => segment !== '');
+  return `/${segments.join('/')}`;
+}
