@@ -14,8 +14,8 @@ import { EventPublisher } from '../events/event-publisher.js';
 import { type ApiKeyChanges, type ApiKeyPolicy, type ApiKeyRecord, POLICY_WIRE_NAMES } from './api-key.js';
 import { ApiKey } from './api-key.entity.js';
 import { BLANK_POLICY, type MergedPolicy, mergePolicy } from './api-key.policy.js';
-import { type ApiKeyRow, API_KEY_COLUMNS, toApiKeyRecord } from './api-key-rows.js';
 import { ApiKeySecrets } from './api-key-secrets.js';
+import { ApiKeysStore } from './api-keys.store.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.js';
 
 /** A key whose secret was just made; null when the request was a repeat, since a secret is shown once. */
@@ -31,6 +31,7 @@ type PlatformAction = 'update' | 'delete';
 export class ApiKeysService {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
+    private readonly store: ApiKeysStore,
     private readonly secrets: ApiKeySecrets,
     private readonly idempotency: Idempotency,
     private readonly budgets: BudgetLimits,
@@ -42,14 +43,13 @@ export class ApiKeysService {
   @Transactional()
   async create(principal: Principal, input: ApiKeyChanges, claim?: IdempotencyClaim): Promise<IssuedApiKey> {
     requireHeld(principal, platformScopes(input.scopes ?? []));
-    const now = this.clock.now();
-    const { policy } = requireValid(mergePolicy(BLANK_POLICY, input, now));
     const earlierId = claim && (await this.idempotency.earlier(claim));
     if (earlierId !== undefined) return this.#replay(earlierId);
+    const now = this.clock.now();
+    const { policy } = requireValid(mergePolicy(BLANK_POLICY, input, now));
     const { secret, keyPrefix } = this.secrets.make();
     const values = { ...policy, userId: principal.userId, keyPrefix, createdAt: now, updatedAt: now };
-    const { identifiers } = await this.#manager.insert(ApiKey, values);
-    const { id } = identifiers[0] as { id: number };
+    const id = await this.store.insert(values);
     await this.secrets.store(id, secret, now);
     if (!policy.isUnlimited) await this.#setBudget(id, policy);
     if (claim !== undefined) await this.idempotency.remember(claim, id);
@@ -78,27 +78,27 @@ export class ApiKeysService {
     const added = (changes.scopes ?? []).filter((scope) => !apiKey.scopes.includes(scope));
     requireHeld(principal, platformScopes(added));
     const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
-    if (changed.length > 0) await this.#save(apiKeyId, pick(policy, changed));
+    const updated = changed.length > 0 ? await this.#save(apiKey, policy) : apiKey;
     if (changed.some((field) => BUDGET_FIELDS.has(field))) await this.#setBudget(apiKeyId, policy);
     const [beforeValues, afterValues] = [wireValues(apiKey, changed), wireValues(policy, changed)];
     await this.events.change('api_key.updated', { apiKeyId, beforeValues, afterValues });
-    return this.#read(apiKeyId);
+    return updated;
   }
 
   /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
   @Transactional()
   async activate(principal: Principal, apiKeyId: number): Promise<void> {
-    const { isActive, name } = await this.#lockForUpdate(principal, apiKeyId);
-    if (!isActive) await this.#save(apiKeyId, { isActive: true });
-    await this.events.change('api_key.activated', { apiKeyId, name });
+    const apiKey = await this.#lockForUpdate(principal, apiKeyId);
+    if (!apiKey.isActive) await this.#save(apiKey, { isActive: true });
+    await this.events.change('api_key.activated', { apiKeyId, name: apiKey.name });
   }
 
   /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
   @Transactional()
   async deactivate(principal: Principal, apiKeyId: number): Promise<void> {
-    const { isActive, name } = await this.#lock(principal, apiKeyId, 'update');
-    if (isActive) await this.#save(apiKeyId, { isActive: false });
-    await this.events.change('api_key.deactivated', { apiKeyId, name });
+    const apiKey = await this.#lock(principal, apiKeyId, 'update');
+    if (apiKey.isActive) await this.#save(apiKey, { isActive: false });
+    await this.events.change('api_key.deactivated', { apiKeyId, name: apiKey.name });
   }
 
   /**
@@ -112,7 +112,7 @@ export class ApiKeysService {
     gracePeriodSeconds: number,
     claim?: IdempotencyClaim,
   ): Promise<IssuedApiKey> {
-    const { name } = await this.#lockForUpdate(principal, apiKeyId);
+    const apiKey = await this.#lockForUpdate(principal, apiKeyId);
     const earlierId = claim && (await this.idempotency.earlier(claim));
     if (earlierId !== undefined) return this.#replay(earlierId);
     const now = this.clock.now();
@@ -120,10 +120,10 @@ export class ApiKeysService {
     const { secret, keyPrefix } = this.secrets.make();
     await this.secrets.retireCurrent(apiKeyId, retiresAt);
     await this.secrets.store(apiKeyId, secret, now);
-    await this.#save(apiKeyId, { keyPrefix });
+    const regenerated = await this.#save(apiKey, { keyPrefix });
     if (claim !== undefined) await this.idempotency.remember(claim, apiKeyId);
-    await this.events.change('api_key.regenerated', { apiKeyId, name, gracePeriodSeconds });
-    return { apiKey: await this.#read(apiKeyId), secret };
+    await this.events.change('api_key.regenerated', { apiKeyId, name: apiKey.name, gracePeriodSeconds });
+    return { apiKey: regenerated, secret };
   }
 
   /** Ends the key; its usage and audit history stay. @throws AppError `api_key.not_found`, `permission.denied` */
@@ -148,25 +148,27 @@ export class ApiKeysService {
     }
   }
 
-  async #lock(principal: Principal, apiKeyId: number, action: PlatformAction): Promise<ApiKey> {
-    const where = { id: apiKeyId, deletedAt: IsNull() };
-    // Not FOR UPDATE: that would stand in the way of rows elsewhere that refer to this one.
-    const apiKey = await this.#manager.findOne(ApiKey, { where, lock: { mode: 'for_no_key_update' } });
-    if (apiKey === null) throw new AppError('api_key.not_found', 'API key not found');
+  async #lock(principal: Principal, apiKeyId: number, action: PlatformAction): Promise<ApiKeyRecord> {
+    const apiKey = requireFound(await this.store.lock(apiKeyId));
     requireOwnerOr(principal, apiKey.userId, `platform:api-keys:${action}`);
     return apiKey;
   }
 
   /** Whoever could give a key new life or a new secret must hold what the key can do, unless it is theirs. */
-  async #lockForUpdate(principal: Principal, apiKeyId: number): Promise<ApiKey> {
+  async #lockForUpdate(principal: Principal, apiKeyId: number): Promise<ApiKeyRecord> {
     const apiKey = await this.#lock(principal, apiKeyId, 'update');
     if (!isOwner(principal, apiKey.userId)) requireHeld(principal, platformScopes(apiKey.scopes));
     return apiKey;
   }
 
-  async #save(apiKeyId: number, values: Partial<ApiKeyPolicy & { keyPrefix: string }>): Promise<void> {
-    const change = { ...values, version: () => 'version + 1', updatedAt: this.clock.now() };
-    await this.#manager.update(ApiKey, { id: apiKeyId }, change);
+  /** Makes the next version of a locked key. */
+  async #save(
+    apiKey: ApiKeyRecord,
+    values: Partial<ApiKeyPolicy & { keyPrefix: string }>,
+  ): Promise<ApiKeyRecord> {
+    const saved = { ...apiKey, ...values, version: apiKey.version + 1, updatedAt: this.clock.now() };
+    await this.store.save(saved);
+    return saved;
   }
 
   async #setBudget(apiKeyId: number, { budgetLimitCents, budgetType }: ApiKeyPolicy): Promise<void> {
@@ -183,18 +185,7 @@ export class ApiKeysService {
 
   async #replay(apiKeyId: number): Promise<IssuedApiKey> {
     await this.events.observe('api_key.viewed', { apiKeyId });
-    return { apiKey: await this.#read(apiKeyId), secret: null };
-  }
-
-  /** The key as it stands in this transaction, a deleted one included: a repeat is answered like the first. */
-  async #read(apiKeyId: number): Promise<ApiKeyRecord> {
-    const [row] = await this.#manager.query<ApiKeyRow[]>(
-      `SELECT ${API_KEY_COLUMNS} FROM api_keys AS keys
-       LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id WHERE keys.id = $1`,
-      [apiKeyId],
-    );
-    if (row === undefined) throw new AppError('api_key.not_found', 'API key not found');
-    return toApiKeyRecord(row);
+    return { apiKey: requireFound(await this.store.read(apiKeyId)), secret: null };
   }
 
   get #manager() {
@@ -209,13 +200,14 @@ const BUDGET_FIELDS: ReadonlySet<keyof ApiKeyPolicy> = new Set([
 ]);
 const NO_USAGE = { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null };
 
+function requireFound(apiKey: ApiKeyRecord | undefined): ApiKeyRecord {
+  if (apiKey === undefined) throw new AppError('api_key.not_found', 'API key not found');
+  return apiKey;
+}
+
 function requireValid(merged: MergedPolicy): Extract<MergedPolicy, { kind: 'merged' }> {
   if (merged.kind === 'invalid') throw validationFailed(merged.errors);
   return merged;
-}
-
-function pick(policy: ApiKeyPolicy, fields: readonly (keyof ApiKeyPolicy)[]): Partial<ApiKeyPolicy> {
-  return Object.fromEntries(fields.map((field) => [field, policy[field]]));
 }
 
 function wireValues(

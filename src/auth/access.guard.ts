@@ -1,5 +1,5 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { Config } from '../config/config.js';
 import { operationOf } from '../http/operation.js';
@@ -48,7 +48,8 @@ export class AccessGuard implements CanActivate {
     const { isPublic: isOpen, rule, operation } = this.#declarationOf(context);
     const request = context.switchToHttp().getRequest<GuardedRequest>();
     request.operation = operation;
-    nameOperation(request);
+    if (operation?.isDataPlane) echoRequestId(request, context);
+    else nameOperation(request);
     if (isOpen) return true;
     if (rule === undefined) throw new Error(`${context.getHandler().name} declares no access rule.`);
     const principal = operation?.isDataPlane
@@ -93,6 +94,11 @@ function admit(request: GuardedRequest, principal: Principal, rule: AccessRule):
   if (requestContext !== undefined) requestContext.actor = actor;
   if (rule.kind === 'permission') requirePermission(principal, rule.permission);
   return true;
+}
+
+/** Elsewhere the hook that opens the request context does it. */
+function echoRequestId(request: GuardedRequest, context: ExecutionContext): void {
+  void context.switchToHttp().getResponse<FastifyReply>().header('x-request-id', request.id);
 }
 
 function nameOperation(request: GuardedRequest): void {

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { Injectable } from '@nestjs/common';
+import { Redactor } from '../common/redactor.js';
 import { Config } from '../config/config.js';
 import { Maintenance } from '../database/maintenance.js';
 import { ControlPool } from '../database/pools.js';
@@ -9,9 +10,10 @@ interface FailureRow {
   readonly seconds_left: number;
 }
 
-/** A login attempt that has been let through; it counts as failed until `succeeded` is called. */
+/** A login attempt that has been let through; it counts as failed unless it is forgiven. */
 export interface LoginAttempt {
-  succeeded(): Promise<void>;
+  /** The password was right, or it was our own fault that nobody looked. */
+  forgive(): Promise<void>;
 }
 
 /** The attempt was refused; seconds until the next one can be let through. */
@@ -22,13 +24,15 @@ export interface LoginRefusal {
 /**
  * Limits failed logins per account and address together, and per address. Never per account alone, which would
  * let a stranger lock its owner out. A failure is counted before the password is looked at and given back when it
- * was right, so that attempts sent at once cannot slip through together.
+ * was right, so that attempts sent at once cannot slip through together. An attempt that is refused was no failure:
+ * it counts nowhere but where it was refused.
  */
 @Injectable()
 export class LoginThrottle {
   constructor(
     private readonly pool: ControlPool,
     private readonly config: Config,
+    private readonly redactor: Redactor,
     maintenance: Maintenance,
   ) {
     maintenance.register({
@@ -42,12 +46,16 @@ export class LoginThrottle {
 
   async begin(username: string, clientAddress: string | undefined): Promise<LoginAttempt | LoginRefusal> {
     const network = networkOf(clientAddress);
-    const byAccount = `account ${username} from ${network}`;
     const byAddress = `address ${network}`;
-    const refusal =
-      (await this.#count(byAccount, this.config.loginFailuresPerAccountAndAddress)) ??
-      (await this.#count(byAddress, this.config.loginFailuresPerAddress));
-    return refusal ?? { succeeded: () => this.#giveBack(byAccount, byAddress) };
+    // People paste secrets into the wrong field.
+    const byAccount = `account ${this.redactor.maskText(username)} from ${network}`;
+    const { loginFailuresPerAddress, loginFailuresPerAccountAndAddress } = this.config;
+    const refusedAddress = await this.#count(byAddress, loginFailuresPerAddress);
+    if (refusedAddress !== undefined) return refusedAddress;
+    const refusedAccount = await this.#count(byAccount, loginFailuresPerAccountAndAddress);
+    if (refusedAccount === undefined) return { forgive: () => this.#succeeded(byAccount, byAddress) };
+    await this.#giveBack(byAddress);
+    return refusedAccount;
   }
 
   async #count(subject: string, limit: number): Promise<LoginRefusal | undefined> {
@@ -67,11 +75,15 @@ export class LoginThrottle {
     return { retryAfterSeconds: Math.max(1, row.seconds_left) };
   }
 
-  async #giveBack(byAccount: string, byAddress: string): Promise<void> {
+  async #succeeded(byAccount: string, byAddress: string): Promise<void> {
     await this.pool.query('DELETE FROM login_failures WHERE subject = $1', [byAccount]);
+    await this.#giveBack(byAddress);
+  }
+
+  async #giveBack(subject: string): Promise<void> {
     await this.pool.query(
       'UPDATE login_failures SET failures = greatest(failures - 1, 0) WHERE subject = $1',
-      [byAddress],
+      [subject],
     );
   }
 }

@@ -54,19 +54,29 @@ export class LoginService {
         retryAfterSeconds,
       });
     }
-    const user = await this.#findActive(username);
-    if (!(await this.passwords.matches(password, user?.password_hash)) || user === undefined) {
-      await this.events.observe('login.failed', { username, reason: 'credentials' });
-      throw new AppError('auth.login_failed', 'The username or the password is wrong.');
+    try {
+      const tokens = await this.#loginWith(username, password);
+      await attempt.forgive();
+      return tokens;
+    } catch (error) {
+      const isTheirs = error instanceof AppError && error.code === 'auth.login_failed';
+      if (!isTheirs) await attempt.forgive().catch(() => undefined);
+      throw error;
     }
-    const tokens = await this.#issue(await this.sessions.open(user.id, user.password_hash));
-    await attempt.succeeded();
-    return tokens;
   }
 
   /** @throws AppError `auth.refresh_token_invalid` */
   async refresh(refreshToken: string): Promise<IssuedTokens> {
     return this.#issue(await this.sessions.refresh(refreshToken));
+  }
+
+  async #loginWith(username: string, password: string): Promise<IssuedTokens> {
+    const user = await this.#findActive(username);
+    if (!(await this.passwords.matches(password, user?.password_hash)) || user === undefined) {
+      await this.events.observe('login.failed', { username, reason: 'credentials' });
+      throw new AppError('auth.login_failed', 'The username or the password is wrong.');
+    }
+    return this.#issue(await this.sessions.open(user.id, user.password_hash));
   }
 
   async #findActive(username: string): Promise<LoginRow | undefined> {

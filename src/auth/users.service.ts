@@ -5,8 +5,10 @@ import { IsNull } from 'typeorm';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { EventPublisher } from '../events/event-publisher.js';
+import { currentRequestContext } from '../http/request-context.js';
 import { isOwner, requireHeld } from './access.policy.js';
 import { normaliseUsername } from './login.service.js';
+import { LoginThrottle } from './login-throttle.js';
 import { passwordProblem } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
 import type { Principal } from './principal.js';
@@ -37,6 +39,7 @@ export class UsersService {
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly passwords: PasswordHasher,
     private readonly sessions: SessionsService,
+    private readonly throttle: LoginThrottle,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
@@ -102,12 +105,7 @@ export class UsersService {
     currentPassword?: string,
   ): Promise<void> {
     const user = await this.#find(userId);
-    if (principal.userId === userId) {
-      const isRight =
-        currentPassword !== undefined && (await this.passwords.matches(currentPassword, user.passwordHash));
-      if (!isRight)
-        throw validationFailed([{ field: 'current_password', message: 'must be the current password' }]);
-    }
+    if (principal.userId === userId) await this.#requireCurrentPassword(user, currentPassword);
     requirePasswordAllowed('new_password', newPassword, user.username);
     await this.replacePassword(principal, userId, user.passwordHash, await this.passwords.hash(newPassword));
   }
@@ -168,6 +166,22 @@ export class UsersService {
     await this.#manager.update(User, { id: userId }, { passwordHash: newHash, updatedAt: this.clock.now() });
     await this.sessions.endAllOf(userId);
     await this.events.change('user.password_changed', { userId });
+  }
+
+  /** Throttled like a login: whoever holds a stolen access token must not learn the password by trying. */
+  async #requireCurrentPassword(user: User, password: string | undefined): Promise<void> {
+    const wrong = validationFailed([{ field: 'current_password', message: 'must be the current password' }]);
+    if (password === undefined) throw wrong;
+    const attempt = await this.throttle.begin(user.username, currentRequestContext()?.clientAddress);
+    if ('retryAfterSeconds' in attempt) {
+      throw new AppError(
+        'auth.too_many_failures',
+        'Too many wrong passwords; wait before the next.',
+        attempt,
+      );
+    }
+    if (!(await this.passwords.matches(password, user.passwordHash))) throw wrong;
+    await attempt.forgive();
   }
 
   async #find(userId: number): Promise<User> {

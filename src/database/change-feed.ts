@@ -5,6 +5,7 @@ import {
   type OnModuleInit,
   type OnApplicationShutdown,
 } from '@nestjs/common';
+import type { PoolClient } from 'pg';
 import { ChangeListener } from './change-listener.js';
 import { Maintenance } from './maintenance.js';
 import { FeedPool } from './pools.js';
@@ -14,9 +15,10 @@ export type Change =
   { readonly kind: 'api_key' | 'user'; readonly id: number } | { readonly kind: 'everything' };
 
 interface FeedRow {
-  readonly watermark: string;
+  readonly server: string;
+  readonly read_at: string;
+  readonly snapshot: string;
   readonly horizon: string;
-  readonly seq: number | null;
   readonly kind: Change['kind'] | null;
   readonly id: number | null;
 }
@@ -25,21 +27,54 @@ interface FeedRow {
 const FRESH_MS = 5_000;
 const POLL_MS = 500;
 const RETRY_MS = 100;
+/** More changes than this at once are read as everything: a read must never take so long that it is given up. */
+const MOST_CHANGES = 10_000;
 
+/**
+ * Rows of transactions that had not ended, or not begun, in the snapshot of an earlier read ($1); and rows written since
+ * a moment ($2), by the clock of the server. Each condition has its index.
+ */
 const READ_FEED = {
   name: 'read_change_feed',
   text: `
-    SELECT position.watermark::text, horizon.xid::text AS horizon, feed.seq, feed.kind, feed.id
-    FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS watermark) AS position
-    CROSS JOIN change_feed_horizon AS horizon
-    LEFT JOIN change_feed AS feed ON feed.xid >= $1::xid8`,
+    SELECT pg_postmaster_start_time()::text AS server, clock_timestamp()::text AS read_at,
+      pg_current_snapshot()::text AS snapshot, horizon.xid::text AS horizon, news.kind, news.id
+    FROM change_feed_horizon AS horizon
+    LEFT JOIN (
+      SELECT kind, id FROM change_feed
+      WHERE xid >= pg_snapshot_xmax($1::pg_snapshot) OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
+        OR created_at >= $2::timestamptz - interval '1 minute'
+      LIMIT ${MOST_CHANGES + 1}
+    ) AS news ON true`,
 };
 
 /**
- * Tells caches what changed in the database, whoever changed it. One statement reads every visible row from the
- * watermark on, together with the oldest transaction still running; that becomes the next watermark once the rows
- * were applied. A transaction that commits late is thus read late but never missed, and a long one elsewhere
- * delays nobody: rows above the watermark are merely read again, which is harmless.
+ * Removes rows that every instance has had ten minutes to read. A row or a horizon from the future came with a backup
+ * of another server, whose transactions had other numbers.
+ */
+const EXPIRE = `
+  WITH present AS (
+    SELECT pg_snapshot_xmin(snapshot) AS xmin, pg_snapshot_xmax(snapshot) AS xmax FROM pg_current_snapshot() AS snapshot
+  ), removed AS (
+    DELETE FROM change_feed USING present
+    WHERE change_feed.xid >= xmax OR change_feed.xid < xmin AND created_at < now() - interval '10 minutes'
+    RETURNING change_feed.xid
+  ), newest AS (
+    SELECT max(xid) AS xid FROM removed, present WHERE xid < xmax
+  )
+  UPDATE change_feed_horizon AS horizon
+  SET xid = CASE WHEN horizon.xid >= xmax THEN coalesce(newest.xid, '0') ELSE greatest(horizon.xid, newest.xid) END
+  FROM present, newest
+  WHERE horizon.xid >= xmax OR newest.xid > horizon.xid`;
+
+/**
+ * Tells caches what changed in the database, whoever changed it. One statement reads every row that was not visible
+ * in the snapshot of the read before, and the snapshot it sees itself, from which the next one goes on. A transaction
+ * that commits late is thus read late but never missed, and a long one elsewhere delays nobody and costs nothing.
+ *
+ * That holds within one connection. A new one may have met a server that crashed and gives the numbers of lost
+ * transactions again, so it also reads what was written since a minute before the last read. A server that was started
+ * anew, which may be another one with another past, makes all be forgotten.
  *
  * A notification only makes the next read come at once. The feed's age, which decides whether caches may be used,
  * counts from before the last good read was sent.
@@ -48,9 +83,7 @@ const READ_FEED = {
 export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   readonly #logger = new Logger(ChangeFeed.name);
   readonly #subscribers: ((changes: readonly Change[]) => void)[] = [];
-  #watermark: bigint | undefined;
-  /** Rows at or above the watermark that were applied already. */
-  #applied = new Set<number>();
+  #last: LastRead | undefined;
   #readSentAt = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
   #isReadWanted = false;
@@ -66,14 +99,7 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
       name: 'expire-change-feed',
       everySeconds: 60,
       run: async (client) => {
-        await client.query(`
-          WITH removed AS (
-            DELETE FROM change_feed
-            WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) AND created_at < now() - interval '10 minutes'
-            RETURNING xid
-          )
-          UPDATE change_feed_horizon AS horizon SET xid = greatest(horizon.xid, newest.xid)
-          FROM (SELECT max(xid) AS xid FROM removed) AS newest WHERE newest.xid IS NOT NULL`);
+        await client.query(EXPIRE);
       },
     });
   }
@@ -132,11 +158,7 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     this.#isReadWanted = false;
     const sentAt = performance.now();
     try {
-      const { rows } = await this.pool.query<FeedRow>({
-        ...READ_FEED,
-        values: [String(this.#watermark ?? MAX_XID)],
-      });
-      this.#apply(rows);
+      await this.#readOn(await this.pool.connect());
       this.#readSentAt = sentAt;
     } catch (error) {
       if (this.isFresh()) this.#logger.debug(`The change feed could not be read: ${String(error)}`);
@@ -144,21 +166,67 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     }
   }
 
-  #apply(rows: readonly FeedRow[]): void {
+  async #readOn(client: PoolClient): Promise<void> {
+    // The query fails as well; unheard, the event would end the process.
+    const lost = () => undefined;
+    client.once('error', lost);
+    try {
+      const last = this.#last;
+      const since = last?.client === client ? 'infinity' : (last?.readAt ?? '-infinity');
+      const { rows } = await client.query<FeedRow>({
+        ...READ_FEED,
+        values: [last?.snapshot ?? NOTHING_SEEN, since],
+      });
+      this.#apply(rows, client);
+      client.release();
+    } catch (error) {
+      client.release(true);
+      throw error;
+    } finally {
+      client.off('error', lost);
+    }
+  }
+
+  #apply(rows: readonly FeedRow[], client: PoolClient): void {
     const [first] = rows;
     if (first === undefined) throw new Error('The change feed has lost its horizon.');
-    const isOverrun = this.#watermark === undefined || BigInt(first.horizon) >= this.#watermark;
-    const news = rows.filter((row) => row.seq !== null && !this.#applied.has(row.seq));
-    const changes: readonly Change[] = isOverrun ? [{ kind: 'everything' }] : news.map(toChange);
+    const { server, read_at: readAt, snapshot } = first;
+    const isAllNews = rows.length > MOST_CHANGES || !followsOn(first, this.#last);
+    const changes = isAllNews
+      ? [EVERYTHING]
+      : rows.flatMap((row) => (row.kind === null ? [] : [toChange(row)]));
     if (changes.length > 0) for (const subscriber of this.#subscribers) subscriber(changes);
-    this.#applied = new Set(rows.flatMap((row) => (row.seq === null ? [] : [row.seq])));
-    this.#watermark = BigInt(first.watermark);
+    this.#last = { client, server, readAt, snapshot };
   }
 }
 
-/** Before the first read nothing is cached, so no row is of interest. */
-const MAX_XID = 2n ** 63n - 1n;
+/** The last good read: where, and what it saw. */
+interface LastRead {
+  readonly client: PoolClient;
+  readonly server: string;
+  /** By the clock of the server. */
+  readonly readAt: string;
+  readonly snapshot: string;
+}
+
+/** Anything was after it. */
+const NOTHING_SEEN = '1:1:';
+const EVERYTHING: Change = { kind: 'everything' };
+
+/** False when changes may have come and gone since the last read: on another server, or expired before they were read. */
+function followsOn({ server, snapshot, horizon }: FeedRow, last: LastRead | undefined): boolean {
+  if (last === undefined || last.server !== server) return false;
+  const expired = BigInt(horizon);
+  // A horizon from the future is of no meaning here; the next expiry corrects it.
+  return expired < boundsOf(last.snapshot).xmin || expired >= boundsOf(snapshot).xmax;
+}
+
+/** Of a `pg_snapshot` as text, `xmin:xmax:xip,…`. */
+function boundsOf(snapshot: string): { readonly xmin: bigint; readonly xmax: bigint } {
+  const [xmin = '', xmax = ''] = snapshot.split(':');
+  return { xmin: BigInt(xmin), xmax: BigInt(xmax) };
+}
 
 function toChange({ kind, id }: FeedRow): Change {
-  return (kind === 'api_key' || kind === 'user') && id !== null ? { kind, id } : { kind: 'everything' };
+  return (kind === 'api_key' || kind === 'user') && id !== null ? { kind, id } : EVERYTHING;
 }

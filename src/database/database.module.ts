@@ -65,7 +65,7 @@ export class DatabaseModule implements OnApplicationShutdown {
         ChangeListener,
         ChangeFeed,
       ],
-      exports: [ControlPool, BackgroundPool, DataPlanePool, MeteringPool, Maintenance, ChangeFeed],
+      exports: [ControlPool, BackgroundPool, DataPlanePool, FeedPool, MeteringPool, Maintenance, ChangeFeed],
     };
   }
 

@@ -56,6 +56,7 @@ const VALIDATION_PROBLEM_SCHEMA = {
 
 const STATUS_MEANING: Readonly<Record<number, string>> = {
   400: 'The request could not be read, or carries two credentials.',
+  402: 'The budget of the API key is used up.',
   401: 'The credential is missing or not valid.',
   403: 'The caller may not do this.',
   404: 'There is no such thing.',
@@ -75,6 +76,7 @@ const SPECIAL_STATUSES: Readonly<Record<string, readonly number[]>> = {
   login: [401, 429],
   refresh_session: [401],
   logout: [403],
+  set_user_password: [429],
   create_user: [409],
   update_user: [409],
   delete_user: [409],
@@ -82,6 +84,7 @@ const SPECIAL_STATUSES: Readonly<Record<string, readonly number[]>> = {
   regenerate_api_key: [409],
   update_api_key: [412],
   get_error_page: [404],
+  forward_auth: [400, 401, 402, 403, 429],
 };
 
 /** Adds the problem responses that follow from what a route is: its credential, its body, its parameters. */

@@ -18,11 +18,6 @@ export function describeApi(app: NestFastifyApplication, version: string): OpenA
     )
     .setVersion(version)
     .setLicense('MIT', 'https://opensource.org/license/mit')
-    .setContact(
-      'Latchkey maintainers',
-      'https://github.com/latchkey/latchkey',
-      'maintainers@latchkey.invalid',
-    )
     .addServer('/')
     .addBearerAuth(
       {
@@ -43,7 +38,9 @@ export function describeApi(app: NestFastifyApplication, version: string): OpenA
       'apiKey',
     );
   for (const [name, description] of TAGS) builder.addTag(name, description);
-  return addProblemResponses(SwaggerModule.createDocument(app, builder.build()));
+  const document = SwaggerModule.createDocument(app, builder.build());
+  document.info.contact = { name: 'The operators of this installation' };
+  return addProblemResponses(document);
 }
 
 /** Serves the checked-in document as JSON and as pages for people. */
@@ -60,6 +57,7 @@ export function serveApiDocument(app: NestFastifyApplication): void {
 const TAGS = [
   ['Authentication', 'Log in, refresh, log out, and ask who a credential belongs to.'],
   ['API keys', 'Create, restrict, budget, rotate and revoke API keys.'],
+  ['Verification', 'Ask whether a key may do something now.'],
   ['Usage', 'What keys were used for.'],
   ['Users', 'Administration of users, their roles and permissions.'],
   ['Audit', 'The record of every action.'],

@@ -1,13 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import type { Pool } from 'pg';
-import { BackgroundPool, ControlPool } from '../database/pools.js';
+import { BackgroundPool, ControlPool, DataPlanePool, FeedPool, MeteringPool } from '../database/pools.js';
 import { Metrics } from './metrics.js';
 
 /** How busy each pool of connections to PostgreSQL is, read when it is asked for. */
 @Injectable()
 export class DatabasePoolMetrics {
-  constructor(metrics: Metrics, control: ControlPool, background: BackgroundPool) {
-    const pools = { control, background };
+  constructor(
+    metrics: Metrics,
+    control: ControlPool,
+    dataPlane: DataPlanePool,
+    metering: MeteringPool,
+    feed: FeedPool,
+    background: BackgroundPool,
+  ) {
+    const pools = { control, data_plane: dataPlane, metering, feed, background };
     const measure = (name: string, help: string, read: (pool: Pool) => number) =>
       metrics.gauge({
         name,

@@ -70,6 +70,7 @@ export class CreateAuditLogs1763800200000 implements MigrationInterface {
           month := month + interval '1 month';
         END LOOP;
       END $$;
+      REVOKE EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer) FROM PUBLIC;
       SELECT ensure_audit_log_partitions((now() AT TIME ZONE 'UTC')::date, 3);
 
       CREATE TABLE audit_logs_other_months PARTITION OF audit_logs DEFAULT;

@@ -68,6 +68,7 @@ export class CreateUsage1763800600000 implements MigrationInterface {
         END LOOP;
         RETURN dropped;
       END $$;
+      REVOKE EXECUTE ON FUNCTION ensure_usage_event_partitions(date, integer), drop_usage_event_partitions(date) FROM PUBLIC;
       SELECT ensure_usage_event_partitions((now() AT TIME ZONE 'UTC')::date - 31, 35);
     `);
     for (let remainder = 0; remainder < REQUEST_ID_PARTITIONS; remainder += 1) {
