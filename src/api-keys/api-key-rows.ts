@@ -9,6 +9,11 @@ export const API_KEY_COLUMNS = `
   keys.version, keys.created_at, keys.updated_at, totals.requests AS total_requests, totals.tokens AS total_tokens,
   totals.cost_micro_cents::text AS total_cost_micro_cents, totals.last_used_at`;
 
+/** Reads keys with their totals; a condition on `keys` follows. */
+export const SELECT_API_KEY = `
+  SELECT ${API_KEY_COLUMNS}
+  FROM api_keys AS keys LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id`;
+
 /** A row of such a statement. */
 export interface ApiKeyRow {
   readonly id: number;

@@ -5,6 +5,7 @@ import { IsNull, Not } from 'typeorm';
 import { Secret } from '../common/secret.js';
 import { Config } from '../config/config.js';
 import { Maintenance } from '../database/maintenance.js';
+import { runPrepared } from '../database/prepared-statement.js';
 import { ApiKeySecret } from './api-key.entity.js';
 import { SecretDigests } from './secret-digests.js';
 import { generateSecret, KEY_PREFIX_LENGTH } from './secret-format.js';
@@ -14,6 +15,11 @@ export interface FreshSecret {
   readonly secret: Secret;
   readonly keyPrefix: string;
 }
+
+const INSERT = {
+  name: 'insert_api_key_secret',
+  text: 'INSERT INTO api_key_secrets (digest, pepper_version, api_key_id, created_at) VALUES ($1, $2, $3, $4)',
+};
 
 /** Secrets of keys: made, rotated, ended. Every method is part of the caller's transaction. */
 @Injectable()
@@ -41,7 +47,7 @@ export class ApiKeySecrets {
   /** Makes `secret` the current one of the key. */
   async store(apiKeyId: number, secret: Secret, now: Date): Promise<void> {
     const { digest, pepperVersion } = this.digests.current(secret.reveal());
-    await this.#manager.insert(ApiKeySecret, { digest, pepperVersion, apiKeyId, createdAt: now });
+    await runPrepared(this.#manager, INSERT, [digest, pepperVersion, apiKeyId, now]);
   }
 
   /** The current secret ends at `retiresAt`, or now when that is null; one that was retiring already ends now. */

@@ -9,6 +9,7 @@ import { ApiKeySecrets } from './api-key-secrets.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysReader } from './api-keys.reader.js';
 import { ApiKeysService } from './api-keys.service.js';
+import { ApiKeysStore } from './api-keys.store.js';
 import { Idempotency } from './idempotency.js';
 import { LastUse } from './last-use.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
@@ -27,6 +28,7 @@ import { Snapshots } from './snapshots.js';
     ApiKeySecrets,
     ApiKeysReader,
     ApiKeysService,
+    ApiKeysStore,
     Idempotency,
     LastUse,
     OwnerDeletionSubscriber,

@@ -6,7 +6,7 @@ import { AppError } from '../common/app-error.js';
 import { ControlPool } from '../database/pools.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import type { ApiKeyRecord } from './api-key.js';
-import { API_KEY_COLUMNS, type ApiKeyRow, toApiKeyRecord } from './api-key-rows.js';
+import { type ApiKeyRow, SELECT_API_KEY, toApiKeyRecord } from './api-key-rows.js';
 import { type ApiKeyFilter, ApiKeySearch, type ApiKeyPage } from './api-key.search.js';
 
 const READ_PERMISSION = 'platform:api-keys:read';
@@ -36,7 +36,7 @@ export class ApiKeysReader {
 
   /** A page of the keys the caller may see. Without the permission to read all, that is their own. */
   async list(principal: Principal, filter: ApiKeyFilter, page: number, size: number): Promise<ApiKeyPage> {
-    const userId = visibleOwner(principal, filter.userId);
+    const userId = this.visibleOwner(principal, filter.userId);
     const found = await this.search.page({ ...filter, userId }, page, size);
     const { isActive = null, search = null, tag = null } = filter;
     const filters = { user_id: userId ?? null, is_active: isActive, search, tag };
@@ -44,26 +44,26 @@ export class ApiKeysReader {
     return found;
   }
 
+  /**
+   * Whose keys are shown to a caller who asks for those of everyone or of one user: undefined for everyone's.
+   * @throws AppError `permission.denied`
+   */
+  visibleOwner(principal: Principal, askedUserId: number | undefined): number | undefined {
+    if (grants(principal.permissions, READ_PERMISSION)) return askedUserId;
+    const userId = askedUserId ?? principal.userId;
+    if (!isOwner(principal, userId)) requirePermission(principal, READ_PERMISSION);
+    return userId;
+  }
+
   /** @throws AppError `api_key.not_found` */
   async find(apiKeyId: number): Promise<ApiKeyRecord> {
     const { rows } = await this.pool.query<ApiKeyRow>({
       name: 'find_api_key',
-      text: `
-        SELECT ${API_KEY_COLUMNS}
-        FROM api_keys AS keys LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id
-        WHERE keys.id = $1 AND keys.deleted_at IS NULL`,
+      text: `${SELECT_API_KEY} WHERE keys.id = $1 AND keys.deleted_at IS NULL`,
       values: [apiKeyId],
     });
     const [row] = rows;
     if (row === undefined) throw new AppError('api_key.not_found', 'API key not found');
     return toApiKeyRecord(row);
   }
-}
-
-/** Whose keys a list shows: undefined for everyone's. */
-function visibleOwner(principal: Principal, askedUserId: number | undefined): number | undefined {
-  if (grants(principal.permissions, READ_PERMISSION)) return askedUserId;
-  const userId = askedUserId ?? principal.userId;
-  if (!isOwner(principal, userId)) requirePermission(principal, READ_PERMISSION);
-  return userId;
 }

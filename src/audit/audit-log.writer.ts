@@ -3,13 +3,16 @@ import { Propagation, Transactional, TransactionHost } from '@nestjs-cls/transac
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { GroupCommit } from '../common/group-commit.js';
 import { BackgroundPool } from '../database/pools.js';
+import { runPrepared } from '../database/prepared-statement.js';
 import type { AuditLog } from './audit-log.entity.js';
 
 const COLUMNS = `id, created_at, user_id, api_key_id, action, resource_type, resource_id, details,
   ip_address, user_agent, request_id, success`;
 
-const INSERT_ONE = `
-  INSERT INTO audit_logs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`;
+const INSERT_ONE = {
+  name: 'insert_audit_log',
+  text: `INSERT INTO audit_logs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+};
 
 /** The ids are the application's: a row whose first insert had an unknown outcome may be there already. */
 const INSERT_MANY = {
@@ -47,7 +50,7 @@ export class AuditLogWriter implements OnModuleDestroy {
   /** Adds a row to the open transaction: it commits with the change it tells of, or neither does. */
   @Transactional(Propagation.Mandatory)
   async addToChange(row: AuditLog): Promise<void> {
-    await this.transactions.tx.query(INSERT_ONE, [
+    await runPrepared(this.transactions.tx, INSERT_ONE, [
       row.id,
       row.createdAt,
       row.userId,

@@ -1,0 +1,74 @@
+import { Injectable } from '@nestjs/common';
+import { TransactionHost } from '@nestjs-cls/transactional';
+import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { runPrepared } from '../database/prepared-statement.js';
+import { type ApiKeyPolicy, type ApiKeyRecord, POLICY_FIELDS, POLICY_WIRE_NAMES } from './api-key.js';
+import { type ApiKeyRow, SELECT_API_KEY, toApiKeyRecord } from './api-key-rows.js';
+
+/** A key before it is stored. */
+export type NewApiKey = Omit<ApiKeyRecord, 'id' | 'version' | 'totals'>;
+
+/** The columns of the policy are named as its fields are on the wire. */
+const POLICY_COLUMNS = POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]);
+
+const INSERT = {
+  name: 'insert_api_key',
+  text: `
+    INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, ${POLICY_COLUMNS.join(', ')})
+    VALUES ($1, $2, $3, $4, ${POLICY_COLUMNS.map((_column, index) => `$${index + 5}`).join(', ')})
+    RETURNING id`,
+};
+const SAVE = {
+  name: 'save_api_key',
+  text: `
+    UPDATE api_keys SET key_prefix = $2, version = $3, updated_at = $4,
+      ${POLICY_COLUMNS.map((column, index) => `${column} = $${index + 5}`).join(', ')}
+    WHERE id = $1`,
+};
+const READ = { name: 'read_api_key', text: `${SELECT_API_KEY} WHERE keys.id = $1` };
+// Not FOR UPDATE: that would stand in the way of rows elsewhere that refer to this one.
+const LOCK = {
+  name: 'lock_api_key',
+  text: `${SELECT_API_KEY} WHERE keys.id = $1 AND keys.deleted_at IS NULL FOR NO KEY UPDATE OF keys`,
+};
+
+/** Rows of keys as changes read and write them. Every method is part of the caller's transaction. */
+@Injectable()
+export class ApiKeysStore {
+  constructor(private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>) {}
+
+  /** Answers the id of the new key. */
+  async insert(apiKey: NewApiKey): Promise<number> {
+    const { userId, keyPrefix, createdAt, updatedAt } = apiKey;
+    const values = [userId, keyPrefix, createdAt, updatedAt, ...policyValues(apiKey)];
+    const [row] = await runPrepared<{ id: number }>(this.#manager, INSERT, values);
+    if (row === undefined) throw new Error('The new API key has no id.');
+    return row.id;
+  }
+
+  /** The key, kept from other changes until the transaction ends; undefined when there is none or it was deleted. */
+  async lock(apiKeyId: number): Promise<ApiKeyRecord | undefined> {
+    const [row] = await runPrepared<ApiKeyRow>(this.#manager, LOCK, [apiKeyId]);
+    return row && toApiKeyRecord(row);
+  }
+
+  /** The key as it stands in this transaction; a deleted one included, as the repeat of a create may find it. */
+  async read(apiKeyId: number): Promise<ApiKeyRecord | undefined> {
+    const [row] = await runPrepared<ApiKeyRow>(this.#manager, READ, [apiKeyId]);
+    return row && toApiKeyRecord(row);
+  }
+
+  /** Writes all that can change of a key that was locked. */
+  async save(apiKey: ApiKeyRecord): Promise<void> {
+    const { id, keyPrefix, version, updatedAt } = apiKey;
+    await runPrepared(this.#manager, SAVE, [id, keyPrefix, version, updatedAt, ...policyValues(apiKey)]);
+  }
+
+  get #manager() {
+    return this.transactions.tx;
+  }
+}
+
+function policyValues(policy: ApiKeyPolicy): unknown[] {
+  return POLICY_FIELDS.map((field) => policy[field]);
+}
