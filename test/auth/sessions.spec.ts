@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { claimsOf, openSession, type TestSession } from '../security/tokens.js';
+import type { ApiAnswer } from '../support/api-client.js';
+import { auditRowsOf, expectOneAuditRow } from '../support/audit-trail.js';
+import { expectProblem } from '../support/problems.js';
+import { TestApp, type TestUser } from '../support/test-app.js';
+
+const DAY_SECONDS = 86_400;
+
+describe('a session', () => {
+  let app: TestApp;
+  let user: TestUser;
+  beforeAll(async () => {
+    app = await TestApp.start();
+    user = await app.user();
+  });
+  afterAll(() => app.stop());
+
+  const refresh = (refreshToken: string) =>
+    app.anonymous.post('/auth/refresh', { refresh_token: refreshToken });
+  const isAlive = async ({ client }: Pick<TestSession, 'client'>) =>
+    (await client.get('/auth/me')).status === 200;
+
+  function sessionFrom({ status, body }: ApiAnswer): TestSession {
+    expect(status).toBe(200);
+    const client = app.anonymous.withAccessToken(body['access_token']);
+    return { accessToken: body['access_token'], refreshToken: body['refresh_token'], client };
+  }
+
+  it('is refreshed with new tokens, which are not to be stored', async () => {
+    const first = await openSession(app, user.username);
+    const answer = await refresh(first.refreshToken);
+    const second = sessionFrom(answer);
+    expect(second.refreshToken).not.toBe(first.refreshToken);
+    expect(claimsOf(second.accessToken)['sid']).toBe(claimsOf(first.accessToken)['sid']);
+    expect([await isAlive(first), await isAlive(second)]).toEqual([true, true]);
+    expect(answer.headers.get('cache-control')).toBe('no-store');
+    await expectOneAuditRow(app.database, answer, {
+      action: 'refresh_session',
+      resource_type: 'session',
+      resource_id: claimsOf(first.accessToken)['sid'] as string,
+      user_id: user.id,
+    });
+  });
+
+  it('can be refreshed again and again, each time with the newest token', async () => {
+    let { refreshToken } = await openSession(app, user.username);
+    for (let count = 0; count < 5; count += 1)
+      refreshToken = sessionFrom(await refresh(refreshToken)).refreshToken;
+  });
+
+  it('ends when a refresh token is used a second time, for the thief and for the owner', async () => {
+    const first = await openSession(app, user.username);
+    const second = sessionFrom(await refresh(first.refreshToken));
+    const reuse = await refresh(first.refreshToken);
+    expectProblem(reuse, 'auth.refresh_token_invalid');
+    expect([await isAlive(first), await isAlive(second)]).toEqual([false, false]);
+    expectProblem(await refresh(second.refreshToken), 'auth.refresh_token_invalid');
+    const [row] = await auditRowsOf(app.database, reuse);
+    expect(row).toMatchObject({
+      action: 'refresh_session',
+      details: { reason: 'refresh_token_reused' },
+      user_id: user.id,
+      success: false,
+    });
+  });
+
+  it('gives one answer at most when its refresh token is used many times at once', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const { refreshToken } = await openSession(app, user.username);
+      const answers = await Promise.all(Array.from({ length: 8 }, () => refresh(refreshToken)));
+      const winners = answers.filter(({ status }) => status === 200);
+      expect(winners).toHaveLength(1);
+      expect(answers.filter(({ status }) => status === 401)).toHaveLength(7);
+      // Nobody can tell which of them was the thief.
+      expect(await isAlive(sessionFrom(winners[0]!))).toBe(false);
+    }
+  });
+
+  it('is not opened by a refresh token that is unknown, empty, huge or of another kind', async () => {
+    const { accessToken, refreshToken } = await openSession(app, user.username);
+    const others = [
+      'rt_',
+      `rt_${'a'.repeat(43)}`,
+      refreshToken.slice(0, -1),
+      `${refreshToken}a`,
+      refreshToken.toUpperCase(),
+    ];
+    for (const other of others) expectProblem(await refresh(other), 'auth.refresh_token_invalid');
+    expectProblem(await refresh(accessToken.slice(0, 256)), 'auth.refresh_token_invalid');
+    for (const body of [
+      {},
+      { refresh_token: '' },
+      { refresh_token: 'x'.repeat(257) },
+      { refresh_token: [refreshToken] },
+    ]) {
+      expectProblem(await app.anonymous.post('/auth/refresh', body), 'validation.failed');
+    }
+    expectProblem(
+      await app.anonymous.withAccessToken(refreshToken).get('/auth/me'),
+      'auth.credential_invalid',
+    );
+    expect((await refresh(refreshToken)).status).toBe(200);
+  });
+
+  it('keeps of its refresh token no more than a digest', async () => {
+    const { refreshToken } = await openSession(app, user.username);
+    const rows = await app.database.query(`SELECT digest::text, session_id FROM refresh_tokens`);
+    expect(JSON.stringify(rows)).not.toContain(refreshToken.slice(3));
+    expect(rows.length).toBeGreaterThan(0);
+  });
+
+  it('ends with logout at once, its refresh token too, and no other session does', async () => {
+    const [session, other] = [await openSession(app, user.username), await openSession(app, user.username)];
+    const answer = await session.client.post('/auth/logout');
+    expect([answer.status, answer.body]).toEqual([200, { message: 'Logged out' }]);
+    expect([await isAlive(session), await isAlive(other)]).toEqual([false, true]);
+    expectProblem(await refresh(session.refreshToken), 'auth.refresh_token_invalid');
+    expectProblem(await session.client.post('/auth/logout'), 'auth.credential_invalid');
+    await expectOneAuditRow(app.database, answer, {
+      action: 'logout',
+      resource_type: 'session',
+      resource_id: claimsOf(session.accessToken)['sid'] as string,
+      user_id: user.id,
+    });
+  });
+
+  it('ends once when it is logged out many times at once', async () => {
+    const { client } = await openSession(app, user.username);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => client.post('/auth/logout')));
+    expect(answers.some(({ status }) => status === 200)).toBe(true);
+    expect(answers.every(({ status }) => status === 200 || status === 401)).toBe(true);
+    const rows = await Promise.all(answers.map((answer) => auditRowsOf(app.database, answer)));
+    expect(rows.flat()).toHaveLength(1);
+  });
+
+  it('is nothing that an API key has', async () => {
+    const { secret } = await app.apiKey(app.admin, { scopes: ['platform:*'] });
+    expectProblem(await app.anonymous.withApiKey(secret).post('/auth/logout'), 'permission.denied');
+  });
+
+  it('runs out when nobody refreshes it, and lives on when somebody does', async () => {
+    const [left, kept] = [await openSession(app, user.username), await openSession(app, user.username)];
+    app.clock.advanceSeconds(29 * DAY_SECONDS);
+    const renewed = sessionFrom(await refresh(kept.refreshToken));
+    expect([await isAlive(left), await isAlive(renewed)]).toEqual([true, true]);
+    app.clock.advanceSeconds(2 * DAY_SECONDS);
+    expect([await isAlive(left), await isAlive(renewed), await isAlive(kept)]).toEqual([false, true, true]);
+    expectProblem(await refresh(left.refreshToken), 'auth.refresh_token_invalid');
+    expect((await refresh(renewed.refreshToken)).status).toBe(200);
+  });
+});
