@@ -103,11 +103,13 @@ export class ApiKeysController {
     @IdempotencyKey() key: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyWithSecretResponse> {
+    const changes = toApiKeyChanges(body);
+    // Not the body itself: its members may come in another order when it is sent again, and mean the same.
     const claim =
       key === undefined
         ? undefined
-        : { userId: principal.userId, operation: 'create_api_key', key, request: body };
-    return withSecret(reply, await this.apiKeys.create(principal, toApiKeyChanges(body), claim));
+        : { userId: principal.userId, operation: 'create_api_key', key, request: changes };
+    return withSecret(reply, await this.apiKeys.create(principal, changes, claim));
   }
 
   @Get(':id')

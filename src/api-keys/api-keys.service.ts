@@ -39,7 +39,7 @@ export class ApiKeysService {
     private readonly clock: Clock,
   ) {}
 
-  /** @throws AppError `permission.denied`, `validation.failed`, `idempotency.*` */
+  /** @throws AppError `auth.credential_invalid`, `permission.denied`, `validation.failed`, `idempotency.*` */
   @Transactional()
   async create(principal: Principal, input: ApiKeyChanges, claim?: IdempotencyClaim): Promise<IssuedApiKey> {
     requireHeld(principal, platformScopes(input.scopes ?? []));
@@ -50,6 +50,8 @@ export class ApiKeysService {
     const { secret, keyPrefix } = this.secrets.make();
     const values = { ...policy, userId: principal.userId, keyPrefix, createdAt: now, updatedAt: now };
     const id = await this.store.insert(values);
+    if (id === undefined)
+      throw new AppError('auth.credential_invalid', 'The user of this credential was ended.');
     await this.secrets.store(id, secret, now);
     if (!policy.isUnlimited) await this.#setBudget(id, policy);
     if (claim !== undefined) await this.idempotency.remember(claim, id);
@@ -141,6 +143,8 @@ export class ApiKeysService {
       select,
       where: { userId, deletedAt: IsNull() },
       order: { id: 'ASC' },
+      // Whoever is ending one of them already is waited for, so that it ends once.
+      lock: { mode: 'for_no_key_update' },
     });
     for (const { id, name } of keys) {
       await this.#end(id);

@@ -11,11 +11,14 @@ export type NewApiKey = Omit<ApiKeyRecord, 'id' | 'version' | 'totals'>;
 /** The columns of the policy are named as its fields are on the wire. */
 const POLICY_COLUMNS = POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]);
 
+// The lock waits for whoever is ending the owner just now: this key would come too late to be ended with the others.
 const INSERT = {
   name: 'insert_api_key',
   text: `
     INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, ${POLICY_COLUMNS.join(', ')})
-    VALUES ($1, $2, $3, $4, ${POLICY_COLUMNS.map((_column, index) => `$${index + 5}`).join(', ')})
+    SELECT $1, $2, $3, $4, ${POLICY_COLUMNS.map((_column, index) => `$${index + 5}`).join(', ')}
+    FROM users WHERE users.id = $1 AND users.is_active AND users.deleted_at IS NULL
+    FOR KEY SHARE OF users
     RETURNING id`,
 };
 const SAVE = {
@@ -37,13 +40,12 @@ const LOCK = {
 export class ApiKeysStore {
   constructor(private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>) {}
 
-  /** Answers the id of the new key. */
-  async insert(apiKey: NewApiKey): Promise<number> {
+  /** Answers the id of the new key; undefined when its owner was disabled or deleted meanwhile. */
+  async insert(apiKey: NewApiKey): Promise<number | undefined> {
     const { userId, keyPrefix, createdAt, updatedAt } = apiKey;
     const values = [userId, keyPrefix, createdAt, updatedAt, ...policyValues(apiKey)];
     const [row] = await runPrepared<{ id: number }>(this.#manager, INSERT, values);
-    if (row === undefined) throw new Error('The new API key has no id.');
-    return row.id;
+    return row?.id;
   }
 
   /** The key, kept from other changes until the transaction ends; undefined when there is none or it was deleted. */

@@ -103,31 +103,4 @@ describe('DELETE /api-keys/{id}', () => {
     );
     expect(rows).toHaveLength(1);
   });
-
-  it('of a user ends their keys in the same change, each with a row of its own', async () => {
-    const { owner, keys, key } = await ownerOfKeys(app, 3);
-    await owner.client.delete(`/api-keys/${key.id}`);
-    const answer = await app.admin.delete(`/users/${owner.id}`);
-    expect(answer.status).toBe(200);
-    for (const { id, secret } of keys) {
-      expect(await isAccepted(app, secret)).toBe(false);
-      expect((await app.admin.get(`/api-keys/${id}`)).status).toBe(404);
-    }
-    expect((await app.admin.get(`/api-keys?user_id=${owner.id}`)).body).toMatchObject({
-      api_keys: [],
-      total: 0,
-    });
-    const rows = await app.database.query(
-      `SELECT resource_id::int AS id, details FROM audit_logs
-       WHERE request_id = $1 AND action = 'delete_api_key' ORDER BY 1`,
-      [answer.headers.get('x-request-id')],
-    );
-    const details = { name: 'A key', reason: 'owner_deleted' };
-    expect(rows).toEqual(
-      keys
-        .slice(1)
-        .map(({ id }) => ({ id, details }))
-        .toSorted((a, b) => a.id - b.id),
-    );
-  });
 });
