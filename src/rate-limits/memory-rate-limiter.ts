@@ -12,7 +12,7 @@ import { tickOf, WINDOW_WORDS } from './window-rings.policy.js';
 import { WindowTable } from './window-table.js';
 
 /** Keys with something in their windows that are remembered: below it, none is ever forgotten. */
-export const MOST_KEYS = 1_000_000;
+const MOST_KEYS = 1_000_000;
 
 const UNLIMITED: TakeOutcome = Object.freeze({ allowed: true, windows: [], retryAfterSeconds: null });
 

@@ -7,7 +7,8 @@ import type { RateLimitPolicy, TakeOutcome } from './rate-windows.policy.js';
 export abstract class RateLimiter {
   /**
    * Takes `cost` from every window of the policy, or from none. Windows in memory answer at once, those in Redis
-   * with a promise that is kept within a fifth of a second and never rejected: with Redis away, local windows answer.
+   * with a promise that is never rejected: after 150 ms of silence, and when Redis is known to be away, local windows
+   * answer instead.
    *
    * @param cost how many requests this one counts as; an integer, 0 only looks
    * @param nowMs the time, in milliseconds since the epoch

@@ -11,8 +11,8 @@ import type { RateLimitPolicy } from './rate-windows.policy.js';
 const TURN_MS = 25;
 /** Redis has said nothing to anybody for 125 to 150 ms. */
 const SILENT_TURNS = 6;
-/** Redis answers others, in a burst for example, but this one has waited 300 ms. */
-const LATE_TURNS = 13;
+/** Redis answers others, in a burst for example, but this one has waited 250 ms. */
+const LATE_TURNS = 11;
 const PROBE_EVERY_MS = 200;
 const PROBE_BOUND_MS = 125;
 /** At start: how long to wait for Redis before going on without it. */

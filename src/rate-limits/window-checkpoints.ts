@@ -16,7 +16,7 @@ import type { WindowRows } from './window-table.js';
 /** An end by kill -9 loses what was consumed since the last save: this, and the time that the save takes. */
 const SAVE_EVERY_MS = 3_000;
 /** Copying this many takes less than a millisecond, which callers wait out. */
-const ROWS_PER_STATEMENT = 1_000;
+const ROWS_PER_STATEMENT = 500;
 const ROWS_PER_READ = 10_000;
 const WINDOW_BYTES = WINDOW_WORDS * 4;
 

@@ -1,10 +1,11 @@
 import { advance, isEmpty, WINDOW_WORDS } from './window-rings.policy.js';
 
-/** Words of one key: its windows, its neighbours in the order of use, whether it is to be saved; 160 bytes. */
-const KEY_WORDS = WINDOW_WORDS + 3;
-const MORE_RECENT = WINDOW_WORDS;
-const LESS_RECENT = WINDOW_WORDS + 1;
-const IS_DIRTY = WINDOW_WORDS + 2;
+/** Before the windows of a key: its neighbours in the order of use, and whether it is to be saved. */
+const HEAD_WORDS = 3;
+const MORE_RECENT = -3;
+const LESS_RECENT = -2;
+const IS_DIRTY = -1;
+const KEY_WORDS = HEAD_WORDS + WINDOW_WORDS;
 const NOBODY = 0xffff_ffff;
 /** In place of the id, in a slot that is free. */
 const NO_ID = -1;
@@ -72,7 +73,7 @@ export class WindowTable {
     this.#page(slot).ids[slot & (PAGE_KEYS - 1)] = apiKeyId;
     const words = this.wordsOf(slot);
     const at = this.startOf(slot);
-    words.fill(0, at, at + KEY_WORDS);
+    words.fill(0, at - HEAD_WORDS, at + WINDOW_WORDS);
     this.#putFirst(slot, words, at);
     return slot;
   }
@@ -82,9 +83,9 @@ export class WindowTable {
     return this.#page(slot).words;
   }
 
-  /** Where in its array a slot begins. */
+  /** Where in its array the windows of a slot begin. */
   startOf(slot: number): number {
-    return (slot & (PAGE_KEYS - 1)) * KEY_WORDS;
+    return (slot & (PAGE_KEYS - 1)) * KEY_WORDS + HEAD_WORDS;
   }
 
   /** The key was used just now; with `hasChanged` it will be saved. */

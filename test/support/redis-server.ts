@@ -1,0 +1,76 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** False when `redis-server` is not installed: what needs it is then reported as skipped. */
+export const HAS_REDIS = spawnSync('redis-server', ['--version']).status === 0;
+
+/** A Redis of a test's own: on a free port, with its files in a directory that goes with it. */
+export class RedisServer {
+  readonly url: string;
+  #process: ChildProcess | undefined;
+
+  private constructor(
+    readonly port: number,
+    private readonly directory: string,
+    private readonly settings: readonly string[],
+  ) {
+    this.url = `redis://127.0.0.1:${port}`;
+  }
+
+  /** Of a Redis Cluster when `isClusterNode`; it serves no slots until it is told. */
+  static async start({ isClusterNode = false } = {}): Promise<RedisServer> {
+    const directory = mkdtempSync(join(tmpdir(), 'latchkey-redis-'));
+    const cluster = isClusterNode
+      ? ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())]
+      : [];
+    const server = new RedisServer(await freePort(), directory, cluster);
+    await server.run();
+    return server;
+  }
+
+  /** Starts it again, empty, after `kill`. */
+  async run(): Promise<void> {
+    const fixed = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', this.directory];
+    const child = spawn('redis-server', ['--port', String(this.port), ...fixed, ...this.settings], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    this.#process = child;
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (line.includes('Ready to accept connections')) break;
+      lines.push(line);
+    }
+    if (child.exitCode !== null) throw new Error(`redis-server did not start:\n${lines.join('\n')}`);
+    child.stdout.resume();
+  }
+
+  /** Ends it as a crash does; what it held is gone. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('No port.');
+  return address.port;
+}
