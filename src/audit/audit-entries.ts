@@ -18,6 +18,9 @@ const ENTRIES: Entries = {
   'api_key.listed': ({ page, size, filters }) => apiKey('list_api_keys', null, { page, size, filters }),
   'api_key.viewed': ({ apiKeyId }) => apiKey('get_api_key', apiKeyId),
   'api_key.usage_viewed': ({ apiKeyId }) => apiKey('get_api_key_usage', apiKeyId),
+  'api_key.usage_series_viewed': ({ apiKeyId, interval, from, to, groupBy }) =>
+    apiKey('get_api_key_usage_series', apiKeyId, { interval, from, to, group_by: groupBy }),
+  'usage.summary_viewed': ({ filters }) => entry('get_usage_summary', 'usage', null, { filters }),
   'api_key.created': ({ apiKeyId, name, scopes }) => apiKey('create_api_key', apiKeyId, { name, scopes }),
   'api_key.updated': ({ apiKeyId, ...values }) => apiKey('update_api_key', apiKeyId, updateDetails(values)),
   'api_key.deleted': ({ apiKeyId, name, reason }) =>

@@ -44,6 +44,14 @@ export interface ObservationEvents {
   'api_key.listed': { readonly page: number; readonly size: number; readonly filters: Values };
   'api_key.viewed': { readonly apiKeyId: number };
   'api_key.usage_viewed': { readonly apiKeyId: number };
+  'api_key.usage_series_viewed': {
+    readonly apiKeyId: number;
+    readonly interval: string;
+    readonly from: string;
+    readonly to: string;
+    readonly groupBy: string | null;
+  };
+  'usage.summary_viewed': { readonly filters: Values };
   'user.listed': { readonly page: number; readonly size: number };
   'user.viewed': { readonly userId: number };
   'audit_log.listed': { readonly filters: Values };

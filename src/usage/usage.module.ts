@@ -4,13 +4,17 @@ import { UsageController } from './usage.controller.js';
 import { UsageIngestionController } from './usage-ingestion.controller.js';
 import { UsageIngestionService } from './usage-ingestion.service.js';
 import { UsageRecorder } from './usage-recorder.js';
+import { UsageSeriesController } from './usage-series.controller.js';
+import { UsageSeries } from './usage-series.js';
 import { UsageStatistics } from './usage-statistics.js';
+import { UsageSummaryController } from './usage-summary.controller.js';
+import { UsageSummary } from './usage-summary.js';
 import { UsageUpkeep } from './usage-upkeep.js';
 
 /** What keys were used for: events taken in, and statistics over their rollups. */
 @Module({
   imports: [ApiKeysModule],
-  controllers: [UsageController, UsageIngestionController],
-  providers: [UsageIngestionService, UsageRecorder, UsageStatistics, UsageUpkeep],
+  controllers: [UsageController, UsageSeriesController, UsageSummaryController, UsageIngestionController],
+  providers: [UsageIngestionService, UsageRecorder, UsageStatistics, UsageSeries, UsageSummary, UsageUpkeep],
 })
 export class UsageModule {}

@@ -6,6 +6,7 @@ import { CreateChangeFeed1763800400000 } from './1763800400000-create-change-fee
 import { CreateBudgetAccounts1763800500000 } from './1763800500000-create-budget-accounts.js';
 import { CreateUsage1763800600000 } from './1763800600000-create-usage.js';
 import { CreateBudgetLedger1763800700000 } from './1763800700000-create-budget-ledger.js';
+import { IndexUsageRollups1763800800000 } from './1763800800000-index-usage-rollups.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -17,4 +18,5 @@ export const MIGRATIONS = [
   CreateBudgetAccounts1763800500000,
   CreateUsage1763800600000,
   CreateBudgetLedger1763800700000,
+  IndexUsageRollups1763800800000,
 ];

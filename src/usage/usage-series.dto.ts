@@ -1,0 +1,111 @@
+import { ApiSchema } from '@nestjs/swagger';
+import type { CsvCell } from '../http/csv.js';
+import { ChoiceField, ResponseField, TimestampField } from '../http/fields.js';
+import type { ApiKeyUsageSeries, UsageSeriesQuestion } from './usage-series.js';
+import { USAGE_INTERVALS, type UsageInterval } from './usage-spans.policy.js';
+import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
+
+export class UsageSeriesQuery {
+  @TimestampField({
+    optional: true,
+    description: 'The first moment; 24 hours, 30 days or 12 months before `to` unless told.',
+    example: '2026-11-01T00:00:00Z',
+  })
+  from?: Date;
+
+  @TimestampField({
+    optional: true,
+    description: 'The moment after the last; now unless told.',
+    example: '2026-12-01T00:00:00Z',
+  })
+  to?: Date;
+
+  @ChoiceField({ choices: USAGE_INTERVALS, optional: true, default: 'day' })
+  interval: UsageInterval = 'day';
+
+  @ChoiceField({ choices: ['model'], optional: true, description: 'One series for each model.' })
+  group_by?: 'model';
+}
+
+@ApiSchema({ name: 'UsageBucket' })
+export class UsageBucketResponse extends DetailedUsageFields {
+  @ResponseField({
+    type: 'string',
+    format: 'date-time',
+    description: 'When the hour, day or month begins (UTC).',
+  })
+  start!: string;
+}
+
+@ApiSchema({ name: 'UsageLine' })
+export class UsageLineResponse {
+  @ResponseField({
+    type: 'string',
+    nullable: true,
+    description: 'Null for usage without a model, and where models are not told apart.',
+  })
+  model!: string | null;
+
+  @ResponseField({ type: () => [UsageBucketResponse], description: 'Without a gap, oldest first.' })
+  buckets!: UsageBucketResponse[];
+}
+
+@ApiSchema({ name: 'ApiKeyUsageSeries' })
+export class ApiKeyUsageSeriesResponse {
+  @ResponseField({ type: 'string', example: '1' })
+  api_key_id!: string;
+
+  @ResponseField({ type: 'string', enum: [...USAGE_INTERVALS] })
+  interval!: UsageInterval;
+
+  @ResponseField({ type: 'string', enum: ['model'], nullable: true })
+  group_by!: 'model' | null;
+
+  @ResponseField({ type: 'string', format: 'date-time', description: 'The first moment: a full hour.' })
+  from!: string;
+
+  @ResponseField({
+    type: 'string',
+    format: 'date-time',
+    description: 'The moment after the last: a full hour.',
+  })
+  to!: string;
+
+  @ResponseField({ type: () => [UsageLineResponse] })
+  series!: UsageLineResponse[];
+}
+
+export function toUsageSeriesQuestion(query: UsageSeriesQuery): UsageSeriesQuestion {
+  const { interval, from, to, group_by } = query;
+  return { interval, from, to, byModel: group_by === 'model' };
+}
+
+export function toApiKeyUsageSeriesResponse(series: ApiKeyUsageSeries): ApiKeyUsageSeriesResponse {
+  const { apiKeyId, interval, byModel, span, lines } = series;
+  return {
+    api_key_id: String(apiKeyId),
+    interval,
+    group_by: byModel ? 'model' : null,
+    from: span.from.toISOString(),
+    to: span.to.toISOString(),
+    series: lines.map(({ model, buckets }) => ({
+      model,
+      buckets: buckets.map(({ start, usage }) => ({ start: start.toISOString(), ...usageFields(usage) })),
+    })),
+  };
+}
+
+/** The columns of a series as CSV; the model is one of them where models are told apart. */
+export function usageSeriesColumns({ byModel }: ApiKeyUsageSeries): string[] {
+  return ['start', ...(byModel ? ['model'] : []), ...USAGE_FIELD_NAMES];
+}
+
+export function usageSeriesRows({ byModel, lines }: ApiKeyUsageSeries): CsvCell[][] {
+  return lines.flatMap(({ model, buckets }) =>
+    buckets.map(({ start, usage }) => [
+      start.toISOString(),
+      ...(byModel ? [model] : []),
+      ...usageCells(usageFields(usage)),
+    ]),
+  );
+}

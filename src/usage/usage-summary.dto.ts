@@ -1,0 +1,115 @@
+import { ApiSchema } from '@nestjs/swagger';
+import type { CsvCell } from '../http/csv.js';
+import { IntegerField, ResponseField, TimestampField } from '../http/fields.js';
+import type { SummedUsage, UsageSummaryQuestion } from './usage-summary.js';
+import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
+
+export class UsageSummaryQuery {
+  @TimestampField({
+    optional: true,
+    description: 'The first moment; 30 days before `to` unless told.',
+    example: '2026-11-01T00:00:00Z',
+  })
+  from?: Date;
+
+  @TimestampField({
+    optional: true,
+    description: 'The moment after the last; now unless told.',
+    example: '2026-12-01T00:00:00Z',
+  })
+  to?: Date;
+
+  @IntegerField({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    fromText: true,
+    optional: true,
+    description: 'Whose keys; one’s own, or with `platform:api-keys:read` everyone’s, unless told.',
+  })
+  user_id?: number;
+}
+
+@ApiSchema({ name: 'KeyUsage' })
+export class KeyUsageResponse extends DetailedUsageFields {
+  @ResponseField({ type: 'string', example: '1' })
+  api_key_id!: string;
+
+  @ResponseField({ type: 'string', description: 'The name of the key.' })
+  name!: string;
+}
+
+@ApiSchema({ name: 'ModelUsage' })
+export class ModelUsageResponse extends DetailedUsageFields {
+  @ResponseField({ type: 'string', nullable: true, description: 'Null for usage without a model.' })
+  model!: string | null;
+}
+
+@ApiSchema({ name: 'DayUsage' })
+export class DayUsageResponse extends DetailedUsageFields {
+  @ResponseField({ type: 'string', format: 'date', example: '2026-11-22' })
+  day!: string;
+}
+
+@ApiSchema({ name: 'UsageSummary' })
+export class UsageSummaryResponse {
+  @ResponseField({ type: 'integer', nullable: true, description: 'Whose keys; null for everyone.' })
+  user_id!: number | null;
+
+  @ResponseField({ type: 'string', format: 'date-time', description: 'The first moment: a full hour.' })
+  from!: string;
+
+  @ResponseField({
+    type: 'string',
+    format: 'date-time',
+    description: 'The moment after the last: a full hour.',
+  })
+  to!: string;
+
+  @ResponseField({ type: () => DetailedUsageFields })
+  total!: DetailedUsageFields;
+
+  @ResponseField({ type: () => [KeyUsageResponse], description: 'The ten that cost most, those first.' })
+  top_api_keys!: KeyUsageResponse[];
+
+  @ResponseField({ type: () => [ModelUsageResponse], description: 'The ten that cost most, those first.' })
+  top_models!: ModelUsageResponse[];
+
+  @ResponseField({ type: () => [DayUsageResponse], description: 'Days of UTC without a gap, oldest first.' })
+  days!: DayUsageResponse[];
+}
+
+export function toUsageSummaryQuestion({ from, to, user_id }: UsageSummaryQuery): UsageSummaryQuestion {
+  return { from, to, userId: user_id };
+}
+
+export function toUsageSummaryResponse(summary: SummedUsage): UsageSummaryResponse {
+  return {
+    user_id: summary.userId,
+    from: summary.span.from.toISOString(),
+    to: summary.span.to.toISOString(),
+    total: usageFields(summary.total),
+    top_api_keys: summary.topKeys.map(({ apiKeyId, name, usage }) => ({
+      api_key_id: String(apiKeyId),
+      name,
+      ...usageFields(usage),
+    })),
+    top_models: summary.topModels.map(({ model, usage }) => ({ model, ...usageFields(usage) })),
+    days: summary.days.map(({ day, usage }) => ({
+      day: day.toISOString().slice(0, 10),
+      ...usageFields(usage),
+    })),
+  };
+}
+
+/** The columns of a summary as CSV: `section` is total, api_key, model or day, and says which of the next are filled. */
+export const USAGE_SUMMARY_COLUMNS = ['section', 'api_key_id', 'name', 'model', 'day', ...USAGE_FIELD_NAMES];
+
+export function usageSummaryRows(summary: SummedUsage): CsvCell[][] {
+  const { total, top_api_keys, top_models, days } = toUsageSummaryResponse(summary);
+  return [
+    ['total', null, null, null, null, ...usageCells(total)],
+    ...top_api_keys.map((key) => ['api_key', key.api_key_id, key.name, null, null, ...usageCells(key)]),
+    ...top_models.map((model) => ['model', null, null, model.model, null, ...usageCells(model)]),
+    ...days.map((day) => ['day', null, null, null, day.day, ...usageCells(day)]),
+  ];
+}
