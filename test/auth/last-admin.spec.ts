@@ -71,7 +71,7 @@ describe('the last active admin', () => {
         app.admin.put('/users/1', { role: 'user' }),
         other.client.put(`/users/${other.id}`, { role: 'user' }),
       ]);
-      expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 409]);
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 409]));
       expect(await activeAdmins()).toHaveLength(1);
       await app.database.query(`UPDATE users SET role = CASE id WHEN 1 THEN 'admin' ELSE 'user' END`);
     }

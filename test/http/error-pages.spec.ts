@@ -1,0 +1,68 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ERROR_CATALOGUE } from '../../src/common/error-catalogue.js';
+import { projectPath } from '../../src/common/project-path.js';
+import { rawRequest } from '../security/raw-request.js';
+import { TestApp } from '../support/test-app.js';
+
+const CODES = Object.keys(ERROR_CATALOGUE) as (keyof typeof ERROR_CATALOGUE)[];
+
+describe('the page of an error', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await TestApp.start();
+  });
+  afterAll(() => app.stop());
+
+  it.each(CODES)('exists and is served: %s', async (code) => {
+    expect(existsSync(projectPath(`docs/errors/${code}.md`))).toBe(true);
+    const page = readFileSync(projectPath(`docs/errors/${code}.md`), 'utf8');
+    const answer = await app.anonymous.get(`//errors/${code}`);
+    expect([answer.status, answer.text]).toEqual([200, page]);
+    expect(answer.headers.get('content-type')).toMatch(/^text\/markdown/);
+    expect(page).toContain(code);
+    expect(page).toContain(String(ERROR_CATALOGUE[code].status));
+  });
+
+  it('is where the type of a problem points', async () => {
+    const { body } = await app.anonymous.get('/users');
+    expect((await app.anonymous.get(`/${body['type'] as string}`)).status).toBe(200);
+  });
+
+  it('is there for every code and for no other', () => {
+    const pages = readdirSync(projectPath('docs/errors')).filter((name) => name !== 'README.md');
+    expect(pages.toSorted()).toEqual(CODES.map((code) => `${code}.md`).toSorted());
+  });
+
+  it.each([
+    'no.such.code',
+    'README',
+    '__proto__',
+    'constructor',
+    'toString',
+    'Permission.Denied',
+    'permission.denied.md',
+    '..%2f..%2fpackage.json',
+    '%2e%2e%2f%2e%2e%2f.env',
+    '..%5c..%5cpackage',
+    'permission.denied%00',
+    '%2fetc%2fpasswd',
+  ])('is not there for what is no code: %s', async (code) => {
+    const { status } = await rawRequest(app.anonymous.baseUrl, 'GET', `/errors/${code}`);
+    expect([404, 422]).toContain(status);
+  });
+
+  it('opens no other file, nor do the pages of the API document', async () => {
+    const paths = [
+      '/errors/../package.json',
+      '/docs/../package.json',
+      '/docs/..%2f..%2fpackage.json',
+      '/docs/%2e%2e/x',
+    ];
+    for (const path of paths) {
+      const { status, text } = await rawRequest(app.anonymous.baseUrl, 'GET', path);
+      expect([path, status >= 400 && status < 500]).toEqual([path, true]);
+      expect(text).not.toContain('"dependencies"');
+    }
+  });
+});
