@@ -8,11 +8,13 @@ import {
   takeFrom,
   type TakeOutcome,
 } from '../../src/rate-limits/rate-windows.policy.js';
+import { RateLimiter } from '../../src/rate-limits/rate-limiter.js';
 import { createRedisConnection } from '../../src/rate-limits/redis-connection.js';
 import { RedisRateLimiter } from '../../src/rate-limits/redis-rate-limiter.js';
 import { argumentsOf, outcomeOf, redisKeyOf, TAKE_SCRIPT } from '../../src/rate-limits/redis-take.js';
 import { WINDOW_WORDS } from '../../src/rate-limits/window-rings.policy.js';
 import { HAS_REDIS, RedisServer } from '../support/redis-server.js';
+import { TestApp } from '../support/test-app.js';
 import {
   anyHistory,
   anyPolicy,
@@ -179,6 +181,18 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     const limiter = await startLimiter();
     const outcome = limiter.take(1, { perMinute: null, perHour: null, perDay: null }, 1, Date.now());
     expect(outcome).toEqual({ allowed: true, windows: [], retryAfterSeconds: null });
+  });
+
+  it('are shared by services that are given the same REDIS_URL', async () => {
+    const environment = { REDIS_URL: server.url };
+    const one = await TestApp.start({ environment });
+    const other = await TestApp.start({ environment, database: one.database });
+    const [id, now] = [nextId++, Date.now()];
+    const first = await one.app.get(RateLimiter, { strict: false }).take(id, POLICY, 60, now);
+    const second = await other.app.get(RateLimiter, { strict: false }).take(id, POLICY, 41, now);
+    expect([first.allowed, second.allowed]).toEqual([true, false]);
+    await other.stop();
+    await one.stop();
   });
 
   it('work on a Redis Cluster', async () => {
