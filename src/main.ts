@@ -4,7 +4,8 @@ import { FirstAdmin } from './auth/first-admin.js';
 import { type Config, ConfigurationError } from './config/config.js';
 import { loadConfig } from './config/load-config.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres-error.js';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from './database/embedded/embedded-postgres.js';
+import type { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
+import { startSupervisedPostgres } from './database/embedded/supervised-postgres.js';
 import { migrate } from './database/migrate.js';
 import { closeWhenDrained, Shutdown } from './stop.js';
 import { welcome } from './welcome.js';
@@ -29,7 +30,8 @@ async function main(): Promise<void> {
 
 /** A server that is still starting when the process is told to stop is waited for: it would be left running. */
 function startEmbedded(config: Config): Promise<EmbeddedPostgres> {
-  const starting = startEmbeddedPostgres({ dataDirectory: join(config.dataDir, 'postgres') });
+  const report = (message: string) => void process.stderr.write(`${message}\n`);
+  const starting = startSupervisedPostgres({ dataDirectory: join(config.dataDir, 'postgres') }, report);
   shutdown.add(async () => {
     const postgres = await starting.catch(() => undefined);
     await postgres?.stop();
