@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { validationFailed } from '../common/app-error.js';
@@ -5,7 +6,10 @@ import { validationFailed } from '../common/app-error.js';
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const ENTITY_TAG = /^"(\d{1,10})"$/;
 
-/** The `Idempotency-Key` of the request; undefined when it has none, 422 when it is malformed. */
+/**
+ * What stands for the `Idempotency-Key` of the request; undefined when it has none, 422 when it is malformed. Its
+ * digest, because it is kept for a day and only ever compared: people paste secrets into any header.
+ */
 export const IdempotencyKey = createParamDecorator(
   (_data: unknown, context: ExecutionContext): string | undefined => {
     const value = headerOf(context, 'idempotency-key');
@@ -14,7 +18,7 @@ export const IdempotencyKey = createParamDecorator(
         { field: 'Idempotency-Key', message: 'must be 1 to 255 visible ASCII characters' },
       ]);
     }
-    return value;
+    return value === undefined ? undefined : createHash('sha256').update(value).digest('base64url');
   },
 );
 
