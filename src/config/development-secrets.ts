@@ -44,11 +44,20 @@ function readSecrets(path: string): DevelopmentSecrets | undefined {
     throw error;
   }
   chmodSync(path, 0o600);
-  const parsed: unknown = JSON.parse(text);
+  const parsed = parse(text);
   if (isDevelopmentSecrets(parsed)) return parsed;
   throw new Error(
     `${path} does not hold the development secrets; restore it, or remove it to make new ones (existing keys and sessions then end).`,
   );
+}
+
+/** Undefined for what is no JSON: the parser's own error would quote a part of the secrets. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function isDevelopmentSecrets(value: unknown): value is DevelopmentSecrets {
