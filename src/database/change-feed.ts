@@ -31,8 +31,8 @@ const RETRY_MS = 100;
 const MOST_CHANGES = 10_000;
 
 /**
- * Rows of transactions that had not ended, or not begun, in the snapshot of an earlier read ($1); and rows written since
- * a moment ($2), by the clock of the server. Each condition has its index.
+ * Rows of transactions that had not begun, or not ended, in the snapshot of an earlier read ($1), and rows written since
+ * a moment ($2) by the clock of the server. Each part is ordered as its index is, so that none ever reads the whole feed.
  */
 const READ_FEED = {
   name: 'read_change_feed',
@@ -41,10 +41,17 @@ const READ_FEED = {
       pg_current_snapshot()::text AS snapshot, horizon.xid::text AS horizon, news.kind, news.id
     FROM change_feed_horizon AS horizon
     LEFT JOIN (
-      SELECT kind, id FROM change_feed
-      WHERE xid >= pg_snapshot_xmax($1::pg_snapshot) OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))
-        OR created_at >= $2::timestamptz - interval '1 minute'
-      LIMIT ${MOST_CHANGES + 1}
+      SELECT * FROM (
+        (SELECT kind, id FROM change_feed WHERE xid >= pg_snapshot_xmax($1::pg_snapshot)
+          ORDER BY xid LIMIT ${MOST_CHANGES + 1})
+        UNION ALL
+        SELECT late.kind, late.id FROM pg_snapshot_xip($1::pg_snapshot) AS open (xid) CROSS JOIN LATERAL
+          (SELECT kind, id FROM change_feed WHERE xid BETWEEN open.xid AND open.xid
+            ORDER BY xid LIMIT ${MOST_CHANGES + 1}) AS late
+        UNION ALL
+        (SELECT kind, id FROM change_feed WHERE created_at >= $2::timestamptz - interval '1 minute'
+          ORDER BY created_at LIMIT ${MOST_CHANGES + 1})
+      ) AS parts LIMIT ${MOST_CHANGES + 1}
     ) AS news ON true`,
 };
 
@@ -54,18 +61,19 @@ const READ_FEED = {
  */
 const EXPIRE = `
   WITH present AS (
-    SELECT pg_snapshot_xmin(snapshot) AS xmin, pg_snapshot_xmax(snapshot) AS xmax FROM pg_current_snapshot() AS snapshot
+    SELECT pg_snapshot_xmin(snapshot) AS oldest_running, pg_snapshot_xmax(snapshot) AS next
+    FROM pg_current_snapshot() AS snapshot
   ), removed AS (
     DELETE FROM change_feed USING present
-    WHERE change_feed.xid >= xmax OR change_feed.xid < xmin AND created_at < now() - interval '10 minutes'
-    RETURNING change_feed.xid
+    WHERE xid >= next OR xid < oldest_running AND created_at < now() - interval '10 minutes'
+    RETURNING xid
   ), newest AS (
-    SELECT max(xid) AS xid FROM removed, present WHERE xid < xmax
+    SELECT max(xid) AS xid FROM removed, present WHERE xid < next
   )
   UPDATE change_feed_horizon AS horizon
-  SET xid = CASE WHEN horizon.xid >= xmax THEN coalesce(newest.xid, '0') ELSE greatest(horizon.xid, newest.xid) END
+  SET xid = CASE WHEN horizon.xid >= next THEN coalesce(newest.xid, '0') ELSE greatest(horizon.xid, newest.xid) END
   FROM present, newest
-  WHERE horizon.xid >= xmax OR newest.xid > horizon.xid`;
+  WHERE horizon.xid >= next OR newest.xid > horizon.xid`;
 
 /**
  * Tells caches what changed in the database, whoever changed it. One statement reads every row that was not visible
@@ -86,7 +94,9 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
   #last: LastRead | undefined;
   #readSentAt = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
-  #isReadWanted = false;
+  /** How many reads were asked for, and how many of those a read that has ended was sent after. */
+  #asked = 0;
+  #answered = 0;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
@@ -137,8 +147,9 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
 
   /** Reads once more; resolves when a read that was sent after this call has been applied or has failed. */
   async readNow(): Promise<void> {
-    this.#isReadWanted = true;
-    while (this.#isReadWanted && !this.#isStopped) {
+    this.#asked += 1;
+    const own = this.#asked;
+    while (this.#answered < own && !this.#isStopped) {
       this.#reading ??= this.#read().finally(() => {
         this.#reading = undefined;
       });
@@ -155,7 +166,7 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
   }
 
   async #read(): Promise<void> {
-    this.#isReadWanted = false;
+    const asked = this.#asked;
     const sentAt = performance.now();
     try {
       await this.#readOn(await this.pool.connect());
@@ -164,12 +175,13 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
       if (this.isFresh()) this.#logger.debug(`The change feed could not be read: ${String(error)}`);
       else this.#logger.warn(`The change feed is too old to answer from memory: ${String(error)}`);
     }
+    this.#answered = asked;
   }
 
   async #readOn(client: PoolClient): Promise<void> {
     // The query fails as well; unheard, the event would end the process.
     const lost = () => undefined;
-    client.once('error', lost);
+    client.on('error', lost);
     try {
       const last = this.#last;
       const since = last?.client === client ? 'infinity' : (last?.readAt ?? '-infinity');

@@ -112,6 +112,7 @@ async function busyClients(app: AppProcess): Promise<Load> {
 /** Locks a key's row, so that whoever changes it has to wait. */
 async function holdLock(database: TestDatabase, apiKeyId: number) {
   const client = new pg.Client({ connectionString: database.url });
+  client.on('error', () => undefined);
   await client.connect();
   await client.query('BEGIN');
   await client.query('SELECT FROM api_keys WHERE id = $1 FOR UPDATE', [apiKeyId]);

@@ -36,6 +36,20 @@ describe('instances that start together', { timeout: 60_000 }, () => {
     }
   });
 
+  it('make one admin, however long that takes', async () => {
+    const database = await createTestDatabase();
+    databases.push(database);
+    await database.query(`
+      CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$;
+      CREATE TRIGGER be_slow AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION be_slow();`);
+    const environment = testEnvironment(database.url);
+    await Promise.all([start(environment), start(environment)]);
+
+    expect(await database.query('SELECT username FROM users')).toEqual([{ username: 'admin' }]);
+    expect(await database.query('SELECT action FROM audit_logs')).toEqual([{ action: 'create_user' }]);
+  });
+
   it('over one empty DATA_DIR share its server and its secrets, and the last to stop stops the server', async () => {
     const directory = await DataDirectory.make();
     const environment = {

@@ -8,6 +8,8 @@ const [LOWEST_PORT, HIGHEST_PORT] = [20_000, 30_000];
 interface Link {
   readonly client: Socket;
   readonly server: Socket;
+  /** It fell into a black hole. */
+  isHeld: boolean;
 }
 
 /**
@@ -45,12 +47,14 @@ export class TcpProxy {
 
   /** Heals whatever was broken. */
   async pass(): Promise<void> {
+    for (const link of this.#links) this.#hold(link, false);
+    await this.passNewConnections();
+  }
+
+  /** Heals for connections made from now on; those that fell into a black hole are never heard of again. */
+  async passNewConnections(): Promise<void> {
     this.#isBlackHole = false;
     this.#delayMs = 0;
-    for (const { client, server } of this.#links) {
-      client.resume();
-      server.resume();
-    }
     if (this.#listener === undefined) await this.#listen();
   }
 
@@ -64,10 +68,7 @@ export class TcpProxy {
   /** Connections stay open and new ones are accepted, and nothing passes, as behind a firewall that drops. */
   blackHole(): void {
     this.#isBlackHole = true;
-    for (const { client, server } of this.#links) {
-      client.pause();
-      server.pause();
-    }
+    for (const link of this.#links) this.#hold(link, true);
   }
 
   /** Resets every connection; new ones are served. */
@@ -96,11 +97,11 @@ export class TcpProxy {
 
   #link(client: Socket): void {
     const server = connect(this.target);
-    const link = { client, server };
+    const link = { client, server, isHeld: false };
     this.#links.add(link);
     server.on('data', (chunk) => (this.bytesFromServer += chunk.length));
-    this.#forward(client, server);
-    this.#forward(server, client);
+    this.#forward(link, client, server);
+    this.#forward(link, server, client);
     for (const [socket, other] of [
       [client, server],
       [server, client],
@@ -110,30 +111,40 @@ export class TcpProxy {
       socket.on('error', () => undefined);
       socket.on('close', () => {
         this.#links.delete(link);
-        this.#later(() => other.destroy());
+        setTimeout(() => other.destroy(), this.#delayMs);
       });
     }
-    if (this.#isBlackHole) {
-      client.pause();
-      server.pause();
+    if (this.#isBlackHole) this.#hold(link, true);
+  }
+
+  #hold(link: Link, isHeld: boolean): void {
+    link.isHeld = isHeld;
+    for (const socket of [link.client, link.server]) {
+      if (isHeld) socket.pause();
+      else socket.resume();
     }
   }
 
-  #forward(from: Socket, to: Socket): void {
-    from.on('data', (chunk) =>
-      this.#later(() => {
-        if (to.destroyed || to.write(chunk)) return;
-        from.pause();
-        to.once('drain', () => {
-          if (!this.#isBlackHole) from.resume();
-        });
-      }),
-    );
+  /** Delivers in the order of arrival, also when the delay has become shorter meanwhile. */
+  #forward(link: Link, from: Socket, to: Socket): void {
+    const onTheWay: { readonly chunk: Buffer; readonly dueAt: number }[] = [];
+    const deliver = (): void => {
+      while (onTheWay[0] !== undefined && onTheWay[0].dueAt <= performance.now())
+        this.#deliver(onTheWay.shift()!.chunk, link, from, to);
+      if (onTheWay[0] !== undefined) setTimeout(deliver, onTheWay[0].dueAt - performance.now());
+    };
+    from.on('data', (chunk) => {
+      const dueAt = performance.now() + this.#delayMs;
+      if (onTheWay.push({ chunk, dueAt }) === 1) deliver();
+    });
   }
 
-  #later(work: () => void): void {
-    if (this.#delayMs === 0) work();
-    else setTimeout(work, this.#delayMs);
+  #deliver(chunk: Buffer, link: Link, from: Socket, to: Socket): void {
+    if (to.destroyed || to.write(chunk)) return;
+    from.pause();
+    to.once('drain', () => {
+      if (!link.isHeld) from.resume();
+    });
   }
 }
 
