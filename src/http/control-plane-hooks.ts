@@ -19,10 +19,10 @@ export function addControlPlaneHooks(server: FastifyInstance, hooks: RequestHook
   const { onRequest, preValidation, onResponse, onRequestAbort } = hooks;
   server.addHook('onRoute', (route) => {
     if (isDataPlane(route)) return;
-    if (onRequest) route.onRequest = append(route.onRequest, onRequest);
-    if (preValidation) route.preValidation = append(route.preValidation, preValidation);
-    if (onResponse) route.onResponse = append(route.onResponse, onResponse);
-    if (onRequestAbort) route.onRequestAbort = append(route.onRequestAbort, onRequestAbort);
+    if (onRequest) route.onRequest = [...listOf(route.onRequest), onRequest];
+    if (preValidation) route.preValidation = [...listOf(route.preValidation), preValidation];
+    if (onResponse) route.onResponse = [...listOf(route.onResponse), onResponse];
+    if (onRequestAbort) route.onRequestAbort = [...listOf(route.onRequestAbort), onRequestAbort];
   });
   if (onRequest) server.addHook('onRequest', whereNoRouteIs(onRequest));
   if (preValidation) server.addHook('preValidation', whereNoRouteIs(preValidation));
@@ -40,9 +40,9 @@ function whereNoRouteIs(hook: ReplyHook): ReplyHook {
   return (request, reply, done) => (request.is404 ? hook(request, reply, done) : done());
 }
 
-function append<Hook>(present: Hook | Hook[] | undefined, hook: Hook): Hook[] {
-  if (present === undefined) return [hook];
-  return Array.isArray(present) ? [...present, hook] : [present, hook];
+function listOf<Hook>(hooks: Hook | Hook[] | undefined): Hook[] {
+  if (hooks === undefined) return [];
+  return Array.isArray(hooks) ? hooks : [hooks];
 }
 
 function isDataPlane({ config }: RouteOptions): boolean {

@@ -27,7 +27,7 @@ export class RequestOrigins {
     if (requestContextOf(request.raw) !== undefined) return work();
     const context = { ...this.contextOf(request), ...complete };
     return new Promise((resolve, reject) =>
-      openRequestContext(request.raw, context, () => work().then(resolve, reject)),
+      openRequestContext(request.raw, context, () => void work().then(resolve, reject)),
     );
   }
 }

@@ -34,7 +34,7 @@ export async function createTestDatabase({ isEmpty = false } = {}): Promise<Test
 }
 
 /** The address of a database on the shared server. */
-export function urlOf(database: string): string {
+function urlOf(database: string): string {
   return withDatabase(inject('serverUrl'), database);
 }
 
