@@ -1,4 +1,5 @@
 import { Global, Module } from '@nestjs/common';
+import { ChangeFeedMetrics } from './change-feed-metrics.js';
 import { DatabasePoolMetrics } from './database-pool-metrics.js';
 import { HealthController } from './health.controller.js';
 import { Metrics } from './metrics.js';
@@ -9,7 +10,7 @@ import { Readiness } from './readiness.js';
 @Global()
 @Module({
   controllers: [HealthController, MetricsController],
-  providers: [DatabasePoolMetrics, Metrics, Readiness],
+  providers: [ChangeFeedMetrics, DatabasePoolMetrics, Metrics, Readiness],
   exports: [Metrics, Readiness],
 })
 export class ObservabilityModule {}

@@ -56,17 +56,25 @@ export class VerifyController {
     bodyLimit: 1_048_576,
   })
   @JsonSchemaRoute({ body: VERIFY_BATCH_REQUEST_SCHEMA, answer: VERDICTS_SCHEMA })
-  async verifyBatch(@Req() request: GuardedRequest): Promise<{ verdicts: Record<string, unknown>[] }> {
+  async verifyBatch(@Req() request: GuardedRequest): Promise<{ verdicts: unknown[] }> {
     const { requests } = checkedBody<{ requests: VerifyBody[] }>(request);
     if (requests.some(({ explain }) => explain)) requireExplain(request);
     // All questions are checked before the first is judged: a broken one must not let the others be taken.
-    const questions = requests.map((body, index) => ({
-      body,
-      question: toVerdictRequest(body, `requests[${index}].`),
+    const asked = requests.map((body, index) => ({
+      secret: body.key,
+      isExplained: body.explain,
+      request: toVerdictRequest(body, `requests[${index}].`),
     }));
-    return {
-      verdicts: await Promise.all(questions.map(({ body, question }) => this.#answer(body, question))),
-    };
+    // Explanations take nothing, so they come first: when one fails, nothing was taken.
+    const explanations = await Promise.all(
+      asked
+        .filter(({ isExplained }) => isExplained)
+        .map(({ secret, request: question }) => this.verification.explain(secret, question)),
+    );
+    const verdicts = await this.verification.verifyAll(asked.filter(({ isExplained }) => !isExplained));
+    const explained = explanations.map(toExplanationResponse);
+    const judged = verdicts.map(toVerdictResponse);
+    return { verdicts: asked.map(({ isExplained }) => (isExplained ? explained : judged).shift()) };
   }
 
   #answer({ key, explain }: VerifyBody, question: VerdictRequest): VerdictAnswer {

@@ -1,0 +1,17 @@
+import { Injectable } from '@nestjs/common';
+import { ChangeFeed } from '../database/change-feed.js';
+import { Metrics } from './metrics.js';
+
+/** How old the knowledge is that memory is answered from: past five seconds the data plane answers 503. */
+@Injectable()
+export class ChangeFeedMetrics {
+  constructor(metrics: Metrics, feed: ChangeFeed) {
+    metrics.gauge({
+      name: 'latchkey_change_feed_age_seconds',
+      help: 'Seconds since the moment up to which every change in the database is known.',
+      collect() {
+        this.set(feed.ageMs() / 1_000);
+      },
+    });
+  }
+}
