@@ -16,7 +16,7 @@ export function decimalCentsFromMicroCents(microCents: bigint): string {
 }
 
 /** The most that one amount may be, in cents. */
-export const MOST_CENTS = 1_000_000_000_000n;
+const MOST_CENTS = 1_000_000_000_000n;
 
 /** A number as JavaScript shows it is exact up to this many digits. */
 const EXACT_DIGITS = 15;

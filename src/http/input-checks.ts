@@ -8,7 +8,7 @@ const RESERVED_NAMES = new Set([...Object.getOwnPropertyNames(Object.prototype),
 export type Check = (value: unknown) => string | undefined;
 
 /** Length in Unicode code points, which is how PostgreSQL counts characters too. */
-export function characterCount(text: string): number {
+function characterCount(text: string): number {
   let count = 0;
   for (const _character of text) count += 1;
   return count;
