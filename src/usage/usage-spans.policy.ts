@@ -26,7 +26,7 @@ export function usageSpan(
 }
 
 /** The beginning of the bucket that holds a moment. */
-export function bucketStart(interval: UsageInterval, moment: Date): Date {
+function bucketStart(interval: UsageInterval, moment: Date): Date {
   if (interval === 'month') return monthStart(moment, 0);
   const length = interval === 'hour' ? HOUR_MS : DAY_MS;
   return new Date(Math.floor(moment.getTime() / length) * length);
