@@ -1,9 +1,9 @@
-import { SEEDED_USERS, TEAMS, ticketOf } from './support/api-key-seed.js';
+import { SEEDED_ADMIN, SEEDED_DEVELOPERS, SEEDED_USERS, TEAMS, ticketOf } from './support/api-key-seed.js';
 import type { LoadRequest, RequestPlan } from './support/load-plan.js';
 import { seededRandom } from './support/statistics.js';
 
-/** Whose credential a request carries: that of the admin, or each time of another of the seeded users. */
-export type Caller = 'admin' | 'users';
+/** Whose credentials requests carry, by turns: that of the admin, those of users without permissions, of developers. */
+export type Caller = 'admin' | 'users' | 'developers';
 
 /** One thing the control plane does, as requests that Latchkey and the reference understand. */
 export interface Operation {
@@ -20,8 +20,12 @@ export interface ReadVariant {
   readonly path: string;
 }
 
-/** Users who list their own keys. */
-export const LISTING_USERS = 50;
+/** Who the callers are, by name. No key is made for the admin: they would all wait for the admin's row. */
+export const CALLERS: Readonly<Record<Caller, readonly string[]>> = {
+  admin: [SEEDED_ADMIN],
+  users: Array.from({ length: 50 }, (_item, index) => `user-${1 + index * 19}`),
+  developers: Array.from({ length: SEEDED_DEVELOPERS }, (_item, index) => `user-${SEEDED_USERS - index}`),
+};
 
 const API_KEYS = '/api/v1/api-keys';
 const PURPOSES = ['worker', 'gateway', 'importer', 'exporter', 'dashboard', 'chatbot', 'scheduler'];
@@ -43,7 +47,7 @@ export function operations(keys: number, seconds: number): Operation[] {
     reading('get', 20_000, () => `${API_KEYS}/${anyKey()}`),
     reading('list, first page', 1, () => list(1)),
     reading('list, a tenth of the way down', 100, (index) => list(farPage + index)),
-    { ...reading('list, one’s own', LISTING_USERS, () => list(1)), as: 'users' },
+    { ...reading('list, one’s own', CALLERS.users.length, () => list(1)), as: 'users' },
     reading('search, one match', 2_000, () => list(1, `search=${ticketOf(describedKey(anyKey()))}`)),
     reading('search, one match in a thousand', TEAMS.length * PURPOSES.length, (index) =>
       list(1, `search=${team(index)}%20${purpose(index)}`),
@@ -65,7 +69,7 @@ export function operations(keys: number, seconds: number): Operation[] {
   return [
     ...reads,
     { name: 'update', method: 'PUT', as: 'admin', requests: many(UPDATES_PER_SECOND * seconds, update) },
-    { name: 'create', method: 'POST', as: 'admin', requests: many(1_000, create) },
+    { name: 'create', method: 'POST', as: 'developers', requests: many(1_000, create) },
   ];
 }
 
@@ -98,11 +102,6 @@ export function readVariants(keys: number): ReadVariant[] {
     search('two characters that one in 8 holds', 'ro'),
     search('two characters that none holds', 'qz'),
   ];
-}
-
-/** The number of the seeded user as whom the request of this index is made. */
-export function userOfRequest(index: number): number {
-  return 1 + ((index * 19) % SEEDED_USERS);
 }
 
 function reading(name: string, count: number, path: (index: number) => string): Operation {

@@ -1,13 +1,11 @@
 import { parseArgs } from 'node:util';
 import {
   type Caller,
-  LISTING_USERS,
+  CALLERS,
   type Operation,
   operations,
   readVariants,
-  userOfRequest,
 } from './control-plane-operations.js';
-import { SEEDED_ADMIN } from './support/api-key-seed.js';
 import { runBounded } from './support/cleanup.js';
 import { compare, type Contender } from './support/comparison.js';
 import { startLatchkey, startReference } from './support/latchkey.js';
@@ -92,7 +90,7 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
     console.log(comparisons.at(-1)?.join('  '));
   }
   const text = [
-    provenance(),
+    `${provenance()} ${keys} keys, ${connections} connections, ${rounds} rounds of ${seconds} s.`,
     markdownTable(comparisonHeader('operation', 'Latchkey ', 'reference '), comparisons),
     markdownTable(['read', 'p50 ms', 'p99 ms', 'longest ms', 'refused'], reads),
   ].join('\n\n');
@@ -105,11 +103,11 @@ function isWanted({ name }: { readonly name: string }): boolean {
 }
 
 async function logInAll(latchkey: ServerProcess): Promise<Sessions> {
-  const users: BenchSession[] = [];
-  for (let index = 0; index < LISTING_USERS; index += 1) {
-    users.push(await logIn(latchkey, `user-${userOfRequest(index)}`));
+  const sessions: Record<Caller, BenchSession[]> = { admin: [], users: [], developers: [] };
+  for (const caller of ['admin', 'users', 'developers'] as const) {
+    for (const username of CALLERS[caller]) sessions[caller].push(await logIn(latchkey, username));
   }
-  return { admin: [await logIn(latchkey, SEEDED_ADMIN)], users };
+  return sessions;
 }
 
 function contender(

@@ -10,8 +10,8 @@ const DRAIN_MS = 500;
 /** What a connection that was accepted last has to send its request. */
 const LAST_ACCEPTED_MS = 100;
 const POLL_MS = 10;
-/** When all requests are answered nothing is left that must not be cut: a job's transaction is rolled back. */
-const CLOSE_MS = 2_000;
+/** What jobs and pools get to end once all requests are answered; what they leave undone the next run catches up with. */
+const CLOSE_MS = 4_000;
 
 /**
  * Ends the process cleanly on SIGTERM and SIGINT, also while it still starts: what was started is stopped, the newest

@@ -1,5 +1,6 @@
-/** Users who own the seeded keys; their names are `user-1`, `user-2` and so on. */
+/** Users who own the seeded keys; their names are `user-1`, `user-2` and so on. The last ones are developers. */
 export const SEEDED_USERS = 1_000;
+export const SEEDED_DEVELOPERS = 50;
 export const SEEDED_ADMIN = 'admin';
 export const SEEDED_PASSWORD = 'a long passphrase of the benchmarks';
 
@@ -34,7 +35,9 @@ export function seedStatements(keys: number, passwordHash: string): string[] {
     `SET maintenance_work_mem = '512MB'`,
     `INSERT INTO users (username, password_hash, role) VALUES ('${SEEDED_ADMIN}', '${passwordHash}', 'admin')`,
     `INSERT INTO users (username, password_hash, role)
-     SELECT 'user-' || n, '${passwordHash}', 'user' FROM generate_series(1, ${SEEDED_USERS}) AS n`,
+     SELECT 'user-' || n, '${passwordHash}',
+       CASE WHEN n > ${SEEDED_USERS - SEEDED_DEVELOPERS} THEN 'developer' ELSE 'user' END
+     FROM generate_series(1, ${SEEDED_USERS}) AS n`,
     `CREATE TEMPORARY TABLE later_indexes AS
        SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = 'api_keys' AND indexname <> 'api_keys_pkey'`,
     `DO $$ DECLARE name text; BEGIN

@@ -67,7 +67,11 @@ export function rounded(value: number | undefined): string {
 
 function git(...gitArguments: string[]): string {
   try {
-    return execFileSync('git', gitArguments, { cwd: projectPath('.'), encoding: 'utf8' }).trim();
+    return execFileSync('git', gitArguments, {
+      cwd: projectPath('.'),
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
   } catch {
     return 'unknown';
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { hash } from 'bcrypt';
@@ -31,14 +31,20 @@ const CHEAPEST_HASH = 4;
  * The seed itself is never written to, so that each run begins with the same tables.
  */
 export async function openSeededDatabase(options: SeedOptions, cleanup: Cleanup): Promise<BenchDatabase> {
-  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'latchkey-bench-'));
-  if (options.directory === undefined) cleanup.add(() => rmSync(directory, { recursive: true, force: true }));
-  const server = await startEmbeddedPostgres({
+  const directory = options.directory ?? makeTemporaryDirectory(cleanup);
+  const starting = startEmbeddedPostgres({
     dataDirectory: resolve(directory, 'postgres'),
     database: 'postgres',
     settings: { log_line_prefix: '[%a] ' },
   });
-  cleanup.add(() => server.stop());
+  // Also when the start is interrupted.
+  cleanup.add(() =>
+    starting.then(
+      (started) => started.stop(),
+      () => undefined,
+    ),
+  );
+  const server = await starting;
   const seed = await ensureSeed(server.url, options.keys);
   const name = `bench_${process.pid}`;
   await onServer(server.url, (client) =>
@@ -52,6 +58,14 @@ export async function openSeededDatabase(options: SeedOptions, cleanup: Cleanup)
     query: <Row extends pg.QueryResultRow>(text: string) =>
       onServer(url, async (client) => (await client.query<Row>(text)).rows),
   };
+}
+
+/** Open to other accounts: PostgreSQL does not run as root. */
+function makeTemporaryDirectory(cleanup: Cleanup): string {
+  const directory = mkdtempSync(join(tmpdir(), 'latchkey-bench-'));
+  cleanup.add(() => rmSync(directory, { recursive: true, force: true }));
+  chmodSync(directory, 0o755);
+  return directory;
 }
 
 /** The database with the seed, named after what makes it: made unless an earlier run left it. Other seeds go. */

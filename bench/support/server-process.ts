@@ -25,6 +25,8 @@ export interface ServerOptions {
 
 const START_MS = 60_000;
 const STOP_MS = 15_000;
+/** What a server says by then is its greeting; what it says later is worth showing. */
+const GREETING_MS = 200;
 const KEPT_OUTPUT = 8_192;
 /** USER_HZ, which Linux fixes at 100 for what it shows in /proc. */
 const TICKS_PER_SECOND = 100;
@@ -39,6 +41,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
     env: { PATH: process.env['PATH'], PORT: String(port), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  process.once('exit', () => child.kill('SIGKILL'));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -51,6 +54,8 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
     child.kill('SIGKILL');
     throw new Error(`${name} did not start.\n${output}`, { cause: error });
   }
+  await sleep(GREETING_MS);
+  output = '';
   return {
     name,
     port,

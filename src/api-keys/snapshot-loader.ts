@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { platformScopes } from '../auth/access.policy.js';
 import { intersection } from '../auth/permission.policy.js';
-import type { BudgetPeriodType } from '../budgets/budget.policy.js';
 import { GroupCommit } from '../common/group-commit.js';
 import { DataPlanePool } from '../database/pools.js';
 import { addressMatcher, nameMatcher } from './matchers.js';
@@ -29,11 +28,7 @@ interface SnapshotRow {
   readonly rate_limit_per_minute: number | null;
   readonly rate_limit_per_hour: number | null;
   readonly rate_limit_per_day: number | null;
-  readonly limit_micro_cents: string | null;
-  readonly period_type: BudgetPeriodType | null;
-  readonly period_start_ms: string | null;
-  readonly spent_micro_cents: string | null;
-  readonly held_micro_cents: string | null;
+  readonly has_budget: boolean;
 }
 
 const LOAD_SNAPSHOTS = {
@@ -44,15 +39,13 @@ const LOAD_SNAPSHOTS = {
       users.is_active AND users.deleted_at IS NULL AS is_owner_active, keys.is_active, keys.expires_at, keys.created_at,
       keys.scopes, keys.tags, keys.allowed_ips, keys.allowed_models, keys.allowed_chatbots,
       keys.rate_limit_per_minute, keys.rate_limit_per_hour, keys.rate_limit_per_day,
-      accounts.limit_micro_cents::text, accounts.period_type, accounts.spent_micro_cents::text,
-      accounts.held_micro_cents::text,
-      CASE WHEN isfinite(accounts.period_start) THEN (extract(epoch FROM accounts.period_start) * 1000)::bigint::text END
-        AS period_start_ms
+      accounts.id IS NOT NULL AS has_budget
     FROM api_key_secrets AS secrets
     JOIN api_keys AS keys ON keys.id = secrets.api_key_id
     JOIN users ON users.id = keys.user_id
     JOIN roles ON roles.name = users.role
-    LEFT JOIN budget_accounts AS accounts ON accounts.api_key_id = keys.id AND accounts.limit_micro_cents IS NOT NULL
+    LEFT JOIN budget_accounts AS accounts ON accounts.api_key_id = keys.id
+      AND (accounts.limit_micro_cents IS NOT NULL OR accounts.parent_id IS NOT NULL)
     WHERE secrets.digest = ANY($1::bytea[]) AND keys.deleted_at IS NULL`,
 };
 
@@ -120,17 +113,6 @@ function toSnapshot(row: SnapshotRow): KeySnapshot {
       perHour: row.rate_limit_per_hour,
       perDay: row.rate_limit_per_day,
     },
-    budget: budgetOf(row),
-  };
-}
-
-function budgetOf(row: SnapshotRow): KeySnapshot['budget'] {
-  if (row.limit_micro_cents === null) return undefined;
-  return {
-    limitMicroCents: BigInt(row.limit_micro_cents),
-    periodType: row.period_type ?? 'total',
-    periodStartMs: Number(row.period_start_ms ?? 0),
-    spentMicroCents: BigInt(row.spent_micro_cents ?? 0),
-    heldMicroCents: BigInt(row.held_micro_cents ?? 0),
+    hasBudget: row.has_budget,
   };
 }

@@ -1,4 +1,3 @@
-import type { BudgetState } from '../budgets/budget.policy.js';
 import type { AddressMatcher, NameMatcher } from './matchers.js';
 
 /** Requests in any minute, hour and day; null for no limit. */
@@ -30,6 +29,6 @@ export interface KeySnapshot {
   readonly models: NameMatcher | undefined;
   readonly chatbots: NameMatcher | undefined;
   readonly rateLimits: SnapshotRateLimits;
-  /** Undefined when the key has no budget. */
-  readonly budget: BudgetState | undefined;
+  /** Whether a limit binds the key, its own or that of an account above it. */
+  readonly hasBudget: boolean;
 }

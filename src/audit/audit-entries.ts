@@ -1,4 +1,10 @@
-import type { DomainEvent, DomainEventName, DomainEvents, EventValue } from '../events/domain-events.js';
+import type {
+  BudgetStanding,
+  DomainEvent,
+  DomainEventName,
+  DomainEvents,
+  EventValue,
+} from '../events/domain-events.js';
 
 /** What an audit row says of an event, beside who, when and from where. */
 export interface AuditEntry {
@@ -33,6 +39,10 @@ const ENTRIES: Entries = {
     ),
   'api_key.activated': ({ apiKeyId, name }) => apiKey('activate_api_key', apiKeyId, { name }),
   'api_key.deactivated': ({ apiKeyId, name }) => apiKey('deactivate_api_key', apiKeyId, { name }),
+
+  'budget.threshold_reached': ({ percent, ...standing }) =>
+    budget('budget_threshold_reached', standing, { percent }),
+  'budget.exhausted': (standing) => budget('budget_exhausted', standing),
 
   'user.listed': ({ page, size }) => user('list_users', null, { page, size }),
   'user.viewed': ({ userId }) => user('get_user', userId),
@@ -71,6 +81,23 @@ export function auditEntryOf<Name extends DomainEventName>(event: DomainEvent<Na
 
 function apiKey(action: string, apiKeyId: number | null, details: AuditEntry['details'] = {}): AuditEntry {
   return entry(action, 'api_key', apiKeyId, details);
+}
+
+/** The budget of a key is named by the key; an account above those of keys by itself. */
+function budget(
+  action: string,
+  { accountId, apiKeyId, spentCents, limitCents, periodStart }: BudgetStanding,
+  more: AuditEntry['details'] = {},
+): AuditEntry {
+  const details = {
+    ...more,
+    spent_cents_decimal: spentCents,
+    limit_cents: limitCents,
+    period_start: periodStart,
+  };
+  return apiKeyId === null
+    ? entry(action, 'budget_account', accountId, details)
+    : apiKey(action, apiKeyId, details);
 }
 
 function user(action: string, userId: number | null, details: AuditEntry['details'] = {}): AuditEntry {

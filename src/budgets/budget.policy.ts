@@ -1,8 +1,19 @@
 /** Whether a budget runs over the life of its account or anew in each UTC month. */
 export type BudgetPeriodType = 'total' | 'monthly';
 
-/** What an account had when it was last read. Amounts are micro-cents. */
-export interface BudgetState {
+/** The limit that an account is to have; null for none. */
+export interface BudgetLimit {
+  readonly limitMicroCents: bigint | null;
+  readonly periodType: BudgetPeriodType;
+}
+
+/** What an account with a limit had when it was last read. Amounts are micro-cents. */
+export interface BudgetAccount {
+  readonly accountId: number;
+  /** Grows with every change of the account. */
+  readonly revision: number;
+  /** The account of the key itself, not of an ancestor. */
+  readonly isOwn: boolean;
   readonly limitMicroCents: bigint;
   readonly periodType: BudgetPeriodType;
   /** The month that spent and held belong to, in Unix milliseconds; meaningless for a total budget. */
@@ -11,7 +22,13 @@ export interface BudgetState {
   readonly heldMicroCents: bigint;
 }
 
-/** A budget at a moment: a new month begins at zero although nothing was written. */
+/** The accounts whose limits bind a key, its own first; none when the key has no budget. */
+export type Budget = readonly BudgetAccount[];
+
+/** The budget of a key that has none. */
+export const NO_BUDGET: Budget = [];
+
+/** An account at a moment: a new month begins at zero although nothing was written. */
 export interface BudgetView {
   readonly limitMicroCents: bigint;
   readonly spentMicroCents: bigint;
@@ -23,26 +40,47 @@ export interface BudgetView {
   readonly periodEnd: Date | null;
 }
 
-/** The budget as it stands at `nowMs`. */
-export function budgetView(state: BudgetState, nowMs: number): BudgetView {
-  const { limitMicroCents, periodType } = state;
-  const [periodStart, periodEnd] = periodType === 'total' ? [null, null] : monthOf(nowMs);
-  const isOver = periodStart !== null && state.periodStartMs < periodStart.getTime();
-  const spentMicroCents = isOver ? 0n : state.spentMicroCents;
-  const heldMicroCents = isOver ? 0n : state.heldMicroCents;
+/** The account as it stands at `nowMs`. */
+function accountView(account: BudgetAccount, nowMs: number): BudgetView {
+  const { limitMicroCents, periodType } = account;
+  const [periodStart, periodEnd] = periodType === 'total' ? [null, null] : monthOf(nowMs, account);
+  const isOver = periodStart !== null && account.periodStartMs < periodStart.getTime();
+  const spentMicroCents = isOver ? 0n : account.spentMicroCents;
+  const heldMicroCents = isOver ? 0n : account.heldMicroCents;
   const left = limitMicroCents - spentMicroCents - heldMicroCents;
   const remainingMicroCents = left > 0n ? left : 0n;
   return { limitMicroCents, spentMicroCents, heldMicroCents, remainingMicroCents, periodStart, periodEnd };
 }
 
-/** Nothing more can be admitted: what is spent and held has reached the limit. */
-export function isExhausted({ limitMicroCents, spentMicroCents, heldMicroCents }: BudgetView): boolean {
-  return spentMicroCents + heldMicroCents >= limitMicroCents;
+/** What a key's budget is shown as: its own account; null when that has no limit. */
+export function budgetView(budget: Budget, nowMs: number): BudgetView | null {
+  const own = budget[0];
+  return own?.isOwn ? accountView(own, nowMs) : null;
 }
 
-/** The UTC month around a moment: its start, and its end, which is the start of the next. */
-export function monthOf(nowMs: number): [start: Date, end: Date] {
-  const now = new Date(nowMs);
+/** Nothing more can be admitted: what some account has spent and holds has reached its limit. */
+export function isExhausted(budget: Budget, nowMs: number): boolean {
+  return budget.some((account) => accountView(account, nowMs).remainingMicroCents === 0n);
+}
+
+/** Whether the key's own account has this limit. */
+export function hasLimit(budget: Budget, { limitMicroCents, periodType }: BudgetLimit): boolean {
+  const own = budget[0]?.isOwn ? budget[0] : undefined;
+  if (own === undefined) return limitMicroCents === null;
+  return own.limitMicroCents === limitMicroCents && own.periodType === periodType;
+}
+
+/** Whether every account has room for an amount. */
+export function hasRoomFor(budget: Budget, amountMicroCents: bigint, nowMs: number): boolean {
+  return budget.every((account) => accountView(account, nowMs).remainingMicroCents >= amountMicroCents);
+}
+
+/**
+ * The UTC month around a moment: its start, and its end, which is the start of the next. An account that the database
+ * has moved on to a later month already is in that month.
+ */
+function monthOf(nowMs: number, { periodStartMs }: BudgetAccount): [start: Date, end: Date] {
+  const now = new Date(Math.max(nowMs, periodStartMs));
   const [year, month] = [now.getUTCFullYear(), now.getUTCMonth()];
   return [new Date(Date.UTC(year, month, 1)), new Date(Date.UTC(year, month + 1, 1))];
 }

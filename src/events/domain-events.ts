@@ -4,6 +4,18 @@ export type EventValue =
 
 type Values = Readonly<Record<string, EventValue>>;
 
+/** What an account of a budget stood at. */
+export interface BudgetStanding {
+  readonly accountId: number;
+  /** Null for an account above those of keys. */
+  readonly apiKeyId: number | null;
+  /** An exact decimal. */
+  readonly spentCents: string;
+  readonly limitCents: number;
+  /** ISO 8601; null for a budget that does not begin anew. */
+  readonly periodStart: string | null;
+}
+
 /** Changes: facts that commit together with what they tell of. */
 export interface ChangeEvents {
   'api_key.created': { readonly apiKeyId: number; readonly name: string; readonly scopes: readonly string[] };
@@ -24,6 +36,8 @@ export interface ChangeEvents {
   };
   'api_key.activated': { readonly apiKeyId: number; readonly name: string };
   'api_key.deactivated': { readonly apiKeyId: number; readonly name: string };
+  'budget.threshold_reached': BudgetStanding & { readonly percent: number };
+  'budget.exhausted': BudgetStanding;
   'user.created': {
     readonly userId: number;
     readonly username: string;

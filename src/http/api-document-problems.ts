@@ -56,7 +56,7 @@ const VALIDATION_PROBLEM_SCHEMA = {
 
 const STATUS_MEANING: Readonly<Record<number, string>> = {
   400: 'The request could not be read, or carries two credentials.',
-  402: 'The budget of the API key is used up.',
+  402: 'The budget of the API key has no room.',
   401: 'The credential is missing or not valid.',
   403: 'The caller may not do this.',
   404: 'There is no such thing.',
@@ -84,6 +84,10 @@ const SPECIAL_STATUSES: Readonly<Record<string, readonly number[]>> = {
   regenerate_api_key: [409],
   update_api_key: [412],
   get_error_page: [404],
+  create_budget_hold: [402, 404],
+  settle_budget_hold: [409],
+  release_budget_hold: [409],
+  extend_budget_hold: [409],
   forward_auth: [400, 401, 402, 403, 429],
 };
 

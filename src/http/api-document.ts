@@ -59,6 +59,7 @@ const TAGS = [
   ['API keys', 'Create, restrict, budget, rotate and revoke API keys.'],
   ['Verification', 'Ask whether a key may do something now.'],
   ['Usage', 'What keys were used for.'],
+  ['Budget holds', 'Set amounts of budgets aside before they are spent.'],
   ['Users', 'Administration of users, their roles and permissions.'],
   ['Audit', 'The record of every action.'],
   ['Service', 'Health, metrics and error pages.'],

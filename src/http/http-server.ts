@@ -26,7 +26,9 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
       answerUnreadableAddress(error, request, reply, redactor),
     requestIdHeader: false,
     bodyLimit: DEFAULT_BODY_LIMIT,
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    ajv: {
+      customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true, allowUnionTypes: true },
+    },
     forceCloseConnections: 'idle',
     // While the service stops, requests on connections that are still open are answered, not refused.
     return503OnClosing: false,

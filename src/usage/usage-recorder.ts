@@ -1,10 +1,17 @@
 import { Injectable } from '@nestjs/common';
+import { BudgetNotices } from '../budgets/budget-notices.js';
+import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
+import { BudgetStates } from '../budgets/budget-states.js';
 import { GroupCommit } from '../common/group-commit.js';
 import { MeteringPool } from '../database/pools.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
 
-interface StatusRow {
+interface RecordedRow {
   readonly status: RecordStatus;
+  /** In the first row: what the budgets of all keys stand at now. */
+  readonly states: BudgetRows;
+  /** In every row: how many thresholds of budgets the group reached. */
+  readonly notices: number;
 }
 
 /** A second of events at full speed; a group beyond it would only make its callers wait. */
@@ -13,7 +20,7 @@ const MOST_EVENTS_IN_GROUP = 5_000;
 const RECORD_USAGE = {
   name: 'record_usage',
   text: `
-    SELECT status FROM record_usage($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+    SELECT status, states, notices FROM record_usage($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
       $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::uuid[]) ORDER BY n`,
 };
 
@@ -26,7 +33,11 @@ const RECORD_USAGE = {
 export class UsageRecorder {
   readonly #batches: GroupCommit<readonly UsageEvent[], readonly RecordStatus[]>;
 
-  constructor(private readonly pool: MeteringPool) {
+  constructor(
+    private readonly pool: MeteringPool,
+    private readonly budgets: BudgetStates,
+    private readonly notices: BudgetNotices,
+  ) {
     this.#batches = new GroupCommit({
       commit: (batches) => this.#commit(batches),
       sizeOf: (batch) => batch.length,
@@ -42,7 +53,16 @@ export class UsageRecorder {
 
   async #commit(batches: readonly (readonly UsageEvent[])[]): Promise<(readonly RecordStatus[])[]> {
     const events = batches.flat();
-    const { rows } = await this.pool.query<StatusRow>({ ...RECORD_USAGE, values: columnsOf(events) });
+    const sentAtMs = performance.now();
+    const { rows } = await this.pool.query<RecordedRow>({ ...RECORD_USAGE, values: columnsOf(events) });
+    this.budgets.note(
+      budgetsOf(
+        rows[0]?.states ?? null,
+        events.map(({ apiKeyId }) => apiKeyId),
+      ),
+      sentAtMs,
+    );
+    if ((rows[0]?.notices ?? 0) > 0) this.notices.publishSoon();
     let at = 0;
     return batches.map((batch) => {
       const statuses = rows.slice(at, at + batch.length).map(({ status }) => status);

@@ -1,5 +1,8 @@
 import { Module } from '@nestjs/common';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { BudgetsModule } from '../budgets/budgets.module.js';
+import { HoldsController } from './holds.controller.js';
+import { HoldsService } from './holds.service.js';
 import { UsageController } from './usage.controller.js';
 import { UsageIngestionController } from './usage-ingestion.controller.js';
 import { UsageIngestionService } from './usage-ingestion.service.js';
@@ -13,8 +16,22 @@ import { UsageUpkeep } from './usage-upkeep.js';
 
 /** What keys were used for: events taken in, and statistics over their rollups. */
 @Module({
-  imports: [ApiKeysModule],
-  controllers: [UsageController, UsageSeriesController, UsageSummaryController, UsageIngestionController],
-  providers: [UsageIngestionService, UsageRecorder, UsageStatistics, UsageSeries, UsageSummary, UsageUpkeep],
+  imports: [ApiKeysModule, BudgetsModule],
+  controllers: [
+    HoldsController,
+    UsageController,
+    UsageSeriesController,
+    UsageSummaryController,
+    UsageIngestionController,
+  ],
+  providers: [
+    HoldsService,
+    UsageIngestionService,
+    UsageRecorder,
+    UsageStatistics,
+    UsageSeries,
+    UsageSummary,
+    UsageUpkeep,
+  ],
 })
 export class UsageModule {}

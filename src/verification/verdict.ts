@@ -1,5 +1,5 @@
 import type { KeySnapshot } from '../api-keys/snapshot.js';
-import { budgetView, isExhausted } from '../budgets/budget.policy.js';
+import { type Budget, hasRoomFor, isExhausted } from '../budgets/budget.policy.js';
 
 /** What is asked of a key. An input that is absent is unknown, and unknown is not allowed where a restriction asks for it. */
 export interface VerdictRequest {
@@ -10,6 +10,14 @@ export interface VerdictRequest {
   readonly scopes: readonly string[];
   /** How many requests this one counts as; 0 only looks. */
   readonly cost: number;
+  /** An amount to set aside with the verdict. */
+  readonly hold?: VerdictHold | undefined;
+}
+
+/** What a verdict is to hold, and for how long. */
+export interface VerdictHold {
+  readonly amountMicroCents: bigint;
+  readonly ttlSeconds: number;
 }
 
 /** Why a known key is refused by what it is and what is asked of it, in the order in which that is judged. */
@@ -42,7 +50,7 @@ export const VERDICT_CODES: readonly VerdictCode[] = [
 /** One check: what it looks at, and whether the key passes it. */
 export interface Rule {
   readonly refusal: Refusal;
-  passes(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number): boolean;
+  passes(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number, budget: Budget): boolean;
   /** What the rule compared, for `explain`. */
   inputs(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number): Readonly<Record<string, unknown>>;
 }
@@ -88,18 +96,27 @@ export const RULES: readonly Rule[] = [
   },
   {
     refusal: 'BUDGET_EXCEEDED',
-    passes: ({ budget }, _request, nowMs) => budget === undefined || !isExhausted(budgetView(budget, nowMs)),
-    inputs: ({ budget }, _request, nowMs) => ({
-      has_budget: budget !== undefined,
+    passes: (_snapshot, { hold }, nowMs, budget) =>
+      hold === undefined ? !isExhausted(budget, nowMs) : hasRoomFor(budget, hold.amountMicroCents, nowMs),
+    inputs: ({ hasBudget }, _request, nowMs) => ({
+      has_budget: hasBudget,
       now: new Date(nowMs).toISOString(),
     }),
   },
 ];
 
-/** The first check that a known key does not pass; undefined when only its rate limits are left to ask. */
-export function decide(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number): Refusal | undefined {
+/**
+ * The first check that a known key does not pass, with what its budget stood at; undefined when only its rate limits
+ * are left to ask.
+ */
+export function decide(
+  snapshot: KeySnapshot,
+  request: VerdictRequest,
+  nowMs: number,
+  budget: Budget,
+): Refusal | undefined {
   for (const rule of RULES) {
-    if (!rule.passes(snapshot, request, nowMs)) return rule.refusal;
+    if (!rule.passes(snapshot, request, nowMs, budget)) return rule.refusal;
   }
   return undefined;
 }

@@ -1,16 +1,18 @@
 import { Module } from '@nestjs/common';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
+import { BudgetsModule } from '../budgets/budgets.module.js';
 import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { ForwardAuthController } from './forward-auth.controller.js';
 import { IntrospectionController } from './introspection.controller.js';
 import { VerdictCounts } from './verdict-counts.js';
+import { VerdictHolds } from './verdict-holds.js';
 import { VerificationService } from './verification.service.js';
 import { VerifyController } from './verify.controller.js';
 
 /** The data plane: may this key do this, now? */
 @Module({
-  imports: [ApiKeysModule, RateLimitsModule],
+  imports: [ApiKeysModule, BudgetsModule, RateLimitsModule],
   controllers: [ForwardAuthController, IntrospectionController, VerifyController],
-  providers: [VerdictCounts, VerificationService],
+  providers: [VerdictCounts, VerdictHolds, VerificationService],
 })
 export class VerificationModule {}

@@ -2,11 +2,21 @@ import { Injectable } from '@nestjs/common';
 import { LastUse } from '../api-keys/last-use.js';
 import type { KeySnapshot } from '../api-keys/snapshot.js';
 import { Snapshots } from '../api-keys/snapshots.js';
+import { BudgetStates } from '../budgets/budget-states.js';
+import { type Budget, NO_BUDGET } from '../budgets/budget.policy.js';
 import { Clock } from '../common/clock.js';
 import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { TakeOutcome, WindowState } from '../rate-limits/rate-windows.policy.js';
 import { VerdictCounts } from './verdict-counts.js';
-import { decide, RULES, type VerdictCode, type VerdictRequest } from './verdict.js';
+import { VerdictHolds } from './verdict-holds.js';
+import {
+  decide,
+  type Refusal,
+  RULES,
+  type VerdictCode,
+  type VerdictHold,
+  type VerdictRequest,
+} from './verdict.js';
 
 /** The answer to "may this key do this now?". Whole for every code but `NOT_FOUND`. */
 export type Verdict =
@@ -15,6 +25,9 @@ export type Verdict =
       readonly code: Exclude<VerdictCode, 'NOT_FOUND'>;
       readonly snapshot: KeySnapshot;
       readonly windows: readonly WindowState[];
+      readonly budget: Budget;
+      /** What was set aside, when that was asked for and the code is `VALID`. */
+      readonly holdId?: string | undefined;
       /** Set when the code is `RATE_LIMITED`. */
       readonly retryAfterSeconds: number | null;
       /** The time the verdict was judged at, Unix milliseconds. */
@@ -42,13 +55,24 @@ export interface Explanation {
 
 const NOT_FOUND: Verdict = { code: 'NOT_FOUND' };
 const LOOK = 0;
+const MOST_ATTEMPTS = 3;
+
+/** A key with its budget; both are of no key when it is unknown. */
+interface FoundKey {
+  readonly snapshot: KeySnapshot | undefined;
+  readonly budget: Budget;
+}
+
+const UNKNOWN: FoundKey = { snapshot: undefined, budget: NO_BUDGET };
 
 /** Judges keys: parse, find, decide, take. Synchronous as long as everything needed is in memory. */
 @Injectable()
 export class VerificationService {
   constructor(
     private readonly snapshots: Snapshots,
+    private readonly budgets: BudgetStates,
     private readonly limiter: RateLimiter,
+    private readonly holds: VerdictHolds,
     private readonly counts: VerdictCounts,
     private readonly lastUse: LastUse,
     private readonly clock: Clock,
@@ -63,22 +87,18 @@ export class VerificationService {
   }
 
   /**
-   * Judges many at once. Nothing is taken before every key was found, so that a database that is away for one of them
-   * costs the others nothing.
+   * Judges many at once. Nothing is taken before every key and its budget was found, so that a database that is away
+   * for one of them costs the others nothing.
    * @throws AppError `service.unavailable`
    */
   async verifyAll(questions: readonly Question[]): Promise<Verdict[]> {
     const nowMs = this.clock.now().getTime();
-    const found = questions.map(({ secret }) => this.snapshots.find(secret, nowMs));
-    const loading = found.filter((snapshot) => snapshot instanceof Promise);
-    if (loading.length > 0) {
-      await Promise.all(loading);
-      // What was in memory may have been evicted meanwhile, so it is looked for once more.
-      return Promise.all(questions.map(async ({ secret, request }) => this.verify(secret, request)));
-    }
-    const snapshots = found as (KeySnapshot | undefined)[];
+    const found = await this.#findAll(questions, nowMs);
     return Promise.all(
-      questions.map(async ({ request }, index) => this.#judge(snapshots[index], request, nowMs)),
+      questions.map(async ({ request }, index) => {
+        const { snapshot, budget } = found[index] ?? UNKNOWN;
+        return this.#judgeWith(snapshot, budget, request, nowMs);
+      }),
     );
   }
 
@@ -103,10 +123,11 @@ export class VerificationService {
       LOOK,
       nowMs,
     );
+    const budget = await this.#budgetOf(snapshot);
     const isLimited = windows.some(({ remaining }) => remaining < Math.max(1, request.cost));
     const rules: ExplainedRule[] = RULES.map((rule) => ({
       code: rule.refusal,
-      passed: rule.passes(snapshot, request, nowMs),
+      passed: rule.passes(snapshot, request, nowMs, budget),
       inputs: rule.inputs(snapshot, request, nowMs),
     }));
     const remaining = windows.map(({ window, limit, remaining: left }) => ({
@@ -119,8 +140,20 @@ export class VerificationService {
       passed: !isLimited,
       inputs: { cost: request.cost, windows: remaining },
     });
-    const code = decide(snapshot, request, nowMs) ?? (isLimited ? 'RATE_LIMITED' : 'VALID');
-    return { verdict: { code, snapshot, windows, retryAfterSeconds, nowMs }, rules };
+    const code = decide(snapshot, request, nowMs, budget) ?? (isLimited ? 'RATE_LIMITED' : 'VALID');
+    return { verdict: { code, snapshot, windows, budget, retryAfterSeconds, nowMs }, rules };
+  }
+
+  /** Once something had to be waited for, what was in memory may have been evicted and is looked for once more. */
+  async #findAll(questions: readonly Question[], nowMs: number, attempt = 1): Promise<FoundKey[]> {
+    const snapshots = questions.map(({ secret }) => this.snapshots.find(secret, nowMs));
+    const known = await Promise.all(snapshots.map(async (snapshot) => snapshot));
+    const budgets = known.map((snapshot) => (snapshot === undefined ? NO_BUDGET : this.#budgetOf(snapshot)));
+    const found = await Promise.all(
+      budgets.map(async (budget, index) => ({ snapshot: known[index], budget: await budget })),
+    );
+    const hasWaited = [...snapshots, ...budgets].some((each) => each instanceof Promise);
+    return hasWaited && attempt < MOST_ATTEMPTS ? this.#findAll(questions, nowMs, attempt + 1) : found;
   }
 
   #judge(
@@ -128,20 +161,63 @@ export class VerificationService {
     request: VerdictRequest,
     nowMs: number,
   ): Verdict | Promise<Verdict> {
-    if (snapshot === undefined) {
-      this.counts.add('NOT_FOUND');
-      return NOT_FOUND;
-    }
-    const refusal = decide(snapshot, request, nowMs);
+    const budget = snapshot === undefined ? NO_BUDGET : this.#budgetOf(snapshot);
+    return budget instanceof Promise
+      ? budget.then((found) => this.#judgeWith(snapshot, found, request, nowMs))
+      : this.#judgeWith(snapshot, budget, request, nowMs);
+  }
+
+  #budgetOf({ hasBudget, apiKeyId }: KeySnapshot): Budget | Promise<Budget> {
+    return hasBudget ? this.budgets.find(apiKeyId) : NO_BUDGET;
+  }
+
+  #judgeWith(
+    snapshot: KeySnapshot | undefined,
+    budget: Budget,
+    request: VerdictRequest,
+    nowMs: number,
+  ): Verdict | Promise<Verdict> {
+    if (snapshot === undefined) return this.#notFound();
+    const { hold } = request;
+    if (hold !== undefined) return this.#judgeWithHold(snapshot, budget, { ...request, hold }, nowMs);
+    const refusal = decide(snapshot, request, nowMs, budget);
     const cost = refusal === undefined ? request.cost : LOOK;
     const taken = this.limiter.take(snapshot.apiKeyId, snapshot.rateLimits, cost, nowMs);
-    const conclude = (outcome: TakeOutcome): Verdict => {
-      const code = refusal ?? (outcome.allowed ? 'VALID' : 'RATE_LIMITED');
-      this.counts.add(code);
-      if (code === 'VALID' && cost > LOOK) this.lastUse.note(snapshot.apiKeyId, nowMs);
-      const retryAfterSeconds = code === 'RATE_LIMITED' ? outcome.retryAfterSeconds : null;
-      return { code, snapshot, windows: outcome.windows, retryAfterSeconds, nowMs };
-    };
-    return taken instanceof Promise ? taken.then(conclude) : conclude(taken);
+    return taken instanceof Promise
+      ? taken.then((outcome) => this.#conclude(snapshot, request, refusal, outcome, budget, nowMs))
+      : this.#conclude(snapshot, request, refusal, taken, budget, nowMs);
+  }
+
+  async #judgeWithHold(
+    snapshot: KeySnapshot,
+    known: Budget,
+    request: VerdictRequest & { readonly hold: VerdictHold },
+    nowMs: number,
+  ): Promise<Verdict> {
+    const judgement = await this.holds.judge(snapshot, request, nowMs, known);
+    if (judgement === undefined) return this.#notFound();
+    const { refusal, outcome, budget, holdId } = judgement;
+    return this.#conclude(snapshot, request, refusal, outcome, budget, nowMs, holdId);
+  }
+
+  #conclude(
+    snapshot: KeySnapshot,
+    { cost }: VerdictRequest,
+    refusal: Refusal | undefined,
+    { allowed, windows, retryAfterSeconds }: TakeOutcome,
+    budget: Budget,
+    nowMs: number,
+    holdId?: string,
+  ): Verdict {
+    const code = refusal ?? (allowed ? 'VALID' : 'RATE_LIMITED');
+    this.counts.add(code);
+    if (code === 'VALID' && cost > LOOK) this.lastUse.note(snapshot.apiKeyId, nowMs);
+    const waitSeconds = code === 'RATE_LIMITED' ? retryAfterSeconds : null;
+    return { code, snapshot, windows, budget, holdId, retryAfterSeconds: waitSeconds, nowMs };
+  }
+
+  #notFound(): Verdict {
+    this.counts.add('NOT_FOUND');
+    return NOT_FOUND;
   }
 }

@@ -3,11 +3,10 @@ import { ApiTags } from '@nestjs/swagger';
 import { RequirePermission } from '../auth/access.decorators.js';
 import type { GuardedRequest } from '../auth/access.guard.js';
 import { requirePermission } from '../auth/access.policy.js';
-import { validationFailed } from '../common/app-error.js';
-import { normaliseAddress } from '../common/ip-address.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
 import { checkedBody, JsonSchemaRoute } from '../http/route-schema.js';
+import { toVerdictRequest } from './verify-request.js';
 import { VerificationService } from './verification.service.js';
 import type { VerdictRequest } from './verdict.js';
 import {
@@ -20,7 +19,6 @@ import {
   type VerifyBody,
 } from './verify.schema.js';
 
-const NO_SCOPES: readonly string[] = [];
 const ROUTE = { resourceType: 'api_key', isDataPlane: true } as const;
 
 type VerdictAnswer = Record<string, unknown> | Promise<Record<string, unknown>>;
@@ -42,7 +40,7 @@ export class VerifyController {
   @JsonSchemaRoute({ body: VERIFY_REQUEST_SCHEMA, answer: VERDICT_SCHEMA })
   verify(@Req() request: GuardedRequest): VerdictAnswer {
     const body = checkedBody<VerifyBody>(request);
-    if (body.explain) requireExplain(request);
+    requireFor(request, body);
     return this.#answer(body, toVerdictRequest(body, ''));
   }
 
@@ -58,7 +56,7 @@ export class VerifyController {
   @JsonSchemaRoute({ body: VERIFY_BATCH_REQUEST_SCHEMA, answer: VERDICTS_SCHEMA })
   async verifyBatch(@Req() request: GuardedRequest): Promise<{ verdicts: unknown[] }> {
     const { requests } = checkedBody<{ requests: VerifyBody[] }>(request);
-    if (requests.some(({ explain }) => explain)) requireExplain(request);
+    for (const body of requests) requireFor(request, body);
     // All questions are checked before the first is judged: a broken one must not let the others be taken.
     const asked = requests.map((body, index) => ({
       secret: body.key,
@@ -84,19 +82,9 @@ export class VerifyController {
   }
 }
 
-/** An explanation shows the policy of the key, so who asks must be allowed to read it. */
-function requireExplain({ principal }: GuardedRequest): void {
-  if (principal !== undefined) requirePermission(principal, 'platform:api-keys:read');
-}
-
-/** @throws AppError `validation.failed` for an address that is none */
-function toVerdictRequest(
-  { ip, model, chatbot, scopes = NO_SCOPES, cost }: VerifyBody,
-  path: string,
-): VerdictRequest {
-  const address = ip === undefined ? undefined : normaliseAddress(ip);
-  if (ip !== undefined && address === undefined) {
-    throw validationFailed([{ field: `${path}ip`, message: 'must be an IPv4 or IPv6 address' }]);
-  }
-  return { ip: address, model, chatbot, scopes, cost };
+/** An explanation shows the policy of the key, so who asks must be allowed to read it; a hold writes. */
+function requireFor({ principal }: GuardedRequest, { explain, hold_cents: holdCents }: VerifyBody): void {
+  if (principal === undefined) return;
+  if (explain) requirePermission(principal, 'platform:api-keys:read');
+  if (holdCents !== undefined) requirePermission(principal, 'platform:usage:write');
 }

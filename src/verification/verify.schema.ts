@@ -1,5 +1,4 @@
-import { decimalCentsFromMicroCents, MICRO_CENTS_PER_CENT } from '../common/money.js';
-import { type BudgetView, budgetView } from '../budgets/budget.policy.js';
+import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
 import type { WindowState } from '../rate-limits/rate-windows.policy.js';
 import type { Explanation, Verdict } from './verification.service.js';
 import { isoOrNull, VERDICT_CODES } from './verdict.js';
@@ -43,6 +42,18 @@ export const VERIFY_REQUEST_SCHEMA = {
       default: 1,
       description: 'How many requests this one counts as; 0 only looks.',
     },
+    hold_cents: {
+      type: ['number', 'string'],
+      description:
+        'An amount to set aside from the budget when the verdict is valid, in cents with up to six decimals; needs `hold_ttl_seconds`, and `platform:usage:write` as well.',
+      examples: ['12.500000'],
+    },
+    hold_ttl_seconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 86_400,
+      description: 'How long that is held unless it is settled, released or extended.',
+    },
     explain: {
       type: 'boolean',
       default: false,
@@ -78,27 +89,6 @@ const WINDOW_SCHEMA = {
   },
 } as const;
 
-const BUDGET_SCHEMA = {
-  type: ['object', 'null'],
-  description: 'Null when the key has no budget.',
-  required: [
-    'limit_cents',
-    'spent_cents_decimal',
-    'held_cents_decimal',
-    'remaining_cents_decimal',
-    'period_start',
-    'period_end',
-  ],
-  properties: {
-    limit_cents: { type: 'integer' },
-    spent_cents_decimal: { type: 'string' },
-    held_cents_decimal: { type: 'string' },
-    remaining_cents_decimal: { type: 'string' },
-    period_start: NULLABLE_TIMESTAMP,
-    period_end: NULLABLE_TIMESTAMP,
-  },
-} as const;
-
 /** The answer; everything below `code` is absent when that is `NOT_FOUND`. */
 export const VERDICT_SCHEMA = {
   type: 'object',
@@ -114,6 +104,11 @@ export const VERDICT_SCHEMA = {
     expires_at: NULLABLE_TIMESTAMP,
     rate_limits: { type: 'array', items: WINDOW_SCHEMA, description: 'The windows that are set.' },
     budget: BUDGET_SCHEMA,
+    hold_id: {
+      type: 'string',
+      format: 'uuid',
+      description: 'With `hold_cents`, when valid: settle, release or extend it below `/budget-holds`.',
+    },
     rules: {
       type: 'array',
       description: 'With `explain`: every rule in its order.',
@@ -145,13 +140,15 @@ export interface VerifyBody {
   readonly chatbot?: string;
   readonly scopes?: readonly string[];
   readonly cost: number;
+  readonly hold_cents?: number | string;
+  readonly hold_ttl_seconds?: number;
   readonly explain: boolean;
 }
 
 /** A verdict as it leaves. */
 export function toVerdictResponse(verdict: Verdict): Record<string, unknown> {
   if (verdict.code === 'NOT_FOUND') return { valid: false, code: 'NOT_FOUND' };
-  const { code, snapshot, windows, nowMs } = verdict;
+  const { code, snapshot, windows, budget, holdId, nowMs } = verdict;
   return {
     valid: code === 'VALID',
     code,
@@ -162,25 +159,14 @@ export function toVerdictResponse(verdict: Verdict): Record<string, unknown> {
     tags: snapshot.tags,
     expires_at: isoOrNull(snapshot.expiresAtMs),
     rate_limits: windows.map(toWindowResponse),
-    budget: snapshot.budget === undefined ? null : toBudgetResponse(budgetView(snapshot.budget, nowMs)),
+    budget: toBudgetResponse(budget, nowMs),
+    hold_id: holdId,
   };
 }
 
 /** A verdict with its rules. */
 export function toExplanationResponse({ verdict, rules }: Explanation): Record<string, unknown> {
   return { ...toVerdictResponse(verdict), rules };
-}
-
-/** A budget as every route shows it. */
-export function toBudgetResponse(view: BudgetView): Record<string, unknown> {
-  return {
-    limit_cents: Number(view.limitMicroCents / MICRO_CENTS_PER_CENT),
-    spent_cents_decimal: decimalCentsFromMicroCents(view.spentMicroCents),
-    held_cents_decimal: decimalCentsFromMicroCents(view.heldMicroCents),
-    remaining_cents_decimal: decimalCentsFromMicroCents(view.remainingMicroCents),
-    period_start: view.periodStart?.toISOString() ?? null,
-    period_end: view.periodEnd?.toISOString() ?? null,
-  };
 }
 
 function toWindowResponse({ window, limit, remaining, resetAtMs }: WindowState): Record<string, unknown> {

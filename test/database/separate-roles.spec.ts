@@ -8,7 +8,7 @@ import { testEnvironment, USER_PASSWORD } from '../support/test-app.js';
 
 const DENIED = '42501';
 
-describe('the service as a lesser role than the owner of its schema', { timeout: 60_000 }, () => {
+describe('the service as a lesser role than the owner of its schema', () => {
   const suffix = randomBytes(4).toString('hex');
   const [ownerRole, serviceRole] = [`owner_${suffix}`, `service_${suffix}`];
   let database: TestDatabase;

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-describe('The log', { timeout: 60_000 }, () => {
+describe('The log', () => {
   let app: AppProcess;
   beforeAll(async () => {
     app = await AppProcess.start({ ...testEnvironment(database.url), LOG_LEVEL: 'debug' });
@@ -132,7 +132,7 @@ describe('The log', { timeout: 60_000 }, () => {
   }
 });
 
-describe('The log with LOG_FORMAT=pretty', { timeout: 60_000 }, () => {
+describe('The log with LOG_FORMAT=pretty', () => {
   it('is text for people, without secrets as well', async () => {
     const environment = { ...testEnvironment(database.url), LOG_LEVEL: 'info', LOG_FORMAT: 'pretty' };
     const app = await AppProcess.start(environment);

@@ -7,9 +7,9 @@ import { TcpProxy } from '../support/tcp-proxy.js';
 import { testEnvironment } from '../support/test-app.js';
 
 const STOP_MS = 15_000;
-const CLIENTS = 48;
+const CLIENTS = 32;
 
-describe('R7: a clean stop', { timeout: 60_000 }, () => {
+describe('R7: a clean stop', () => {
   let database: TestDatabase;
   let proxy: TcpProxy;
   let app: AppProcess;

@@ -13,7 +13,7 @@ interface Acknowledged {
   readonly usernames: Set<string>;
 }
 
-describe('whatever was acknowledged is there after kill -9', { timeout: 60_000 }, () => {
+describe('whatever was acknowledged is there after kill -9', () => {
   let directory: DataDirectory;
   let app: AppProcess;
   const acknowledged: Acknowledged = { keys: new Map(), usernames: new Set() };

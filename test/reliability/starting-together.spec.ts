@@ -7,7 +7,7 @@ import { testEnvironment } from '../support/test-app.js';
 const apps: AppProcess[] = [];
 const databases: TestDatabase[] = [];
 
-describe('instances that start together', { timeout: 60_000 }, () => {
+describe('instances that start together', () => {
   afterEach(async () => {
     await Promise.all(apps.splice(0).map((app) => app.kill9()));
     await Promise.all(databases.splice(0).map((database) => database.drop()));

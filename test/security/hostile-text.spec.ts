@@ -2,25 +2,20 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestApp } from '../support/test-app.js';
 import { databaseContents } from './database-contents.js';
 import { type DescribedOperation, describedOperations } from './described-operations.js';
-import { validBody } from './routes.js';
+import { vacantPath, validBody } from './routes.js';
 
 /** Means something to SQL, to LIKE, to a regular expression, to a path, to a template or to a header. */
 const HOSTILE_TEXTS = [
   `'; DROP TABLE users; --`,
-  `") UNION SELECT password_hash FROM users --`,
-  '%_\\%',
-  '(a+)+$',
-  '[',
-  '../../../../etc/passwd',
-  '${7*7}{{7*7}}<%= 7 %>',
-  '$(id)`id`|id',
-  '{"$ne":null}',
+  String.raw`") UNION SELECT '$1::text %_\%`,
+  '(a+)+$[.*|^../../../../etc/passwd',
+  '${7*7}{{7*7}}<%= 7 %>$(id)`id`|id{"$ne":null}',
   '\u202e\ufeff\u{1F511}',
   'x\r\nSet-Cookie: a=b',
 ];
 const UNSTORABLE_TEXTS = ['\0', 'a\0b', '\ud800', 'x\udfff'];
 
-describe('text that means something elsewhere', () => {
+describe('text that means something elsewhere', { timeout: 120_000 }, () => {
   let app: TestApp;
   let operations: DescribedOperation[];
   beforeAll(async () => {
@@ -32,7 +27,7 @@ describe('text that means something elsewhere', () => {
   async function send(operation: DescribedOperation, extra: Record<string, unknown>, query = '') {
     const { method, path, action } = operation;
     // Nobody has this id: nothing that could be accepted takes effect on what the other tests use.
-    const url = `/${path.replace(/\{\w+\}/, '999999')}${query}`;
+    const url = vacantPath(path) + query;
     const body = operation.body === undefined ? undefined : { ...validBody(method, action), ...extra };
     return { name: `${method} ${path}`, answer: await app.admin.send(method, url, { body }) };
   }
@@ -57,7 +52,8 @@ describe('text that means something elsewhere', () => {
           const { name, answer } = await send(operation, { [property]: type === 'array' ? [text] : text });
           const field = type === 'array' ? `${property}[0]` : property;
           const errors = (answer.body['errors'] ?? []) as { field: string }[];
-          expect([name, answer.status, errors.map((error) => error.field)]).toEqual([name, 422, [field]]);
+          const isNamed = errors.some((error) => error.field === field);
+          expect([name, field, answer.status, isNamed]).toEqual([name, field, 422, true]);
         }
       }
     }

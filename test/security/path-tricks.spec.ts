@@ -43,7 +43,7 @@ const OVERRIDES: Record<string, string> = {
   'x-original-method': 'GET',
 };
 
-describe('no spelling of a path gains anything', () => {
+describe('no spelling of a path gains anything', { timeout: 120_000 }, () => {
   let app: TestApp;
   let routes: ProtectedRoute[];
   let key: TestApiKey;

@@ -30,7 +30,7 @@ const permission = fc
 const permissions = fc.uniqueArray(permission, { maxLength: 3 });
 const role = fc.constantFrom(...(Object.keys(ROLES) as (keyof typeof ROLES)[]));
 
-describe('nobody gives away what they lack', () => {
+describe('nobody gives away what they lack', { timeout: 120_000 }, () => {
   let app: TestApp;
   let caller: TestUser;
   let other: TestUser;

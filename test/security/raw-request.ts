@@ -34,7 +34,7 @@ export function rawRequest(
 }
 
 /** Writes bytes to a connection and answers what came back before the server closed it. */
-export function rawConversation(baseUrl: string, bytes: string): Promise<string> {
+function rawConversation(baseUrl: string, bytes: string): Promise<string> {
   const { hostname, port } = new URL(baseUrl);
   return new Promise((resolve) => {
     let text = '';

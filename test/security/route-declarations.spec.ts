@@ -39,7 +39,7 @@ const REQUIRED_PERMISSIONS: Readonly<Record<string, string>> = {
   'GET /api/v1/auth/me': 'authenticated',
 };
 
-describe('every route of the running application', () => {
+describe('every route of the running application', { timeout: 120_000 }, () => {
   let app: TestApp;
   beforeAll(async () => {
     app = await TestApp.start();

@@ -61,14 +61,26 @@ export function servedRoutes(app: NestFastifyApplication): Route[] {
 let made = 0;
 
 /** A body that each operation accepts, by its name; those that are not here accept an empty object or no body. */
-export const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
+const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
   login: () => ({ username: 'nobody', password: USER_PASSWORD }),
   refresh_session: () => ({ refresh_token: 'rt_of_nobody' }),
   create_user: () => ({ username: `made-${(made += 1)}`, password: USER_PASSWORD }),
   set_user_password: () => ({ new_password: `${USER_PASSWORD} anew` }),
   create_api_key: () => ({ name: 'Made by a test' }),
   update_api_key: () => ({ description: 'Changed by a test' }),
+  verify_api_key: () => ({ key: 'en_unknown' }),
+  verify_api_keys: () => ({ requests: [{ key: 'en_unknown' }] }),
+  introspect_api_key: () => ({ token: 'en_unknown' }),
+  create_budget_hold: () => ({ api_key_id: 999_999, amount_cents: 1, ttl_seconds: 60 }),
+  settle_budget_hold: () => ({ cost_cents: 1 }),
+  extend_budget_hold: () => ({ ttl_seconds: 60 }),
 };
+
+/** The path of a route, as `ApiClient` takes it, with an id that nobody has and that has the right shape. */
+export function vacantPath(url: string): string {
+  const id = url.startsWith('/api/v1/budget-holds') ? '00000000-0000-7000-8000-000000000000' : '999999';
+  return `/${url.replace(/:id|\{id\}/, id)}`;
+}
 
 /** The body to send to an operation; undefined for methods that take none. */
 export function validBody(method: string, action: string): Record<string, unknown> | undefined {

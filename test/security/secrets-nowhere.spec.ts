@@ -64,7 +64,7 @@ function misplaced(secret: string): [method: string, path: string, request: ApiR
   ];
 }
 
-describe('no secret is kept or shown', () => {
+describe('no secret is kept or shown', { timeout: 120_000 }, () => {
   let database: TestDatabase;
   let app: AppProcess;
   let admin: ApiClient;

@@ -8,8 +8,11 @@ import { ApiClient } from './api-client.js';
 /** How an application ended: its exit code, or the signal that ended it. */
 export type Exit = number | NodeJS.Signals;
 
-const READY_MS = 30_000;
-const STOP_MS = 20_000;
+// Generous, for machines that have much else to do: a test of a bound measures it itself. These hold for every test
+// and hook of a file that starts processes.
+const READY_MS = 60_000;
+const STOP_MS = 60_000;
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 let built: Promise<void> | undefined;
 

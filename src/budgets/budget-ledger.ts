@@ -1,0 +1,118 @@
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { GroupCommit } from '../common/group-commit.js';
+import { uuidV7 } from '../common/uuid.js';
+import { MeteringPool } from '../database/pools.js';
+import { type BudgetRows, budgetsOf } from './budget-rows.js';
+import { BudgetStates } from './budget-states.js';
+import { HoldGrants } from './hold-grants.js';
+import { NO_BUDGET } from './budget.policy.js';
+import type { HoldOutcome, HoldRequest, HoldStatus, HoldWithBudget } from './hold.js';
+
+interface HoldRow {
+  readonly id: string;
+  readonly api_key_id: number;
+  readonly status: HoldStatus;
+  readonly amount: string;
+  readonly cost: string | null;
+  readonly expires_at: Date;
+  readonly states: BudgetRows;
+}
+
+interface Extension {
+  readonly holdId: string;
+  readonly ttlSeconds: number;
+}
+
+const COLUMNS = 'id, api_key_id, status, amount, cost, expires_at, states';
+
+/**
+ * The ledger of holds. Callers of the same moment share a statement; each is answered after its commit, and what the
+ * budgets then stand at is known to this instance at once.
+ */
+@Injectable()
+export class BudgetLedger implements OnModuleDestroy {
+  readonly #grants: GroupCommit<HoldRequest & { readonly id: string }, HoldOutcome>;
+  readonly #finds: GroupCommit<string, HoldWithBudget | undefined>;
+  readonly #releases: GroupCommit<string, HoldWithBudget | undefined>;
+  readonly #extensions: GroupCommit<Extension, HoldWithBudget | undefined>;
+
+  constructor(
+    private readonly pool: MeteringPool,
+    private readonly states: BudgetStates,
+    grants: HoldGrants,
+  ) {
+    this.#grants = new GroupCommit({ commit: (requests) => grants.grantAll(requests) });
+    this.#finds = new GroupCommit({
+      commit: (ids) => this.#query('find_holds', `SELECT ${COLUMNS} FROM find_holds($1::uuid[])`, ids),
+    });
+    this.#releases = new GroupCommit({
+      commit: (ids) => this.#query('release_holds', `SELECT ${COLUMNS} FROM release_holds($1::uuid[])`, ids),
+    });
+    this.#extensions = new GroupCommit({
+      commit: (extensions) =>
+        this.#query(
+          'extend_holds',
+          `SELECT ${COLUMNS} FROM extend_holds($1::uuid[], $2::integer[])`,
+          extensions.map(({ holdId }) => holdId),
+          extensions.map(({ ttlSeconds }) => ttlSeconds),
+        ),
+    });
+  }
+
+  /** Sets an amount aside, or tells why not. The id is made here, so that a grant of unknown outcome may be repeated. */
+  grantHold(request: HoldRequest): Promise<HoldOutcome> {
+    return this.#grants.submit({ ...request, id: uuidV7() });
+  }
+
+  /** Undefined when there is no such hold. */
+  find(holdId: string): Promise<HoldWithBudget | undefined> {
+    return this.#finds.submit(holdId);
+  }
+
+  /** Gives a hold back, unless it is settled or has lapsed; the status tells. Undefined when there is no such hold. */
+  release(holdId: string): Promise<HoldWithBudget | undefined> {
+    return this.#releases.submit(holdId);
+  }
+
+  /** Lets a hold that is still held live for at least so long from now. Undefined when there is no such hold. */
+  extend(holdId: string, ttlSeconds: number): Promise<HoldWithBudget | undefined> {
+    return this.#extensions.submit({ holdId, ttlSeconds });
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await Promise.all(
+      [this.#grants, this.#finds, this.#releases, this.#extensions].map((group) => group.drain()),
+    );
+  }
+
+  async #query(
+    name: string,
+    text: string,
+    holdIds: readonly string[],
+    ttlSeconds?: readonly number[],
+  ): Promise<(HoldWithBudget | undefined)[]> {
+    const sentAtMs = performance.now();
+    const values = ttlSeconds === undefined ? [holdIds] : [holdIds, ttlSeconds];
+    const { rows } = await this.pool.query<HoldRow>({ name, text, values });
+    const budgets = budgetsOf(
+      rows[0]?.states ?? null,
+      rows.map((row) => row.api_key_id),
+    );
+    this.states.note(budgets, sentAtMs);
+    const found = new Map(
+      rows.map((row) => [row.id, { hold: toHold(row), budget: budgets.get(row.api_key_id) ?? NO_BUDGET }]),
+    );
+    return holdIds.map((id) => found.get(id.toLowerCase()));
+  }
+}
+
+function toHold(row: HoldRow): HoldWithBudget['hold'] {
+  return {
+    id: row.id,
+    apiKeyId: row.api_key_id,
+    status: row.status,
+    amountMicroCents: BigInt(row.amount),
+    costMicroCents: row.cost === null ? null : BigInt(row.cost),
+    expiresAt: row.expires_at,
+  };
+}

@@ -1,0 +1,111 @@
+import { Injectable } from '@nestjs/common';
+import { MeteringPool } from '../database/pools.js';
+import { type BudgetRows, budgetsOf } from './budget-rows.js';
+import { BudgetStates } from './budget-states.js';
+import { type Budget, NO_BUDGET } from './budget.policy.js';
+import type { HoldOutcome, HoldRefusalReason, HoldRequest, HoldStatus } from './hold.js';
+import { HoldSweeper } from './hold-sweeper.js';
+
+type IdentifiedRequest = HoldRequest & { readonly id: string };
+
+interface GrantedRow {
+  readonly outcome: 'granted' | 'existing';
+  readonly id: string;
+  readonly status: HoldStatus;
+  readonly amount: string;
+  readonly expires_at: Date;
+}
+
+interface RefusedRow {
+  readonly outcome: HoldRefusalReason;
+  readonly wait_seconds: number | null;
+}
+
+type GrantRow = (GrantedRow | RefusedRow | { readonly outcome: 'unknown_key' }) & {
+  readonly states: BudgetRows;
+};
+
+const GRANT_HOLDS = {
+  name: 'grant_holds',
+  text: `
+    SELECT outcome, wait_seconds, id, status, amount, expires_at, states
+    FROM grant_holds($1::uuid[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[]) ORDER BY n`,
+};
+
+/** Grants many holds in one statement, in the order in which they were asked for. */
+@Injectable()
+export class HoldGrants {
+  constructor(
+    private readonly pool: MeteringPool,
+    private readonly states: BudgetStates,
+    private readonly sweeper: HoldSweeper,
+  ) {}
+
+  /** Nothing is refused for the sake of a hold whose time is over: such holds are swept, and it is asked once more. */
+  async grantAll(requests: readonly IdentifiedRequest[]): Promise<HoldOutcome[]> {
+    const rows = await this.#ask(requests);
+    const liftable = rows.flatMap((row, index) => (isLiftable(row) ? [index] : []));
+    const again = liftable.map((index) => requests[index] as IdentifiedRequest);
+    if (again.length > 0) {
+      await this.sweeper.sweepKeys([...new Set(again.map(({ apiKeyId }) => apiKeyId))]);
+      const secondRows = await this.#ask(again);
+      for (const [place, index] of liftable.entries()) rows[index] = secondRows[place] as AnsweredRow;
+    }
+    return rows.map((row, index) => toOutcome(row, requests[index] as IdentifiedRequest));
+  }
+
+  async #ask(requests: readonly IdentifiedRequest[]): Promise<AnsweredRow[]> {
+    const sentAtMs = performance.now();
+    const apiKeyIds = requests.map(({ apiKeyId }) => apiKeyId);
+    const { rows } = await this.pool.query<GrantRow>({
+      ...GRANT_HOLDS,
+      values: [
+        requests.map(({ id }) => id),
+        apiKeyIds,
+        requests.map(({ amountMicroCents }) => amountMicroCents.toString()),
+        requests.map(({ ttlSeconds }) => ttlSeconds),
+        requests.map(({ requestId }) => requestId),
+      ],
+    });
+    const budgets = budgetsOf(rows[0]?.states ?? null, apiKeyIds);
+    this.states.note(budgets, sentAtMs);
+    return rows.map((row, index) => ({ ...row, budget: budgets.get(apiKeyIds[index] ?? 0) ?? NO_BUDGET }));
+  }
+}
+
+type AnsweredRow = GrantRow & { readonly budget: Budget };
+
+function isLiftable(row: GrantRow): boolean {
+  return row.outcome === 'held' && row.wait_seconds !== null && row.wait_seconds <= 0;
+}
+
+function toOutcome(row: AnsweredRow, { apiKeyId }: IdentifiedRequest): HoldOutcome {
+  const { budget } = row;
+  switch (row.outcome) {
+    case 'granted':
+    case 'existing': {
+      const { id, status, amount, expires_at: expiresAt } = row;
+      const hold = {
+        id,
+        apiKeyId,
+        status,
+        amountMicroCents: BigInt(amount),
+        costMicroCents: null,
+        expiresAt,
+      };
+      return { kind: 'granted', hold, budget };
+    }
+    case 'unknown_key':
+      return { kind: 'unknown_key' };
+    case 'amount_exceeds_limit':
+    case 'budget_exhausted':
+      return { kind: 'refused', reason: row.outcome, retryAfterSeconds: null, budget };
+    case 'held':
+      return {
+        kind: 'refused',
+        reason: 'held',
+        retryAfterSeconds: Math.max(1, row.wait_seconds ?? 1),
+        budget,
+      };
+  }
+}
