@@ -1,5 +1,4 @@
 import { request } from 'node:http';
-import { connect } from 'node:net';
 
 /** An answer as it came over the wire. */
 export interface RawAnswer {
@@ -30,18 +29,5 @@ export function rawRequest(
     });
     sent.on('error', reject);
     sent.end(body);
-  });
-}
-
-/** Writes bytes to a connection and answers what came back before the server closed it. */
-function rawConversation(baseUrl: string, bytes: string): Promise<string> {
-  const { hostname, port } = new URL(baseUrl);
-  return new Promise((resolve) => {
-    let text = '';
-    const socket = connect(Number(port), hostname, () => socket.write(bytes));
-    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-    // The server may reset a connection that it refused; what it said before is the answer.
-    socket.on('error', () => undefined);
-    socket.on('close', () => resolve(text));
   });
 }
