@@ -11,6 +11,8 @@ type AccountRow = readonly [
   held: string,
 ];
 
+const OWN_DEPTH = 1;
+
 /** What the ledger's functions answer as `states`: the accounts of each key that has a budget. Null when none has. */
 export type BudgetRows = Readonly<Record<string, readonly AccountRow[]>> | null;
 
@@ -18,25 +20,23 @@ export type BudgetRows = Readonly<Record<string, readonly AccountRow[]>> | null;
 export function budgetsOf(rows: BudgetRows, apiKeyIds: Iterable<number>): Map<number, Budget> {
   const budgets = new Map<number, Budget>();
   for (const apiKeyId of apiKeyIds) {
-    if (!budgets.has(apiKeyId)) budgets.set(apiKeyId, rows?.[apiKeyId]?.map(toAccount) ?? NO_BUDGET);
+    const accounts = rows?.[apiKeyId];
+    if (!budgets.has(apiKeyId))
+      budgets.set(apiKeyId, accounts === undefined ? NO_BUDGET : toBudget(accounts));
   }
   return budgets;
 }
 
-function toAccount([
-  accountId,
-  depth,
-  revision,
-  limit,
-  periodType,
-  periodStartMs,
-  spent,
-  held,
-]: AccountRow): BudgetAccount {
+function toBudget(accounts: readonly AccountRow[]): Budget {
+  const hasOwn = accounts[0]?.[1] === OWN_DEPTH;
+  return { accounts: accounts.map(toAccount), hasOwn };
+}
+
+function toAccount(row: AccountRow): BudgetAccount {
+  const [accountId, _depth, revision, limit, periodType, periodStartMs, spent, held] = row;
   return {
     accountId,
     revision,
-    isOwn: depth === 1,
     limitMicroCents: BigInt(limit),
     periodType,
     periodStartMs: periodStartMs ?? 0,

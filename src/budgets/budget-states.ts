@@ -16,6 +16,7 @@ interface AccountEntry {
 
 interface KeyEntry {
   readonly accounts: readonly AccountEntry[];
+  readonly hasOwn: boolean;
   readonly readAtMs: number;
 }
 
@@ -72,17 +73,18 @@ export class BudgetStates {
     const ageMs = performance.now() - readAtMsOf(entry);
     if (ageMs > USABLE_MS) return this.#read(apiKeyId);
     if (ageMs > FRESH_MS) this.#refresh(apiKeyId);
-    return entry.accounts.map(({ account }) => account);
+    return budgetOf(entry);
   }
 
   /** Takes over what a statement that was sent at `readAtMs` answered. */
   note(budgets: ReadonlyMap<number, Budget>, readAtMs: number): void {
     for (const [apiKeyId, budget] of budgets) {
-      const accounts = budget.map((account) => this.#noteAccount(account, readAtMs));
+      const accounts = budget.accounts.map((account) => this.#noteAccount(account, readAtMs));
       const expected = this.#expected.get(apiKeyId);
       if (expected !== undefined && hasLimit(budget, expected)) this.#expected.delete(apiKeyId);
       const known = this.#keys.get(apiKeyId);
-      if (known === undefined || known.readAtMs <= readAtMs) this.#keys.set(apiKeyId, { accounts, readAtMs });
+      if (known === undefined || known.readAtMs <= readAtMs)
+        this.#keys.set(apiKeyId, { accounts, hasOwn: budget.hasOwn, readAtMs });
     }
   }
 
@@ -145,12 +147,15 @@ export class BudgetStates {
     const budgets = budgetsOf(rows[0]?.states ?? null, apiKeyIds);
     this.note(budgets, sentAtMs);
     // What this instance has changed meanwhile is newer than what was read.
-    return apiKeyIds.map((apiKeyId) => this.#known(apiKeyId) ?? budgets.get(apiKeyId) ?? NO_BUDGET);
+    return apiKeyIds.map((apiKeyId) => {
+      const entry = this.#keys.get(apiKeyId);
+      return entry === undefined ? (budgets.get(apiKeyId) ?? NO_BUDGET) : budgetOf(entry);
+    });
   }
+}
 
-  #known(apiKeyId: number): Budget | undefined {
-    return this.#keys.get(apiKeyId)?.accounts.map(({ account }) => account);
-  }
+function budgetOf({ accounts, hasOwn }: KeyEntry): Budget {
+  return { accounts: accounts.map(({ account }) => account), hasOwn };
 }
 
 function readAtMsOf({ accounts, readAtMs }: KeyEntry): number {

@@ -12,8 +12,6 @@ export interface BudgetAccount {
   readonly accountId: number;
   /** Grows with every change of the account. */
   readonly revision: number;
-  /** The account of the key itself, not of an ancestor. */
-  readonly isOwn: boolean;
   readonly limitMicroCents: bigint;
   readonly periodType: BudgetPeriodType;
   /** The month that spent and held belong to, in Unix milliseconds; meaningless for a total budget. */
@@ -22,11 +20,16 @@ export interface BudgetAccount {
   readonly heldMicroCents: bigint;
 }
 
-/** The accounts whose limits bind a key, its own first; none when the key has no budget. */
-export type Budget = readonly BudgetAccount[];
+/** What binds a key. */
+export interface Budget {
+  /** The accounts with a limit in which its charges count, from its own to the topmost. */
+  readonly accounts: readonly BudgetAccount[];
+  /** Whether the first of them is its own. */
+  readonly hasOwn: boolean;
+}
 
-/** The budget of a key that has none. */
-export const NO_BUDGET: Budget = [];
+/** The budget of a key that no limit binds. */
+export const NO_BUDGET: Budget = { accounts: [], hasOwn: false };
 
 /** An account at a moment: a new month begins at zero although nothing was written. */
 export interface BudgetView {
@@ -54,25 +57,29 @@ function accountView(account: BudgetAccount, nowMs: number): BudgetView {
 
 /** What a key's budget is shown as: its own account; null when that has no limit. */
 export function budgetView(budget: Budget, nowMs: number): BudgetView | null {
-  const own = budget[0];
-  return own?.isOwn ? accountView(own, nowMs) : null;
+  const own = ownAccount(budget);
+  return own === undefined ? null : accountView(own, nowMs);
 }
 
 /** Nothing more can be admitted: what some account has spent and holds has reached its limit. */
-export function isExhausted(budget: Budget, nowMs: number): boolean {
-  return budget.some((account) => accountView(account, nowMs).remainingMicroCents === 0n);
+export function isExhausted({ accounts }: Budget, nowMs: number): boolean {
+  return accounts.some((account) => accountView(account, nowMs).remainingMicroCents === 0n);
 }
 
 /** Whether the key's own account has this limit. */
 export function hasLimit(budget: Budget, { limitMicroCents, periodType }: BudgetLimit): boolean {
-  const own = budget[0]?.isOwn ? budget[0] : undefined;
+  const own = ownAccount(budget);
   if (own === undefined) return limitMicroCents === null;
   return own.limitMicroCents === limitMicroCents && own.periodType === periodType;
 }
 
 /** Whether every account has room for an amount. */
-export function hasRoomFor(budget: Budget, amountMicroCents: bigint, nowMs: number): boolean {
-  return budget.every((account) => accountView(account, nowMs).remainingMicroCents >= amountMicroCents);
+export function hasRoomFor({ accounts }: Budget, amountMicroCents: bigint, nowMs: number): boolean {
+  return accounts.every((account) => accountView(account, nowMs).remainingMicroCents >= amountMicroCents);
+}
+
+function ownAccount({ accounts, hasOwn }: Budget): BudgetAccount | undefined {
+  return hasOwn ? accounts[0] : undefined;
 }
 
 /**

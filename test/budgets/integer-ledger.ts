@@ -1,0 +1,165 @@
+/** What a budget is, in whole numbers and in memory: the reference that the SQL functions are compared with. */
+export class IntegerLedger {
+  readonly accounts: ModelAccount[];
+  readonly holds: ModelHold[] = [];
+  readonly #seen = new Set<string>();
+
+  /** `parents[i]` is the account above account i. */
+  constructor(readonly parents: readonly (number | undefined)[]) {
+    this.accounts = parents.map(() => ({
+      limit: null,
+      isMonthly: false,
+      isMonthOver: false,
+      period: 0,
+      spent: 0,
+      held: 0,
+    }));
+  }
+
+  chainOf(key: number): number[] {
+    const parent = this.parents[key];
+    return parent === undefined ? [key] : [key, ...this.chainOf(parent)];
+  }
+
+  /** What becomes of requests that come together: `granted`, `existing` or the reason of a refusal. */
+  hold(requests: readonly ModelRequest[]): string[] {
+    for (const { key } of requests) this.#touch(this.chainOf(key));
+    return requests.map((request) => this.#holdOne(request));
+  }
+
+  /** What becomes of events that come together. */
+  record(events: readonly ModelEvent[]): string[] {
+    for (const { key, hold } of events) {
+      this.#touch(this.chainOf(key));
+      const target = hold === undefined ? undefined : this.holds[hold];
+      if (target !== undefined) this.#touch(target.chain);
+    }
+    return events.map((event) => this.#recordOne(event));
+  }
+
+  release(index: number): string {
+    const hold = this.holds[index]!;
+    this.#touch(hold.chain);
+    if (hold.status === 'held') this.#close(hold, hold.isTimeOver ? 'lapsed' : 'released');
+    return hold.status;
+  }
+
+  extend(index: number): string {
+    const hold = this.holds[index]!;
+    this.#touch(hold.chain);
+    return hold.status === 'held' && hold.isTimeOver ? 'lapsed' : hold.status;
+  }
+
+  endTime(index: number): void {
+    this.holds[index]!.isTimeOver = true;
+  }
+
+  sweep(): number {
+    const lapsed = this.holds.filter(({ status, isTimeOver }) => status === 'held' && isTimeOver);
+    for (const hold of lapsed) this.#touch(hold.chain);
+    for (const hold of lapsed) this.#close(hold, 'lapsed');
+    return lapsed.length;
+  }
+
+  setLimit(key: number, limit: number | null, isMonthly: boolean): void {
+    this.#touch([key]);
+    Object.assign(this.accounts[key]!, { limit, isMonthly });
+  }
+
+  endMonth(key: number): void {
+    const account = this.accounts[key]!;
+    account.isMonthOver ||= account.isMonthly;
+  }
+
+  #holdOne({ key, amount, requestId }: ModelRequest): string {
+    const isRepeated = this.holds.some((hold) => hold.key === key && hold.requestId === requestId);
+    if (requestId !== null && isRepeated) return 'existing';
+    const chain = this.chainOf(key);
+    const reasons = new Set(chain.map((place) => reasonOf(this.accounts[place]!, amount)));
+    const reason = REASONS.find((each) => reasons.has(each));
+    if (reason !== undefined) return reason;
+    for (const place of chain) this.accounts[place]!.held += amount;
+    const periods = chain.map((place) => this.accounts[place]!.period);
+    this.holds.push({ key, amount, requestId, status: 'held', isTimeOver: false, chain, periods });
+    return 'granted';
+  }
+
+  #recordOne({ key, requestId, cost, hold: index }: ModelEvent): string {
+    if (this.#seen.has(`${key}:${requestId}`)) return 'duplicate';
+    const hold = index === undefined ? undefined : this.holds[index];
+    if (index !== undefined && hold?.key !== key) return 'unknown_hold';
+    if (hold?.status === 'released' || hold?.status === 'settled') return `hold_${hold.status}`;
+    this.#seen.add(`${key}:${requestId}`);
+    if (hold === undefined) {
+      for (const place of this.chainOf(key)) this.accounts[place]!.spent += cost;
+    } else {
+      for (const account of this.#charged(hold)) account.spent += cost;
+      this.#close(hold, 'settled');
+      hold.cost = cost;
+    }
+    return 'accepted';
+  }
+
+  #close(hold: ModelHold, status: ModelHold['status']): void {
+    if (hold.status === 'held') for (const account of this.#charged(hold)) account.held -= hold.amount;
+    hold.status = status;
+  }
+
+  /** Those accounts of a hold that are still in the period it was taken in. */
+  #charged({ chain, periods }: ModelHold): ModelAccount[] {
+    return chain
+      .map((place) => this.accounts[place]!)
+      .filter(({ period }, depth) => period === periods[depth]);
+  }
+
+  /** Whoever touches an account whose month is over begins the next. */
+  #touch(places: readonly number[]): void {
+    for (const place of places) {
+      const account = this.accounts[place]!;
+      if (!account.isMonthOver) continue;
+      Object.assign(account, { isMonthOver: false, period: account.period + 1, spent: 0, held: 0 });
+    }
+  }
+}
+
+const REASONS = ['amount_exceeds_limit', 'budget_exhausted', 'held'];
+
+function reasonOf({ limit, spent, held }: ModelAccount, amount: number): string | undefined {
+  if (limit === null || spent + held + amount <= limit) return undefined;
+  if (amount > limit) return 'amount_exceeds_limit';
+  return spent + amount > limit ? 'budget_exhausted' : 'held';
+}
+
+export interface ModelAccount {
+  limit: number | null;
+  isMonthly: boolean;
+  isMonthOver: boolean;
+  period: number;
+  spent: number;
+  held: number;
+}
+
+export interface ModelHold {
+  readonly key: number;
+  readonly amount: number;
+  readonly requestId: string | null;
+  readonly chain: readonly number[];
+  readonly periods: readonly number[];
+  status: 'held' | 'settled' | 'released' | 'lapsed';
+  isTimeOver: boolean;
+  cost?: number;
+}
+
+export interface ModelRequest {
+  readonly key: number;
+  readonly amount: number;
+  readonly requestId: string | null;
+}
+
+export interface ModelEvent {
+  readonly key: number;
+  readonly requestId: string;
+  readonly cost: number;
+  /** Of all holds granted so far, by their order. */
+  readonly hold?: number | undefined;
+}

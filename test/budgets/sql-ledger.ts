@@ -1,0 +1,128 @@
+import type pg from 'pg';
+import { uuidV7 } from '../../src/common/uuid.js';
+import type { ModelEvent, ModelRequest } from './integer-ledger.js';
+
+/** Makes keys past the service, and answers their ids in order. */
+async function insertKeys(pool: pg.Pool, count: number): Promise<number[]> {
+  const { rows } = await pool.query<{ id: string }>(
+    `INSERT INTO api_keys (user_id, name, key_prefix)
+     SELECT (SELECT min(id) FROM users), 'key', 'en_aaaaa' FROM generate_series(1, $1) RETURNING id`,
+    [count],
+  );
+  return rows.map(({ id }) => Number(id)).toSorted((a, b) => a - b);
+}
+
+/** Makes the one user that keys of these tests belong to. */
+export async function insertOwner(pool: pg.Pool): Promise<void> {
+  await pool.query(`INSERT INTO users (username, password_hash, role) VALUES ('owner', 'none', 'user')`);
+}
+
+/** The functions of the database over a few keys of their own, called as the model is. */
+export class SqlLedger {
+  readonly holdIds: string[] = [];
+
+  private constructor(
+    private readonly pool: pg.Pool,
+    private readonly keys: readonly number[],
+  ) {}
+
+  static async over(pool: pg.Pool, parents: readonly (number | undefined)[]): Promise<SqlLedger> {
+    const keys = await insertKeys(pool, parents.length);
+    await pool.query('SELECT ensure_budget_accounts($1)', [keys]);
+    await pool.query(
+      `UPDATE budget_accounts SET parent_id = (SELECT id FROM budget_accounts WHERE api_key_id = parent)
+       FROM unnest($1::bigint[], $2::bigint[]) AS link (child, parent) WHERE api_key_id = child`,
+      [keys, parents.map((parent) => (parent === undefined ? null : keys[parent]))],
+    );
+    return new SqlLedger(pool, keys);
+  }
+
+  async hold(requests: readonly ModelRequest[]): Promise<string[]> {
+    const { rows } = await this.pool.query<{ outcome: string; id: string; wait_seconds: number | null }>(
+      'SELECT outcome, id, wait_seconds FROM grant_holds($1, $2, $3, $4, $5) ORDER BY n',
+      [
+        requests.map(() => uuidV7()),
+        requests.map(({ key }) => this.keys[key]),
+        requests.map(({ amount }) => amount),
+        requests.map(() => 3_600),
+        requests.map(({ requestId }) => requestId),
+      ],
+    );
+    for (const { outcome, id } of rows) if (outcome === 'granted') this.holdIds.push(id);
+    return rows.map(({ outcome }) => outcome);
+  }
+
+  async record(events: readonly ModelEvent[]): Promise<string[]> {
+    const texts = events.map(() => '');
+    const zeros = events.map(() => 0);
+    const { rows } = await this.pool.query<{ status: string }>(
+      'SELECT status FROM record_usage($1, $2, $3, $3, $3, $4::bigint[], $4::bigint[], $5, $4::bigint[]::integer[], $4::bigint[], $6, $7) ORDER BY n',
+      [
+        events.map(({ key }) => this.keys[key]),
+        events.map(({ requestId }) => requestId),
+        texts,
+        zeros,
+        events.map(({ cost }) => cost),
+        events.map(() => new Date()),
+        events.map(({ hold }) => (hold === undefined ? null : this.holdIds[hold])),
+      ],
+    );
+    return rows.map(({ status }) => status);
+  }
+
+  release(index: number): Promise<string> {
+    return this.#status('SELECT status FROM release_holds($1)', [[this.holdIds[index]]]);
+  }
+
+  extend(index: number): Promise<string> {
+    return this.#status('SELECT status FROM extend_holds($1, $2)', [[this.holdIds[index]], [7_200]]);
+  }
+
+  async endTime(index: number): Promise<void> {
+    await this.pool.query(`UPDATE budget_holds SET expires_at = now() - interval '1 second' WHERE id = $1`, [
+      this.holdIds[index],
+    ]);
+  }
+
+  async sweep(): Promise<number> {
+    const { rows } = await this.pool.query<{ swept: number }>(
+      'SELECT swept FROM sweep_lapsed_holds(1000, $1)',
+      [this.keys],
+    );
+    return rows[0]!.swept;
+  }
+
+  async setLimit(key: number, limit: number | null, isMonthly: boolean): Promise<void> {
+    const values = [this.keys[key], limit, isMonthly ? 'monthly' : 'total'];
+    await this.pool.query('SELECT set_budget_limit($1, $2, $3)', values);
+  }
+
+  async endMonth(key: number): Promise<void> {
+    await this.pool.query(
+      `UPDATE budget_accounts SET period_start = budget_month(now()) - interval '1 month'
+       WHERE api_key_id = $1 AND period_type = 'monthly'`,
+      [this.keys[key]],
+    );
+  }
+
+  /** Every account and every hold, as they are stored. */
+  async contents(): Promise<{ accounts: unknown[]; holds: unknown[] }> {
+    const accounts = await this.pool.query(
+      `SELECT limit_micro_cents::int AS limit, period_type = 'monthly' AS "isMonthly",
+         period_number - 1 AS period, spent_micro_cents::int AS spent, held_micro_cents::int AS held
+       FROM budget_accounts WHERE api_key_id = ANY($1) ORDER BY api_key_id`,
+      [this.keys],
+    );
+    const holds = await this.pool.query(
+      `SELECT amount_micro_cents::int AS amount, status, cost_micro_cents::int AS cost
+       FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, n) JOIN budget_holds USING (id) ORDER BY n`,
+      [this.holdIds],
+    );
+    return { accounts: accounts.rows, holds: holds.rows };
+  }
+
+  async #status(text: string, values: unknown[]): Promise<string> {
+    const { rows } = await this.pool.query<{ status: string }>(text, values);
+    return rows[0]!.status;
+  }
+}
