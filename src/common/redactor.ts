@@ -16,7 +16,7 @@ export class Redactor {
   /** `apiKeyPrefixes` are made of letters, digits and `_` only, so they stand in a pattern as they are. */
   constructor(apiKeyPrefixes: readonly string[]) {
     const apiKey = `(?:${apiKeyPrefixes.join('|')})[0-9A-Za-z]{24,}`;
-    this.#pattern = new RegExp(`${apiKey}|${JSON_WEB_TOKEN}|${REFRESH_TOKEN}`, 'g');
+    this.#pattern = new RegExp(`${apiKey}|${JSON_WEB_TOKEN}|${REFRESH_TOKEN}`, 'gi');
   }
 
   /** The text with every secret-shaped part replaced. */
