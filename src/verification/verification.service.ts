@@ -81,7 +81,7 @@ export class VerificationService {
   /** @throws AppError `service.unavailable` when neither memory nor the database may answer */
   verify(secret: string, request: VerdictRequest): Verdict | Promise<Verdict> {
     const nowMs = this.clock.now().getTime();
-    const found = this.snapshots.find(secret, nowMs);
+    const found = this.#find(secret, nowMs);
     if (found instanceof Promise) return found.then((snapshot) => this.#judge(snapshot, request, nowMs));
     return this.#judge(found, request, nowMs);
   }
@@ -105,7 +105,7 @@ export class VerificationService {
   /** The snapshot of a key that is alive, with an owner who is; nothing else of it is judged and nothing is taken. */
   async findActive(secret: string): Promise<KeySnapshot | undefined> {
     const nowMs = this.clock.now().getTime();
-    const snapshot = await this.snapshots.find(secret, nowMs);
+    const snapshot = await this.#find(secret, nowMs);
     const isAlive = snapshot?.isActive && snapshot.isOwnerActive && snapshot.expiresAtMs > nowMs;
     return isAlive ? snapshot : undefined;
   }
@@ -113,7 +113,7 @@ export class VerificationService {
   /** The same verdict without taking anything, and how each rule came to its result. */
   async explain(secret: string, request: VerdictRequest): Promise<Explanation> {
     const nowMs = this.clock.now().getTime();
-    const snapshot = await this.snapshots.find(secret, nowMs);
+    const snapshot = await this.#find(secret, nowMs);
     if (snapshot === undefined) {
       return { verdict: NOT_FOUND, rules: [{ code: 'NOT_FOUND', passed: false, inputs: {} }] };
     }
@@ -144,7 +144,21 @@ export class VerificationService {
     return { verdict: { code, snapshot, windows, budget, retryAfterSeconds, nowMs }, rules };
   }
 
-  /** Once something had to be waited for, what was in memory may have been evicted and is looked for once more. */
+  /**
+   * What had to be waited for may be past when it comes: evicted meanwhile, or this process was stopped for a while. It
+   * is in memory now, and looked for once more.
+   */
+  #find(
+    secret: string,
+    nowMs: number,
+    attempt = 1,
+  ): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
+    const found = this.snapshots.find(secret, nowMs);
+    if (!(found instanceof Promise) || attempt === MOST_ATTEMPTS) return found;
+    return found.then(() => this.#find(secret, nowMs, attempt + 1));
+  }
+
+  /** The same for many and their budgets: when one had to be waited for, all are looked for once more. */
   async #findAll(questions: readonly Question[], nowMs: number, attempt = 1): Promise<FoundKey[]> {
     const snapshots = questions.map(({ secret }) => this.snapshots.find(secret, nowMs));
     const known = await Promise.all(snapshots.map(async (snapshot) => snapshot));
