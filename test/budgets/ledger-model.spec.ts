@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { IntegerLedger } from './integer-ledger.js';
-import { insertOwner, SqlLedger } from './sql-ledger.js';
+import { insertOwner, openPool, SqlLedger } from './sql-ledger.js';
 
 const LANES = 8;
 const HISTORIES = process.env['LATCHKEY_LONG'] === undefined ? 1_040 : 10_000;
@@ -75,7 +75,7 @@ describe(`the ledger (LEDGER_SEED=${SEED})`, { timeout: 600_000 }, () => {
   let pool: pg.Pool;
   beforeAll(async () => {
     database = await createTestDatabase();
-    pool = new pg.Pool({ connectionString: database.url, max: LANES });
+    pool = openPool(database, { max: LANES });
     await insertOwner(pool);
   });
   afterAll(async () => {

@@ -1,9 +1,17 @@
-import type pg from 'pg';
+import pg from 'pg';
 import { uuidV7 } from '../../src/common/uuid.js';
+import type { TestDatabase } from '../support/database.js';
 import type { ModelEvent, ModelRequest } from './integer-ledger.js';
 
+/** Connections to a test's own database, which may be dropped before the last of them is closed. */
+export function openPool(database: TestDatabase, options: pg.PoolConfig): pg.Pool {
+  const pool = new pg.Pool({ connectionString: database.url, ...options });
+  pool.on('error', () => undefined);
+  return pool;
+}
+
 /** Makes keys past the service, and answers their ids in order. */
-async function insertKeys(pool: pg.Pool, count: number): Promise<number[]> {
+export async function insertKeys(pool: pg.Pool, count: number): Promise<number[]> {
   const { rows } = await pool.query<{ id: string }>(
     `INSERT INTO api_keys (user_id, name, key_prefix)
      SELECT (SELECT min(id) FROM users), 'key', 'en_aaaaa' FROM generate_series(1, $1) RETURNING id`,

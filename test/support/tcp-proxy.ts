@@ -10,7 +10,12 @@ interface Link {
   readonly server: Socket;
   /** It fell into a black hole. */
   isHeld: boolean;
+  /** It was asked something whose answer is to be lost. */
+  isAskedForLoss: boolean;
 }
+
+/** Ends every answer of PostgreSQL outside a transaction: what was asked is committed by then. */
+const READY_FOR_QUERY = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
 
 /**
  * Stands between the service and PostgreSQL and fails as networks do. What a black hole swallowed arrives once it
@@ -21,6 +26,9 @@ export class TcpProxy {
   #listener: Server | undefined;
   #isBlackHole = false;
   #delayMs = 0;
+  #loss: { readonly statement: string; readonly isNext: () => boolean } | undefined;
+  /** Answers that were lost so far. */
+  lostReplies = 0;
   /** Bytes that PostgreSQL has answered so far. */
   bytesFromServer = 0;
 
@@ -55,6 +63,7 @@ export class TcpProxy {
   async passNewConnections(): Promise<void> {
     this.#isBlackHole = false;
     this.#delayMs = 0;
+    this.#loss = undefined;
     if (this.#listener === undefined) await this.#listen();
   }
 
@@ -84,6 +93,14 @@ export class TcpProxy {
     this.#delayMs = milliseconds;
   }
 
+  /**
+   * Resets the connection instead of delivering the end of PostgreSQL's answer to a statement, which it has committed,
+   * as often as `isNext` says so. The statement is known by a name or a text that it is sent with.
+   */
+  loseReplies(statement: string, isNext: () => boolean): void {
+    this.#loss = { statement, isNext };
+  }
+
   stop(): void {
     this.refuse();
   }
@@ -97,7 +114,7 @@ export class TcpProxy {
 
   #link(client: Socket): void {
     const server = connect(this.target);
-    const link = { client, server, isHeld: false };
+    const link = { client, server, isHeld: false, isAskedForLoss: false };
     this.#links.add(link);
     server.on('data', (chunk) => (this.bytesFromServer += chunk.length));
     this.#forward(link, client, server);
@@ -140,6 +157,17 @@ export class TcpProxy {
   }
 
   #deliver(chunk: Buffer, link: Link, from: Socket, to: Socket): void {
+    if (from === link.client)
+      link.isAskedForLoss ||= this.#loss !== undefined && chunk.includes(this.#loss.statement);
+    else if (link.isAskedForLoss && chunk.subarray(-READY_FOR_QUERY.length).equals(READY_FOR_QUERY)) {
+      link.isAskedForLoss = false;
+      if (this.#loss?.isNext()) {
+        this.lostReplies += 1;
+        link.client.resetAndDestroy();
+        link.server.destroy();
+        return;
+      }
+    }
     if (to.destroyed || to.write(chunk)) return;
     from.pause();
     to.once('drain', () => {
