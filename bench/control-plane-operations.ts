@@ -101,6 +101,9 @@ export function readVariants(keys: number): ReadVariant[] {
     search('one character that all hold', ' '),
     search('two characters that one in 8 holds', 'ro'),
     search('two characters that none holds', 'qz'),
+    search('words that nearly all hold, in an order that none does', 'team ops'),
+    { ...search('one’s own', 'robotics'), as: 'users' },
+    search('all match, last page', ' ', lastPage),
   ];
 }
 

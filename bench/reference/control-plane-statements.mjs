@@ -18,7 +18,8 @@ const AUDIT_COLUMNS = `id, created_at, user_id, api_key_id, action, resource_typ
 
 /** @param {string} condition */
 const page = (condition) => `SELECT ${COLUMNS}
-  FROM ( SELECT id FROM api_keys WHERE deleted_at IS NULL${condition} ORDER BY id DESC LIMIT $1 OFFSET $2 ) AS page
+  FROM ( SELECT keys.id FROM api_keys AS keys WHERE keys.deleted_at IS NULL${condition}
+    ORDER BY keys.id DESC LIMIT $1 OFFSET $2 ) AS page
   JOIN api_keys AS keys ON keys.id = page.id
   LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id ORDER BY keys.id DESC`;
 
@@ -43,13 +44,18 @@ export const findApiKey = {
 
 export const listApiKeys = { name: 'list', text: page('') };
 export const countApiKeys = { name: 'count', text: count('') };
-export const listApiKeysOfUser = { name: 'list-own', text: page(' AND user_id = $3') };
+export const listApiKeysOfUser = { name: 'list-own', text: page(' AND keys.user_id = $3') };
 export const countApiKeysOfUser = { name: 'count-own', text: count('AND user_id = $1') };
 
 /** Not prepared: the best plan depends on the text that is searched for. */
-export const searchApiKeys = page(' AND (name ILIKE $3 OR description ILIKE $3)');
-export const countMatches =
-  'SELECT count(*) AS total FROM api_keys WHERE deleted_at IS NULL AND (name ILIKE $1 OR description ILIKE $1)';
+export const searchApiKeys = `WITH matches AS MATERIALIZED (
+    SELECT keys.id FROM api_keys AS keys JOIN api_key_search_texts AS texts ON texts.api_key_id = keys.id
+    WHERE keys.deleted_at IS NULL AND texts.text LIKE lower($4) ORDER BY keys.id DESC LIMIT $3
+  )
+  SELECT found.matches, ${COLUMNS} FROM (SELECT count(*) AS matches FROM matches) AS found
+  LEFT JOIN (SELECT id FROM matches ORDER BY id DESC LIMIT $1 OFFSET $2) AS page ON true
+  LEFT JOIN api_keys AS keys ON keys.id = page.id
+  LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id ORDER BY keys.id DESC`;
 
 export const insertApiKey = {
   name: 'insert',

@@ -10,6 +10,7 @@ import pg from 'pg';
 import * as sql from './control-plane-statements.mjs';
 
 const INT8 = 20;
+const MOST_COUNTED = 10_000;
 const connection = {
   connectionString: process.env['DATABASE_URL'],
   application_name: 'reference',
@@ -35,26 +36,40 @@ async function getApiKey(request) {
 async function listApiKeys(request) {
   const { id: userId, permissions } = await principal(request);
   const { search = null } = request.query;
-  const pattern = `%${String(search)}%`;
   const [page, size] = [Number(request.query.page), Number(request.query.size)];
   const ownerId = permissions.length === 0 ? userId : null;
-  const window = [size, (page - 1) * size];
-  const [found, counted] = await Promise.all(
-    search !== null
-      ? [pool.query(sql.searchApiKeys, [...window, pattern]), pool.query(sql.countMatches, [pattern])]
-      : ownerId !== null
-        ? [
-            pool.query({ ...sql.listApiKeysOfUser, values: [...window, ownerId] }),
-            pool.query({ ...sql.countApiKeysOfUser, values: [ownerId, null] }),
-          ]
-        : [
-            pool.query({ ...sql.listApiKeys, values: window }),
-            pool.query({ ...sql.countApiKeys, values: [0, null] }),
-          ],
-  );
+  const found = await (search === null
+    ? findPage(ownerId, size, (page - 1) * size)
+    : findMatches(search, size, (page - 1) * size));
   const filters = { user_id: ownerId, is_active: null, search, tag: null };
   await observe(auditRow(request, userId, 'list_api_keys', null, { page, size, filters }));
-  return { api_keys: found.rows.map(toApiKey), total: counted.rows[0].total, page, size };
+  return { ...found, page, size };
+}
+
+async function findPage(ownerId, limit, offset) {
+  const [found, counted] = await Promise.all(
+    ownerId !== null
+      ? [
+          pool.query({ ...sql.listApiKeysOfUser, values: [limit, offset, ownerId] }),
+          pool.query({ ...sql.countApiKeysOfUser, values: [ownerId, null] }),
+        ]
+      : [
+          pool.query({ ...sql.listApiKeys, values: [limit, offset] }),
+          pool.query({ ...sql.countApiKeys, values: [0, null] }),
+        ],
+  );
+  return { api_keys: found.rows.map(toApiKey), total: counted.rows[0].total, total_is_exact: true };
+}
+
+async function findMatches(search, limit, offset) {
+  const values = [limit, offset, Math.max(MOST_COUNTED + 1, offset + limit), `%${String(search)}%`];
+  const { rows } = await pool.query(sql.searchApiKeys, values);
+  const [{ matches }] = rows;
+  return {
+    api_keys: rows.filter(({ id }) => id !== null).map(toApiKey),
+    total: Math.min(matches, MOST_COUNTED),
+    total_is_exact: matches <= MOST_COUNTED,
+  };
 }
 
 async function createApiKey(request, reply) {

@@ -39,7 +39,8 @@ export function seedStatements(keys: number, passwordHash: string): string[] {
        CASE WHEN n > ${SEEDED_USERS - SEEDED_DEVELOPERS} THEN 'developer' ELSE 'user' END
      FROM generate_series(1, ${SEEDED_USERS}) AS n`,
     `CREATE TEMPORARY TABLE later_indexes AS
-       SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = 'api_keys' AND indexname <> 'api_keys_pkey'`,
+       SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+         AND tablename IN ('api_keys', 'api_key_search_texts') AND indexname NOT LIKE '%_pkey'`,
     `DO $$ DECLARE name text; BEGIN
        FOR name IN SELECT indexname FROM later_indexes LOOP EXECUTE format('DROP INDEX %I', name); END LOOP;
      END $$`,

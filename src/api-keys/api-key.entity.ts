@@ -25,7 +25,6 @@ const LIVE = { where: 'deleted_at IS NULL' };
 @Index('api_keys_state_idx', ['isActive', 'id'], LIVE)
 @Index('api_keys_owner_state_idx', ['userId', 'isActive', 'id'], LIVE)
 @Index('api_keys_tags_idx', { synchronize: false })
-@Index('api_keys_search_idx', { synchronize: false })
 @Check('api_keys_name_check', 'char_length(name) BETWEEN 1 AND 100')
 @Check('api_keys_rate_limits_check', 'rate limits within their bounds')
 @Check('api_keys_budget_check', 'a budget has a limit and a type')

@@ -11,41 +11,42 @@ export interface ApiKeyFilter {
   readonly tag?: string | undefined;
 }
 
-/** A page of keys, newest first, and how many there are in all. */
+/** A page of keys, newest first, and how many there are in all: at least so many, when `isTotalExact` is false. */
 export interface ApiKeyPage {
   readonly apiKeys: ApiKeyRecord[];
   readonly total: number;
+  readonly isTotalExact: boolean;
 }
 
+/** How many matches of a search or a tag are counted. */
+const MOST_COUNTED = 10_000;
 /** Owner under which `api_key_counts` keeps the sums over everyone. */
 const EVERYONE = 0;
 
 /**
- * Lists of keys that stay fast at a million: the page walks an index, a search uses the trigram index, and the
- * total comes from counters that triggers keep. Only a search or a tag has to count what it matches.
+ * Lists of keys that stay fast at a million: a page walks an index, and its total comes from counters that triggers
+ * keep. A search or a tag collects the ids that match, newest first, and no more of them than are counted or shown.
  */
 @Injectable()
 export class ApiKeySearch {
   constructor(private readonly pool: ControlPool) {}
 
   async page(filter: ApiKeyFilter, page: number, size: number): Promise<ApiKeyPage> {
-    const hasPattern = filter.search !== undefined || filter.tag !== undefined;
-    const [apiKeys, total] = await Promise.all([
-      this.#rows(filter, size, (page - 1) * size),
-      hasPattern ? this.#countMatches(filter) : this.#countKept(filter),
-    ]);
-    return { apiKeys, total };
+    const offset = (page - 1) * size;
+    if (isSearch(filter)) return this.#matches(filter, size, offset);
+    const [apiKeys, total] = await Promise.all([this.#rows(filter, size, offset), this.#count(filter)]);
+    return { apiKeys, total, isTotalExact: true };
   }
 
   /** The ids are found first, in an index alone, so that a far page does not read the rows before it. */
   async #rows(filter: ApiKeyFilter, limit: number, offset: number): Promise<ApiKeyRecord[]> {
     const { condition, values, name } = conditionOf(filter, 3);
     const { rows } = await this.pool.query<ApiKeyRow>({
-      ...(name === undefined ? {} : { name: `list_api_keys${name}` }),
+      name: `list_api_keys${name}`,
       text: `
         SELECT ${API_KEY_COLUMNS}
         FROM (
-          SELECT id FROM api_keys WHERE ${condition} ORDER BY id DESC LIMIT $1 OFFSET $2
+          SELECT keys.id FROM api_keys AS keys WHERE ${condition} ORDER BY keys.id DESC LIMIT $1 OFFSET $2
         ) AS page
         JOIN api_keys AS keys ON keys.id = page.id
         LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id
@@ -55,7 +56,7 @@ export class ApiKeySearch {
     return rows.map(toApiKeyRecord);
   }
 
-  async #countKept({ userId = EVERYONE, isActive }: ApiKeyFilter): Promise<number> {
+  async #count({ userId = EVERYONE, isActive }: ApiKeyFilter): Promise<number> {
     const changesOf = userId === EVERYONE ? '' : 'AND user_id = $1';
     const { rows } = await this.pool.query<{ total: number }>({
       name: `count_api_keys${userId === EVERYONE ? '' : '_of_user'}`,
@@ -68,25 +69,68 @@ export class ApiKeySearch {
     return rows[0]?.total ?? 0;
   }
 
-  async #countMatches(filter: ApiKeyFilter): Promise<number> {
-    const { condition, values } = conditionOf(filter, 1);
-    const { rows } = await this.pool.query<{ total: number }>(
-      `SELECT count(*) AS total FROM api_keys WHERE ${condition}`,
-      values,
-    );
-    return rows[0]?.total ?? 0;
+  async #matches(filter: ApiKeyFilter, limit: number, offset: number): Promise<ApiKeyPage> {
+    const { text, values } = matchesStatement(filter, limit, offset);
+    const { rows } = await this.pool.query<MatchRow>(text, values);
+    const matches = rows[0]?.matches ?? 0;
+    return {
+      apiKeys: rows.filter(isKey).map(toApiKeyRecord),
+      total: Math.min(matches, MOST_COUNTED),
+      isTotalExact: matches <= MOST_COUNTED,
+    };
   }
+}
+
+/** A key of the page beside the number of matches; a page without keys has one row, of nulls. */
+type MatchRow = { readonly matches: number } & (ApiKeyRow | { readonly id: null });
+
+function isKey(row: MatchRow): row is { readonly matches: number } & ApiKeyRow {
+  return row.id !== null;
+}
+
+/**
+ * A page of the keys that match a search or a tag, and how many match: one more than are counted at most, or as many
+ * as it takes to get to the page. Not prepared: whether an index over texts and tags helps depends on the values.
+ */
+export function matchesStatement(
+  filter: ApiKeyFilter,
+  limit: number,
+  offset: number,
+): { readonly text: string; readonly values: unknown[] } {
+  const { condition, values } = conditionOf(filter, 4);
+  const isTextSearched = Boolean(filter.search);
+  const text = `
+    WITH matches AS MATERIALIZED (
+      SELECT keys.id
+      FROM api_keys AS keys
+      ${isTextSearched ? 'JOIN api_key_search_texts AS texts ON texts.api_key_id = keys.id' : ''}
+      WHERE ${condition}
+      ORDER BY keys.id DESC
+      LIMIT $3
+    )
+    SELECT found.matches, ${API_KEY_COLUMNS}
+    FROM (SELECT count(*) AS matches FROM matches) AS found
+    LEFT JOIN (SELECT id FROM matches ORDER BY id DESC LIMIT $1 OFFSET $2) AS page ON true
+    LEFT JOIN api_keys AS keys ON keys.id = page.id
+    LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id
+    ORDER BY keys.id DESC`;
+  return { text, values: [limit, offset, Math.max(MOST_COUNTED + 1, offset + limit), ...values] };
+}
+
+function isSearch({ search, tag }: ApiKeyFilter): boolean {
+  return Boolean(search) || tag !== undefined;
 }
 
 interface Condition {
   readonly condition: string;
   readonly values: unknown[];
-  /** Names the statement's shape so that it can be prepared; a search is planned for each text anew. */
-  readonly name: string | undefined;
+  /** Names the shape of the condition, so that a statement with it can be prepared. */
+  readonly name: string;
 }
 
+/** On `keys`, and on `texts` where there is a search; an empty search asks for nothing. */
 function conditionOf({ userId, isActive, search, tag }: ApiKeyFilter, firstParameter: number): Condition {
-  const conditions = ['deleted_at IS NULL'];
+  const conditions = ['keys.deleted_at IS NULL'];
   const values: unknown[] = [];
   let name = '';
   const add = (shape: string, value: unknown, write: (parameter: string) => string) => {
@@ -94,13 +138,12 @@ function conditionOf({ userId, isActive, search, tag }: ApiKeyFilter, firstParam
     values.push(value);
     name += `_${shape}`;
   };
-  if (userId !== undefined) add('user', userId, (parameter) => `user_id = ${parameter}`);
-  if (isActive !== undefined) add('active', isActive, (parameter) => `is_active = ${parameter}`);
-  if (tag !== undefined) add('tag', [tag], (parameter) => `tags @> ${parameter}::text[]`);
-  if (search !== undefined) {
+  if (userId !== undefined) add('user', userId, (parameter) => `keys.user_id = ${parameter}`);
+  if (isActive !== undefined) add('active', isActive, (parameter) => `keys.is_active = ${parameter}`);
+  if (tag !== undefined) add('tag', [tag], (parameter) => `keys.tags @> ${parameter}::text[]`);
+  if (search) {
     const pattern = `%${search.replace(/[\\%_]/g, String.raw`\$&`)}%`;
-    add('search', pattern, (parameter) => `(name ILIKE ${parameter} OR description ILIKE ${parameter})`);
+    add('search', pattern, (parameter) => `texts.text LIKE lower(${parameter})`);
   }
-  const isPlanned = search === undefined && tag === undefined;
-  return { condition: conditions.join(' AND '), values, name: isPlanned ? name : undefined };
+  return { condition: conditions.join(' AND '), values, name };
 }

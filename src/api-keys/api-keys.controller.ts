@@ -68,7 +68,7 @@ export class ApiKeysController {
     ...RESOURCE,
     summary: 'List API keys, newest first',
     description:
-      'Shows one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`.',
+      'Shows one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`. The matches of a search or a tag are counted up to 10 000: `total_is_exact` is false where there are more.',
   })
   @ApiOkResponse({ type: ApiKeyListResponse })
   async list(
@@ -76,13 +76,15 @@ export class ApiKeysController {
     @Query() query: ListApiKeysQuery,
   ): Promise<ApiKeyListResponse> {
     const { page, size, user_id: userId, is_active: isActive, search, tag } = query;
-    const { apiKeys, total } = await this.reader.list(
-      principal,
-      { userId, isActive, search, tag },
+    const filter = { userId, isActive, search, tag };
+    const { apiKeys, total, isTotalExact } = await this.reader.list(principal, filter, page, size);
+    return {
+      api_keys: apiKeys.map(toApiKeyResponse),
+      total,
+      total_is_exact: isTotalExact,
       page,
       size,
-    );
-    return { api_keys: apiKeys.map(toApiKeyResponse), total, page, size };
+    };
   }
 
   @Post()

@@ -113,8 +113,18 @@ export class ApiKeyListResponse {
   @ResponseField({ type: () => [ApiKeyResponse] })
   api_keys!: ApiKeyResponse[];
 
-  @ResponseField({ type: 'integer', format: 'int64' })
+  @ResponseField({
+    type: 'integer',
+    format: 'int64',
+    description: 'How many keys there are in all; at least so many, when `total_is_exact` is false.',
+  })
   total!: number;
+
+  @ResponseField({
+    type: 'boolean',
+    description: 'False when a search or a tag matches more than 10 000 keys: they are not counted further.',
+  })
+  total_is_exact!: boolean;
 
   @ResponseField({ type: 'integer' })
   page!: number;

@@ -50,6 +50,7 @@ describe('GET /api-keys', () => {
           apiKeyBody({ name, user_id: owner.id, is_active: !/^Key (4|8|12)$/.test(name) }),
         ),
         total: 12,
+        total_is_exact: true,
         page: 1,
         size: 10,
       });

@@ -7,6 +7,7 @@ import { CreateBudgetAccounts1763800500000 } from './1763800500000-create-budget
 import { CreateUsage1763800600000 } from './1763800600000-create-usage.js';
 import { CreateBudgetLedger1763800700000 } from './1763800700000-create-budget-ledger.js';
 import { IndexUsageRollups1763800800000 } from './1763800800000-index-usage-rollups.js';
+import { CreateSearchTexts1763800900000 } from './1763800900000-create-search-texts.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -19,4 +20,5 @@ export const MIGRATIONS = [
   CreateUsage1763800600000,
   CreateBudgetLedger1763800700000,
   IndexUsageRollups1763800800000,
+  CreateSearchTexts1763800900000,
 ];
