@@ -40,7 +40,7 @@ const options = {
 const nodeFlags = flags.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', flags.profile];
 const [few, many] = [Number(flags.few), Number(flags.many)];
 /** More reports a second than any server here takes in: none is sent twice. */
-const MOST_PER_SECOND = { single: 25_000, batch: 600 };
+const MOST_PER_SECOND = { single: 25_000, batch: 1_500 };
 const SEEDED_KEYS = 10_000;
 const HEADER = [
   'usage',

@@ -6,22 +6,25 @@ import { GroupCommit } from '../common/group-commit.js';
 import { MeteringPool } from '../database/pools.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
 
-interface RecordedRow {
-  readonly status: RecordStatus;
-  /** In the first row: what the budgets of all keys stand at now. */
+interface Recorded {
+  /** What became of the events that were not accepted, by their place; null when all were. */
+  readonly others: Readonly<Record<number, RecordStatus>> | null;
+  /** What the budgets of all keys stand at now. */
   readonly states: BudgetRows;
-  /** In every row: how many thresholds of budgets the group reached. */
+  /** How many thresholds of budgets the group reached. */
   readonly notices: number;
 }
 
-/** A second of events at full speed; a group beyond it would only make its callers wait. */
+/** Statements in flight at once. Each lane has keys of its own, so that none waits for accounts that another has locked. */
+const LANES = 2;
+/** Half a second of events at full speed; a group beyond it would only make its callers wait. */
 const MOST_EVENTS_IN_GROUP = 5_000;
 
 const RECORD_USAGE = {
   name: 'record_usage',
   text: `
-    SELECT status, states, notices FROM record_usage($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-      $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::uuid[]) ORDER BY n`,
+    SELECT others, states, notices FROM record_usage($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+      $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::uuid[])`,
 };
 
 /**
@@ -31,44 +34,60 @@ const RECORD_USAGE = {
  */
 @Injectable()
 export class UsageRecorder {
-  readonly #batches: GroupCommit<readonly UsageEvent[], readonly RecordStatus[]>;
+  readonly #lanes: readonly GroupCommit<readonly UsageEvent[], readonly RecordStatus[]>[];
 
   constructor(
     private readonly pool: MeteringPool,
     private readonly budgets: BudgetStates,
     private readonly notices: BudgetNotices,
   ) {
-    this.#batches = new GroupCommit({
-      commit: (batches) => this.#commit(batches),
-      sizeOf: (batch) => batch.length,
-      maxGroupSize: MOST_EVENTS_IN_GROUP,
-      maxWaiting: 10_000,
-    });
+    this.#lanes = Array.from(
+      { length: LANES },
+      () =>
+        new GroupCommit({
+          commit: (batches) => this.#commit(batches),
+          sizeOf: (batch) => batch.length,
+          maxGroupSize: MOST_EVENTS_IN_GROUP,
+          maxWaiting: 10_000,
+        }),
+    );
   }
 
-  /** One status per event, in order, once they are committed. */
-  record(events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
-    return this.#batches.submit(events);
+  /** One status per event, in order, once they are committed. When it fails, some may have been recorded. */
+  async record(events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
+    const shares = this.#lanes.map((lane) => ({ lane, places: [] as number[], events: [] as UsageEvent[] }));
+    for (const [place, event] of events.entries()) {
+      const share = shares[event.apiKeyId % LANES];
+      share?.places.push(place);
+      share?.events.push(event);
+    }
+    const statuses: RecordStatus[] = [];
+    await Promise.all(
+      shares.map(async (share) => {
+        if (share.events.length === 0) return;
+        const recorded = await share.lane.submit(share.events);
+        for (const [index, place] of share.places.entries())
+          statuses[place] = recorded[index] as RecordStatus;
+      }),
+    );
+    return statuses;
   }
 
   async #commit(batches: readonly (readonly UsageEvent[])[]): Promise<(readonly RecordStatus[])[]> {
     const events = batches.flat();
     const sentAtMs = performance.now();
-    const { rows } = await this.pool.query<RecordedRow>({ ...RECORD_USAGE, values: columnsOf(events) });
+    const { rows } = await this.pool.query<Recorded>({ ...RECORD_USAGE, values: columnsOf(events) });
+    const [recorded] = rows;
     this.budgets.note(
       budgetsOf(
-        rows[0]?.states ?? null,
+        recorded?.states ?? null,
         events.map(({ apiKeyId }) => apiKeyId),
       ),
       sentAtMs,
     );
-    if ((rows[0]?.notices ?? 0) > 0) this.notices.publishSoon();
+    if ((recorded?.notices ?? 0) > 0) this.notices.publishSoon();
     let at = 0;
-    return batches.map((batch) => {
-      const statuses = rows.slice(at, at + batch.length).map(({ status }) => status);
-      at += batch.length;
-      return statuses;
-    });
+    return batches.map((batch) => batch.map(() => recorded?.others?.[at++] ?? 'accepted'));
   }
 }
 

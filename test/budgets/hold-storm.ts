@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import type { TestApiKey } from '../support/test-app.js';
 
 /** What clients know of a storm of requests for holds. Amounts are micro-cents. */
@@ -15,32 +16,36 @@ interface Target {
   readonly accessToken: string;
 }
 
+const HOLD_SECONDS = 3_600;
+const RETRIES = 10;
+const RETRY_AFTER_MS = 100;
+
 /**
- * Clients that each ask once, all at the same time, spread over instances. With `retries`, who got no answer asks the
- * next instance, under the same request id.
+ * Clients that each ask once, all at the same time, spread over instances. Who gets no answer soon asks the next
+ * instance, under the same request id.
  */
 export async function storm(
   { baseUrls, accessToken }: Target,
   key: TestApiKey,
   amountsMicroCents: readonly bigint[],
-  { retries = 0, ttlSeconds = 3_600 } = {},
 ): Promise<StormOutcome> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1_000 });
   const granted = new Map<string, bigint>();
   let [refused, unanswered] = [0, 0];
   await Promise.all(
     amountsMicroCents.map(async (amount, client) => {
-      for (let attempt = 0; attempt <= retries; attempt += 1) {
+      for (let attempt = 0; attempt <= RETRIES; attempt += 1) {
+        if (attempt > 0) await setTimeout(RETRY_AFTER_MS);
         const baseUrl = baseUrls[(client + attempt) % baseUrls.length]!;
         const answer = await ask(agent, baseUrl, accessToken, {
           api_key_id: key.id,
           amount_cents: decimal(amount),
-          ttl_seconds: ttlSeconds,
+          ttl_seconds: HOLD_SECONDS,
           request_id: `client-${client}`,
         });
         if (answer.status === 201) granted.set(answer.holdId, amount);
         else if (answer.status === 402) refused += 1;
-        else if (attempt === retries) unanswered += 1;
+        else if (attempt === RETRIES) unanswered += 1;
         if (answer.status === 201 || answer.status === 402) return;
       }
     }),

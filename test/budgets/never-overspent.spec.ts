@@ -70,15 +70,10 @@ describe(
       return { key, limit: limitCents * MICRO_CENTS_PER_CENT, amounts };
     }
 
-    const ask = ({ key, amounts }: Given, retries = 0): Promise<StormOutcome> =>
-      storm(
-        { baseUrls: instances.map((_, index) => () => instances[index]!.baseUrl), accessToken },
-        key,
-        amounts,
-        {
-          retries,
-        },
-      );
+    const ask = ({ key, amounts }: Given): Promise<StormOutcome> => {
+      const baseUrls = instances.map((_, index) => () => instances[index]!.baseUrl);
+      return storm({ baseUrls, accessToken }, key, amounts);
+    };
 
     async function expectNoFault({ key, limit, amounts }: Given, outcome: StormOutcome): Promise<void> {
       expect(faultsIn(outcome, limit, amounts)).toEqual([]);
@@ -108,7 +103,7 @@ describe(
         });
         // Mostly twice in a row, so that the repeated statement has an unknown outcome as well.
         for (const proxy of proxies) proxy.loseReplies('grant_holds', () => turns.pop() !== 0);
-        const outcome = await ask(storming, 5);
+        const outcome = await ask(storming);
         for (const proxy of proxies) await proxy.pass();
         await expectNoFault(storming, outcome);
         expect(outcome.granted.size).toBeGreaterThan(0);
@@ -119,7 +114,7 @@ describe(
     it('when instances are killed', async () => {
       for (let run = 0; run < SEEDS; run += 1) {
         const storming = await given(2 * SEEDS + run);
-        const asking = ask(storming, 3);
+        const asking = ask(storming);
         const [killAfterMs = 0] = fc.sample(fc.noBias(fc.integer({ min: 20, max: 400 })), {
           seed: SEED + run,
           numRuns: 1,

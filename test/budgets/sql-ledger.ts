@@ -63,8 +63,8 @@ export class SqlLedger {
   async record(events: readonly ModelEvent[]): Promise<string[]> {
     const texts = events.map(() => '');
     const zeros = events.map(() => 0);
-    const { rows } = await this.pool.query<{ status: string }>(
-      'SELECT status FROM record_usage($1, $2, $3, $3, $3, $4::bigint[], $4::bigint[], $5, $4::bigint[]::integer[], $4::bigint[], $6, $7) ORDER BY n',
+    const { rows } = await this.pool.query<{ others: Record<number, string> | null }>(
+      'SELECT others FROM record_usage($1, $2, $3, $3, $3, $4::bigint[], $4::bigint[], $5, $4::bigint[]::integer[], $4::bigint[], $6, $7)',
       [
         events.map(({ key }) => this.keys[key]),
         events.map(({ requestId }) => requestId),
@@ -75,7 +75,7 @@ export class SqlLedger {
         events.map(({ hold }) => (hold === undefined ? null : this.holdIds[hold])),
       ],
     );
-    return rows.map(({ status }) => status);
+    return events.map((_, place) => rows[0]?.others?.[place] ?? 'accepted');
   }
 
   release(index: number): Promise<string> {

@@ -24,11 +24,10 @@ export class CreateUsage1763800600000 implements MigrationInterface {
         occurred_at timestamptz NOT NULL,
         received_at timestamptz NOT NULL
       ) PARTITION BY RANGE (occurred_at);
-      CREATE INDEX usage_events_api_key_id_idx ON usage_events (api_key_id, occurred_at);
 
       CREATE TABLE usage_request_ids (
         api_key_id bigint NOT NULL,
-        request_id text NOT NULL,
+        request_id text COLLATE "C" NOT NULL,
         received_at timestamptz NOT NULL,
         CONSTRAINT usage_request_ids_pkey PRIMARY KEY (api_key_id, request_id)
       ) PARTITION BY HASH (api_key_id, request_id);

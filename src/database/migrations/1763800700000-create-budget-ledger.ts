@@ -17,6 +17,7 @@ export class CreateBudgetLedger1763800700000 implements MigrationInterface {
     await runner.query(HOLD_VIEWS);
     await runner.query(GRANT_HOLDS);
     await runner.query(CLOSE_HOLDS);
+    await runner.query(USAGE_STEPS);
     await runner.query(RECORD_USAGE);
   }
 
@@ -24,12 +25,14 @@ export class CreateBudgetLedger1763800700000 implements MigrationInterface {
     await runner.query(`
       DROP FUNCTION record_usage(bigint[], text[], text[], text[], text[], bigint[], bigint[], bigint[], integer[], bigint[],
         timestamptz[], uuid[]);
+      DROP FUNCTION judge_usage(bigint[], text[], uuid[], bigint[]), charge_usage(bigint[], bigint[], uuid[], bigint[]);
       DROP FUNCTION release_holds(uuid[]), extend_holds(uuid[], integer[]), sweep_lapsed_holds(integer, bigint[]),
         close_holds(uuid[], boolean);
       DROP FUNCTION grant_holds(uuid[], bigint[], bigint[], integer[], text[]);
       DROP FUNCTION find_holds(uuid[]), earliest_hold_expiry(bigint);
       DROP FUNCTION set_budget_limit(bigint, bigint, text), notice_budget_thresholds(bigint[]),
-        charge_budget_accounts(bigint[], bigint[], bigint[]), lock_budget_accounts(bigint[]), budget_states(bigint[]),
+        charge_budget_accounts(bigint[], bigint[], bigint[]), lock_budgets(bigint[], uuid[]),
+        lock_budget_accounts(bigint[]), budget_states(bigint[]),
         keys_under_accounts(bigint[]), accounts_of_holds(uuid[]), budget_chains(bigint[]),
         ensure_budget_accounts(bigint[]), budget_month(timestamptz);
       DROP TABLE budget_notices, budget_holds;
@@ -139,13 +142,44 @@ const ACCOUNT_FUNCTIONS = `
     ) AS states
   $$;
 
-  -- Locks accounts in the one order, and begins the month of those whose month is over.
-  CREATE FUNCTION lock_budget_accounts(ids bigint[]) RETURNS void LANGUAGE plpgsql ${PLANS} AS $$
+  -- Locks accounts in the one order, and begins the month of those whose month is over. Answers whether any has a limit,
+  -- and whether any has a parent.
+  CREATE FUNCTION lock_budget_accounts(ids bigint[], OUT is_limited boolean, OUT is_chained boolean)
+  LANGUAGE plpgsql ${PLANS} AS $$
+  DECLARE
+    is_over boolean;
   BEGIN
-    PERFORM FROM budget_accounts WHERE id = ANY(ids) ORDER BY id FOR NO KEY UPDATE;
-    UPDATE budget_accounts SET period_start = budget_month(clock_timestamp()), period_number = period_number + 1,
-        spent_micro_cents = 0, held_micro_cents = 0, revision = revision + 1
-      WHERE id = ANY(ids) AND period_type = 'monthly' AND period_start < budget_month(clock_timestamp());
+    SELECT bool_or(limit_micro_cents IS NOT NULL), bool_or(parent_id IS NOT NULL),
+      bool_or(period_type = 'monthly' AND period_start < budget_month(clock_timestamp()))
+    INTO is_limited, is_chained, is_over
+    FROM (
+      SELECT limit_micro_cents, parent_id, period_type, period_start FROM budget_accounts
+      WHERE id = ANY(ids) ORDER BY id FOR NO KEY UPDATE
+    ) AS locked;
+    IF is_over THEN
+      UPDATE budget_accounts SET period_start = budget_month(clock_timestamp()), period_number = period_number + 1,
+          spent_micro_cents = 0, held_micro_cents = 0, revision = revision + 1
+        WHERE id = ANY(ids) AND period_type = 'monthly' AND period_start < budget_month(clock_timestamp());
+    END IF;
+  END $$;
+
+  -- Locks the accounts in which charges to these keys and holds count; those that keys lack are made. Keys are named
+  -- once, in order; holds that are not named are null. Answers the keys that there are, and as lock_budget_accounts does.
+  CREATE FUNCTION lock_budgets(
+    keys bigint[], hold_ids uuid[], OUT known_keys bigint[], OUT is_limited boolean, OUT is_chained boolean
+  ) LANGUAGE plpgsql ${PLANS} AS $$
+  DECLARE
+    ids bigint[];
+  BEGIN
+    SELECT array_agg(id), array_agg(api_key_id ORDER BY api_key_id), bool_or(parent_id IS NOT NULL)
+    INTO ids, known_keys, is_chained
+    FROM budget_accounts WHERE api_key_id = ANY(keys);
+    IF is_chained OR known_keys IS DISTINCT FROM keys OR hold_ids IS NOT NULL THEN
+      PERFORM ensure_budget_accounts(keys);
+      ids := ARRAY(SELECT (account).id FROM budget_chains(keys) UNION SELECT unnest(accounts_of_holds(hold_ids)));
+      known_keys := ARRAY(SELECT api_key_id FROM budget_accounts WHERE api_key_id = ANY(keys) ORDER BY api_key_id);
+    END IF;
+    SELECT locked.is_limited, locked.is_chained INTO is_limited, is_chained FROM lock_budget_accounts(ids) AS locked;
   END $$;
 
   -- Adds to what locked accounts have spent and hold. Each is named once, in the order of the ids: width_bucket is the
@@ -271,8 +305,7 @@ const GRANT_HOLDS = `
     free_at timestamptz;
     changed integer;
   BEGIN
-    PERFORM ensure_budget_accounts(keys);
-    PERFORM lock_budget_accounts(ARRAY(SELECT DISTINCT (account).id FROM budget_chains(keys)));
+    PERFORM lock_budgets(ARRAY(SELECT DISTINCT key FROM unnest(keys) AS key ORDER BY key), NULL);
     at := clock_timestamp();
     WITH links AS MATERIALIZED (
       SELECT *, row_number() OVER (ORDER BY api_key_id, depth)::integer AS link FROM budget_chains(keys)
@@ -471,15 +504,10 @@ const CLOSE_HOLDS = `
   END $$;
 `;
 
-const RECORD_USAGE = `
-  -- Records events: each once per key and request id, with its rollups, totals and the settlement of its budget.
-  -- status per event: accepted, duplicate, unknown_key, unknown_hold, hold_released, hold_settled. notices: how many
-  -- thresholds of budgets were reached. The first row carries the states of the budgets of all keys.
-  CREATE FUNCTION record_usage(
-    keys bigint[], request_ids text[], endpoints text[], methods text[], models text[], request_tokens bigint[],
-    response_tokens bigint[], costs bigint[], status_codes integer[], response_times bigint[],
-    occurred_ats timestamptz[], hold_ids uuid[]
-  ) RETURNS TABLE (n integer, status text, notices bigint, states json)
+const USAGE_STEPS = `
+  -- What becomes of events that name holds, or keys that are not there: a status for each. Those that share a request
+  -- id or a hold are judged in their order: only the first that counts, counts.
+  CREATE FUNCTION judge_usage(keys bigint[], request_ids text[], hold_ids uuid[], known_keys bigint[]) RETURNS text[]
   LANGUAGE plpgsql ${PLANS} AS $$
   #variable_conflict use_column
   DECLARE
@@ -487,21 +515,11 @@ const RECORD_USAGE = `
     item record;
     request_taken boolean[] := '{}';
     hold_taken boolean[] := '{}';
-    charged_ids bigint[];
-    charged_spent bigint[];
-    charged_held bigint[];
-    settled_ids uuid[];
-    settled_costs bigint[];
-    noticed integer;
   BEGIN
-    PERFORM ensure_budget_accounts(keys);
-    PERFORM lock_budget_accounts(ARRAY(
-      SELECT (account).id FROM budget_chains(keys) UNION SELECT unnest(accounts_of_holds(hold_ids))));
-
-    -- What each event would be if it came alone.
+    -- What each would be if it came alone.
     SELECT array_agg(
         CASE
-          WHEN known.id IS NULL THEN 'unknown_key'
+          WHEN known_keys[width_bucket(input.api_key_id, known_keys)] IS DISTINCT FROM input.api_key_id THEN 'unknown_key'
           WHEN seen.request_id IS NOT NULL THEN 'duplicate'
           WHEN input.hold_id IS NULL THEN 'accepted'
           WHEN holds.id IS NULL THEN 'unknown_hold'
@@ -511,15 +529,12 @@ const RECORD_USAGE = `
         END ORDER BY input.n)
     INTO statuses
     FROM unnest(keys, request_ids, hold_ids) WITH ORDINALITY AS input (api_key_id, request_id, hold_id, n)
-    LEFT JOIN LATERAL (SELECT id FROM api_keys WHERE id = input.api_key_id LIMIT 1) AS known ON true
     LEFT JOIN LATERAL (
       SELECT request_id FROM usage_request_ids WHERE api_key_id = input.api_key_id AND request_id = input.request_id LIMIT 1
     ) AS seen ON true
     LEFT JOIN LATERAL (
       SELECT id, status FROM budget_holds WHERE id = input.hold_id AND api_key_id = input.api_key_id LIMIT 1
     ) AS holds ON true;
-
-    -- Those that share a request id or a hold are judged in their order: only the first that counts, counts.
     FOR item IN
       SELECT * FROM (
         SELECT n::integer, hold_id, status,
@@ -541,72 +556,163 @@ const RECORD_USAGE = `
         IF item.hold_id IS NOT NULL THEN hold_taken[item.hold_place] := true; END IF;
       END IF;
     END LOOP;
+    RETURN statuses;
+  END $$;
+
+  -- Charges what keys have spent to their chains, and settles holds. Answers the accounts that were charged.
+  CREATE FUNCTION charge_usage(keys bigint[], costs bigint[], settled_ids uuid[], settled_costs bigint[]) RETURNS bigint[]
+  LANGUAGE plpgsql ${PLANS} AS $$
+  #variable_conflict use_column
+  DECLARE
+    ids bigint[];
+    spent bigint[];
+    held bigint[];
+  BEGIN
+    SELECT array_agg(account_id ORDER BY account_id), array_agg(sum_spent ORDER BY account_id),
+      array_agg(sum_held ORDER BY account_id)
+    INTO ids, spent, held
+    FROM (
+      SELECT account_id, sum(spent) AS sum_spent, sum(held) AS sum_held
+      FROM (
+        SELECT (chain.account).id AS account_id, cost AS spent, 0::bigint AS held
+        FROM budget_chains(keys) AS chain
+        JOIN unnest(keys, costs) AS charged (api_key_id, cost) USING (api_key_id)
+        UNION ALL
+        SELECT charge.account_id, settled.cost, CASE WHEN holds.status = 'held' THEN -holds.amount_micro_cents ELSE 0 END
+        FROM unnest(settled_ids, settled_costs) AS settled (id, cost)
+        CROSS JOIN LATERAL (SELECT * FROM budget_holds WHERE id = settled.id LIMIT 1) AS holds
+        CROSS JOIN unnest(holds.account_ids, holds.period_numbers) AS charge (account_id, period)
+        CROSS JOIN LATERAL (
+          SELECT FROM budget_accounts WHERE id = charge.account_id AND period_number = charge.period LIMIT 1
+        ) AS of_this_period
+      ) AS charges
+      GROUP BY account_id
+    ) AS sums;
+    UPDATE budget_holds SET status = 'settled', cost_micro_cents = settled_costs[width_bucket(id, settled_ids)],
+        closed_at = clock_timestamp()
+      WHERE id = ANY(settled_ids);
+    PERFORM charge_budget_accounts(ids, spent, held);
+    RETURN ids;
+  END $$;
+`;
+
+const RECORD_USAGE = `
+  -- Records events: each once per key and request id, with its rollups, totals and the settlement of its budget.
+  -- Answers one row. others: the status of each event that was not accepted, by its place from 0, null when all were:
+  -- duplicate, unknown_key, unknown_hold, hold_released, hold_settled. notices: how many thresholds of budgets were
+  -- reached. states: of the budgets of all keys.
+  CREATE FUNCTION record_usage(
+    keys bigint[], request_ids text[], endpoints text[], methods text[], models text[], request_tokens bigint[],
+    response_tokens bigint[], costs bigint[], status_codes integer[], response_times bigint[],
+    occurred_ats timestamptz[], hold_ids uuid[], OUT others json, OUT notices integer, OUT states json
+  ) LANGUAGE plpgsql ${PLANS} AS $$
+  #variable_conflict use_column
+  DECLARE
+    named_keys bigint[] := ARRAY(SELECT DISTINCT key FROM unnest(keys) AS key ORDER BY key);
+    named_holds uuid[] := nullif(array_remove(hold_ids, NULL), '{}');
+    locked record;
+    -- By event; null when all are accepted.
+    statuses text[];
+    noted_keys bigint[];
+    noted_requests text[];
+    charged_keys bigint[];
+    charged_costs bigint[];
+    charged_ids bigint[];
+    settled_ids uuid[];
+    settled_costs bigint[];
+  BEGIN
+    SELECT * INTO locked FROM lock_budgets(named_keys, named_holds);
+    IF named_holds IS NOT NULL OR locked.known_keys <> named_keys THEN
+      statuses := judge_usage(keys, request_ids, hold_ids, locked.known_keys);
+    END IF;
+
+    WITH noted AS (
+      INSERT INTO usage_request_ids (api_key_id, request_id, received_at)
+        SELECT api_key_id, request_id, now()
+        FROM unnest(keys, request_ids, statuses) AS input (api_key_id, request_id, status)
+        WHERE coalesce(status, 'accepted') = 'accepted'
+      ON CONFLICT DO NOTHING RETURNING api_key_id, request_id
+    )
+    SELECT array_agg(api_key_id), array_agg(request_id) INTO noted_keys, noted_requests FROM noted;
+    IF statuses IS NULL AND cardinality(keys) > coalesce(cardinality(noted_keys), 0) THEN
+      statuses := ARRAY(
+        SELECT CASE WHEN is_noted AND place = 1 THEN 'accepted' ELSE 'duplicate' END
+        FROM (
+          SELECT n, bool_or(n IS NULL) OVER same AS is_noted, row_number() OVER (same ORDER BY n) AS place
+          FROM (
+            SELECT * FROM unnest(keys, request_ids) WITH ORDINALITY AS input (api_key_id, request_id, n)
+            UNION ALL
+            SELECT api_key_id, request_id, NULL FROM unnest(noted_keys, noted_requests) AS noted (api_key_id, request_id)
+          ) AS requests
+          WINDOW same AS (PARTITION BY api_key_id, request_id)
+        ) AS judged
+        WHERE n IS NOT NULL ORDER BY n);
+    END IF;
 
     WITH taken AS MATERIALIZED (
-      SELECT input.*, holds.status AS hold_status, holds.amount_micro_cents AS hold_amount, holds.account_ids,
-        holds.period_numbers
+      SELECT input.*
       FROM unnest(keys, request_ids, endpoints, methods, models, request_tokens, response_tokens, costs, status_codes,
         response_times, occurred_ats, hold_ids, statuses) AS input (api_key_id, request_id, endpoint, method, model,
         request_tokens, response_tokens, cost, status_code, response_time, occurred_at, hold_id, status)
-      LEFT JOIN LATERAL (SELECT * FROM budget_holds WHERE id = input.hold_id LIMIT 1) AS holds ON true
-      WHERE input.status = 'accepted'
-    ), noted AS (
-      INSERT INTO usage_request_ids (api_key_id, request_id, received_at)
-        SELECT api_key_id, request_id, now() FROM taken ORDER BY api_key_id, request_id
+      WHERE coalesce(input.status, 'accepted') = 'accepted'
     ), stored AS (
       INSERT INTO usage_events (api_key_id, request_id, endpoint, method, model, request_tokens, response_tokens,
           cost_micro_cents, status_code, response_time_ms, hold_id, occurred_at, received_at)
         SELECT api_key_id, request_id, endpoint, method, model, request_tokens, response_tokens, cost, status_code,
           response_time, hold_id, occurred_at, now() FROM taken
+    ), sums AS MATERIALIZED (
+      SELECT api_key_id, date_trunc('hour', occurred_at, 'UTC') AS hour, coalesce(model, '') AS model, count(*) AS requests,
+        sum(request_tokens)::bigint AS request_tokens, sum(response_tokens)::bigint AS response_tokens,
+        sum(cost)::bigint AS cost, coalesce(sum(cost) FILTER (WHERE hold_id IS NULL), 0)::bigint AS unheld_cost,
+        max(occurred_at) AS last_occurred_at
+      FROM taken GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     ), rolled_up AS (
       INSERT INTO usage_hourly_rollups AS rollups
           (api_key_id, hour, model, requests, request_tokens, response_tokens, cost_micro_cents)
-        SELECT api_key_id, date_trunc('hour', occurred_at, 'UTC'), coalesce(model, ''), count(*), sum(request_tokens),
-          sum(response_tokens), sum(cost) FROM taken GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        SELECT api_key_id, hour, model, requests, request_tokens, response_tokens, cost FROM sums
       ON CONFLICT (api_key_id, hour, model) DO UPDATE SET
         requests = rollups.requests + excluded.requests,
         request_tokens = rollups.request_tokens + excluded.request_tokens,
         response_tokens = rollups.response_tokens + excluded.response_tokens,
         cost_micro_cents = rollups.cost_micro_cents + excluded.cost_micro_cents
+    ), sums_of_keys AS MATERIALIZED (
+      SELECT api_key_id, sum(requests)::bigint AS requests, sum(request_tokens + response_tokens)::bigint AS tokens,
+        sum(cost)::bigint AS cost, sum(unheld_cost)::bigint AS unheld_cost, max(last_occurred_at) AS last_occurred_at
+      FROM sums GROUP BY 1 ORDER BY 1
     ), totalled AS (
       INSERT INTO api_key_totals AS totals (api_key_id, requests, tokens, cost_micro_cents, last_used_at)
-        SELECT api_key_id, count(*), sum(request_tokens + response_tokens), sum(cost), max(occurred_at)
-        FROM taken GROUP BY 1 ORDER BY 1
+        SELECT api_key_id, requests, tokens, cost, last_occurred_at FROM sums_of_keys
       ON CONFLICT (api_key_id) DO UPDATE SET
         requests = totals.requests + excluded.requests,
         tokens = totals.tokens + excluded.tokens,
         cost_micro_cents = totals.cost_micro_cents + excluded.cost_micro_cents,
         last_used_at = greatest(totals.last_used_at, excluded.last_used_at)
-    ), charges AS (
-      SELECT (chain.account).id AS account_id, taken.cost AS spent, 0::bigint AS held
-      FROM budget_chains(keys) AS chain
-      JOIN (SELECT api_key_id, sum(cost) AS cost FROM taken WHERE hold_id IS NULL GROUP BY 1) AS taken USING (api_key_id)
-      UNION ALL
-      SELECT charge.account_id, taken.cost, CASE WHEN taken.hold_status = 'held' THEN -taken.hold_amount ELSE 0 END
-      FROM taken CROSS JOIN unnest(taken.account_ids, taken.period_numbers) AS charge (account_id, period)
-      CROSS JOIN LATERAL (
-        SELECT FROM budget_accounts WHERE id = charge.account_id AND period_number = charge.period LIMIT 1
-      ) AS of_this_period
-    ), sums AS (
-      SELECT account_id, sum(spent) AS spent, sum(held) AS held FROM charges GROUP BY account_id
     )
-    SELECT * INTO charged_ids, charged_spent, charged_held, settled_ids, settled_costs
-    FROM (
-      SELECT array_agg(account_id ORDER BY account_id), array_agg(spent ORDER BY account_id),
-        array_agg(held ORDER BY account_id) FROM sums
-    ) AS charged, (
+    SELECT * INTO charged_keys, charged_costs, settled_ids, settled_costs
+    FROM (SELECT array_agg(api_key_id), array_agg(unheld_cost) FROM sums_of_keys) AS charged, (
       SELECT array_agg(hold_id ORDER BY hold_id), array_agg(cost ORDER BY hold_id) FROM taken WHERE hold_id IS NOT NULL
     ) AS settled;
 
-    UPDATE budget_holds SET status = 'settled', cost_micro_cents = settled_costs[width_bucket(id, settled_ids)],
-        closed_at = clock_timestamp()
-      WHERE id = ANY(settled_ids);
-    PERFORM charge_budget_accounts(charged_ids, charged_spent, charged_held);
-    noticed := notice_budget_thresholds(charged_ids);
+    IF locked.is_chained OR settled_ids IS NOT NULL THEN
+      charged_ids := charge_usage(charged_keys, charged_costs, settled_ids, settled_costs);
+    ELSE
+      WITH charged AS (
+        UPDATE budget_accounts SET revision = revision + 1,
+            spent_micro_cents = spent_micro_cents + charged_costs[width_bucket(api_key_id, charged_keys)]
+          WHERE api_key_id = ANY(charged_keys) RETURNING id
+      )
+      SELECT array_agg(id) INTO charged_ids FROM charged;
+    END IF;
 
-    RETURN QUERY
-      SELECT input.n::integer, input.status, noticed::bigint, CASE WHEN input.n = 1 THEN budget_states(keys) END
-      FROM unnest(statuses) WITH ORDINALITY AS input (status, n)
-      ORDER BY input.n;
+    IF statuses IS NOT NULL THEN
+      others := (
+        SELECT json_object_agg(n - 1, status) FROM unnest(statuses) WITH ORDINALITY AS input (status, n)
+        WHERE status <> 'accepted');
+    END IF;
+    notices := 0;
+    IF locked.is_limited THEN
+      notices := notice_budget_thresholds(charged_ids);
+      states := budget_states(named_keys);
+    END IF;
   END $$;
 `;
