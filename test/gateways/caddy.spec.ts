@@ -1,0 +1,4 @@
+import { CADDY } from './gateway.js';
+import { describeGateway } from './guarantees.js';
+
+describeGateway(CADDY);

@@ -1,0 +1,4 @@
+import { NGINX } from './gateway.js';
+import { describeGateway } from './guarantees.js';
+
+describeGateway(NGINX);
