@@ -11,6 +11,8 @@ const RANDOM_LENGTH = 32;
 const CHECKSUM_LENGTH = 6;
 /** The largest multiple of 62 that a byte can reach: bytes from here on would favour the first characters. */
 const UNBIASED_BYTES = 248;
+/** Random bytes asked for beyond one per character: one in 32 is of no use, and asking again costs more. */
+const SPARE_BYTES = 8;
 
 /** Characters of a secret that are shown as its hint. */
 export const KEY_PREFIX_LENGTH = 8;
@@ -48,7 +50,7 @@ export function checksumOf(body: string): string {
 function randomBase62(length: number): string {
   let text = '';
   while (text.length < length) {
-    for (const byte of randomBytes(length)) {
+    for (const byte of randomBytes(length + SPARE_BYTES)) {
       if (byte < UNBIASED_BYTES && text.length < length) text += ALPHABET.charAt(byte % ALPHABET.length);
     }
   }

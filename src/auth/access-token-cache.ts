@@ -1,10 +1,10 @@
-import { hash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { Clock } from '../common/clock.js';
 import { ChangeFeed } from '../database/change-feed.js';
 import { Evictions } from '../database/evictions.js';
 import type { Principal } from './principal.js';
+import { expiryOf, fingerprint } from './proven-tokens.js';
 
 interface CachedPrincipal {
   readonly principal: Principal;
@@ -47,13 +47,6 @@ export class AccessTokenCache {
 
   /** Keeps the principal of a token whose signature and session were just proved. */
   keep(token: string, principal: Principal, position: number): void {
-    const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')) as {
-      exp: number;
-    };
-    this.#principals.set(fingerprint(token), { principal, position, expiresAtMs: exp * 1000 });
+    this.#principals.set(fingerprint(token), { principal, position, expiresAtMs: expiryOf(token) });
   }
-}
-
-function fingerprint(token: string): string {
-  return hash('sha256', token, 'binary');
 }

@@ -10,7 +10,7 @@ import { requirePermission } from './access.policy.js';
 import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
-import { AccessTokenGuard } from './jwt.strategy.js';
+import { AccessTokenAuthenticator } from './access-token-authenticator.js';
 import { actorOf, type Principal } from './principal.js';
 
 /** A request that the guard has let through. */
@@ -36,7 +36,7 @@ export class AccessGuard implements CanActivate {
 
   constructor(
     config: Config,
-    private readonly accessTokens: AccessTokenGuard,
+    private readonly accessTokens: AccessTokenAuthenticator,
     private readonly apiKeys: ApiKeyAuthenticator,
     private readonly dataPlane: DataPlaneAuthenticator,
   ) {
@@ -62,7 +62,7 @@ export class AccessGuard implements CanActivate {
 
   async #authenticate(request: GuardedRequest, context: ExecutionContext): Promise<Principal> {
     const credential = presentedCredential(request.headers, this.#apiKeyPrefixes);
-    if (credential.kind === 'access_token') return this.accessTokens.authenticate(context);
+    if (credential.kind === 'access_token') return this.accessTokens.authenticate(credential.token, context);
     const principal = await this.apiKeys.authenticate(
       credential.secret,
       currentRequestContext()?.clientAddress,

@@ -5,6 +5,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { AccessGuard } from './access.guard.js';
 import { AccessRefusals } from './access-refusals.js';
 import { AccessTokens } from './access-token.js';
+import { AccessTokenAuthenticator } from './access-token-authenticator.js';
 import { AccessTokenCache } from './access-token-cache.js';
 import { AuthController } from './auth.controller.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
@@ -31,6 +32,7 @@ import { UsersService } from './users.service.js';
   providers: [
     AccessGuard,
     AccessRefusals,
+    AccessTokenAuthenticator,
     AccessTokenGuard,
     AccessTokenCache,
     AccessTokens,

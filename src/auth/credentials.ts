@@ -3,7 +3,8 @@ import { Secret } from '../common/secret.js';
 
 /** The credential a request carries, not yet judged. */
 export type PresentedCredential =
-  { readonly kind: 'api_key'; readonly secret: Secret } | { readonly kind: 'access_token' };
+  | { readonly kind: 'api_key'; readonly secret: Secret }
+  | { readonly kind: 'access_token'; readonly token: string };
 
 interface CredentialHeaders {
   readonly authorization?: string | undefined;
@@ -34,5 +35,5 @@ export function presentedCredential(
   if (token === undefined)
     throw new AppError('auth.credential_invalid', 'The Authorization header must be "Bearer <token>".');
   const isApiKey = apiKeyPrefixes.some((prefix) => token.startsWith(prefix));
-  return isApiKey ? { kind: 'api_key', secret: new Secret(token) } : { kind: 'access_token' };
+  return isApiKey ? { kind: 'api_key', secret: new Secret(token) } : { kind: 'access_token', token };
 }

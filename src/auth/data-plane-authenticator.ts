@@ -6,7 +6,7 @@ import { ClientAddresses } from '../http/client-address.js';
 import { AccessTokenCache } from './access-token-cache.js';
 import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
-import { AccessTokenGuard } from './jwt.strategy.js';
+import { AccessTokenAuthenticator } from './access-token-authenticator.js';
 import type { Principal } from './principal.js';
 
 /** Finds out who calls the data plane: from memory where that is fresh, so at once for a caller seen before. */
@@ -17,7 +17,7 @@ export class DataPlaneAuthenticator {
   constructor(
     config: Config,
     private readonly apiKeys: ApiKeyAuthenticator,
-    private readonly accessTokens: AccessTokenGuard,
+    private readonly accessTokens: AccessTokenAuthenticator,
     private readonly cache: AccessTokenCache,
     private readonly addresses: ClientAddresses,
   ) {
@@ -27,21 +27,20 @@ export class DataPlaneAuthenticator {
   /** @throws AppError `auth.*`, `service.unavailable` */
   authenticate(request: FastifyRequest, context: ExecutionContext): Principal | Promise<Principal> {
     const credential = presentedCredential(request.headers, this.#apiKeyPrefixes);
-    if (credential.kind === 'access_token') return this.#byAccessToken(request, context);
+    if (credential.kind === 'access_token') return this.#byAccessToken(credential.token, context);
     const found = this.apiKeys.authenticateFromMemory(credential.secret, () =>
       this.addresses.of(request.raw),
     );
     return found instanceof Promise ? found.then(requireValid) : requireValid(found);
   }
 
-  #byAccessToken(request: FastifyRequest, context: ExecutionContext): Principal | Promise<Principal> {
-    const token = request.headers.authorization?.replace(/^Bearer +/i, '').trim() ?? '';
+  #byAccessToken(token: string, context: ExecutionContext): Principal | Promise<Principal> {
     return this.cache.find(token) ?? this.#prove(token, context);
   }
 
   async #prove(token: string, context: ExecutionContext): Promise<Principal> {
     const { position } = this.cache;
-    const principal = await this.accessTokens.authenticate(context);
+    const principal = await this.accessTokens.authenticate(token, context);
     this.cache.keep(token, principal, position);
     return principal;
   }

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { rawRequest } from '../security/raw-request.js';
 import {
   claimsOf,
@@ -185,6 +185,29 @@ describe('an access token', () => {
     'Digest a="b"',
   ])('is refused behind another scheme: %s', async (authorization) => {
     expectProblem(await app.anonymous.get('/users', { authorization }), 'auth.credential_invalid');
+  });
+
+  it('that was accepted before is refused as soon as it has expired', async () => {
+    const expiring = forged(HEADER, { ...claims, exp: secondsAhead(600) });
+    expect([(await ask(expiring)).status, (await ask(expiring)).status]).toEqual([200, 200]);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 600_001 });
+    try {
+      expectProblem(await ask(expiring), 'auth.credential_invalid');
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('that was accepted before is judged by its session and user as they are now', async () => {
+    const user = await app.user({ permissions: ['platform:users:read'] });
+    const { accessToken } = await openSession(app, user.username);
+    expect([(await ask(accessToken)).status, (await ask(accessToken)).status]).toEqual([200, 200]);
+    await app.admin.put(`/users/${user.id}`, { permissions: [] });
+    expectProblem(await ask(accessToken), 'permission.denied');
+    await app.admin.put(`/users/${user.id}`, { permissions: ['platform:users:read'] });
+    expect((await ask(accessToken)).status).toBe(200);
+    await app.admin.put(`/users/${user.id}`, { is_active: false });
+    expectProblem(await ask(accessToken), 'auth.credential_invalid');
   });
 
   it('is refused when it is huge, and never a fault', async () => {
