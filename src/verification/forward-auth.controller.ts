@@ -14,6 +14,7 @@ import { ForwardAuthQuery } from './forward-auth.dto.js';
 import { refusalOf } from './forward-auth.policy.js';
 import { VerificationService } from './verification.service.js';
 
+const NO_SECRET = '';
 const HEADER = { schema: { type: 'string' } } as const;
 const HEADERS = {
   'X-Api-Key-Id': HEADER,
@@ -71,12 +72,15 @@ export class ForwardAuthController {
     void reply.headers({ ...limits, ...identityOf(verdict.snapshot) });
   }
 
+  /** The secret of the request. What is no API key is judged like one: nobody has it. */
   #secretOf({ headers }: FastifyRequest): string {
-    const credential = presentedCredential(headers, this.#apiKeyPrefixes);
-    if (credential.kind === 'api_key') return credential.secret.reveal();
-    throw new AppError('verdict.not_authenticated', 'The request carries no API key.', {
-      headers: { 'x-api-key-code': 'NOT_FOUND' },
-    });
+    try {
+      const credential = presentedCredential(headers, this.#apiKeyPrefixes);
+      return credential.kind === 'api_key' ? credential.secret.reveal() : NO_SECRET;
+    } catch (error) {
+      if (error instanceof AppError && error.status === 401) return NO_SECRET;
+      throw error;
+    }
   }
 }
 

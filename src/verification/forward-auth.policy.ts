@@ -19,7 +19,7 @@ export function refusalOf(verdict: Verdict, limits: Readonly<Record<string, stri
 function problemOf(code: VerdictCode): [code: ErrorCode, detail: string] {
   switch (code) {
     case 'NOT_FOUND':
-      return ['verdict.not_authenticated', 'The API key is not known.'];
+      return ['verdict.not_authenticated', 'The request carries no API key that is known.'];
     case 'DISABLED':
       return ['verdict.not_authenticated', 'The API key is not active.'];
     case 'EXPIRED':

@@ -161,11 +161,9 @@ export function describeGateway(program: GatewayProgram): void {
       const disabled = await newKey();
       await admin.post(`/api-keys/${disabled.id}/deactivate`);
       await expectRefused(disabled.headers, 401);
-      const without: readonly Record<string, string>[] = [{}, FORGED, { Authorization: 'Basic eDp5' }];
-      for (const headers of without) {
-        const { answer, seen } = await ask({ headers });
-        expect([answer.status, answer.headers['www-authenticate'], seen]).toEqual([401, 'Bearer', []]);
-      }
+      await expectRefused({}, 401);
+      await expectRefused(FORGED, 401);
+      await expectRefused({ Authorization: 'Basic eDp5' }, 401);
     });
 
     it('with two credentials it is 400', async () => {
