@@ -17,8 +17,9 @@ import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/
 import { MessageResponse } from '../auth/auth.dto.js';
 import type { Principal } from '../auth/principal.js';
 import { API_PATH } from '../http/api-path.js';
+import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
-import { entityTag, IdempotencyKey, IfMatchVersion } from '../http/request-headers.js';
+import { entityTag, IdempotencyKey, IfMatchVersions } from '../http/request-headers.js';
 import {
   ApiKeyIdParameter,
   CreateApiKeyDto,
@@ -143,23 +144,24 @@ export class ApiKeysController {
   @ApiHeader({
     name: 'If-Match',
     required: false,
-    description: 'The ETag last seen; 412 when the key has changed since.',
+    description: 'The ETag last seen, or a list of them; 412 when the key has none of these.',
   })
   @ApiOkResponse({ type: ApiKeyResponse, headers: ETAG })
   async update(
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
     @Body() body: UpdateApiKeyDto,
-    @IfMatchVersion() expectedVersion: number | undefined,
+    @IfMatchVersions() expectedVersions: readonly number[] | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyResponse> {
-    const apiKey = await this.apiKeys.update(principal, id, toApiKeyChanges(body), expectedVersion);
+    const apiKey = await this.apiKeys.update(principal, id, toApiKeyChanges(body), expectedVersions);
     void reply.header('etag', entityTag(apiKey.version));
     return toApiKeyResponse(apiKey);
   }
 
   @Delete(':id')
   @OwnerOrPermission('platform:api-keys:delete')
+  @NoBody()
   @Operation('delete_api_key', {
     ...RESOURCE,
     summary: 'Delete an API key; its usage and audit history stay',
@@ -204,6 +206,7 @@ export class ApiKeysController {
   @Post(':id/activate')
   @HttpCode(200)
   @OwnerOrPermission('platform:api-keys:update')
+  @NoBody()
   @Operation('activate_api_key', {
     ...RESOURCE,
     summary: 'Activate an API key',
@@ -221,6 +224,7 @@ export class ApiKeysController {
   @Post(':id/deactivate')
   @HttpCode(200)
   @OwnerOrPermission('platform:api-keys:update')
+  @NoBody()
   @Operation('deactivate_api_key', {
     ...RESOURCE,
     summary: 'Deactivate an API key',

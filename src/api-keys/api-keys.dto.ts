@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { ApiSchema } from '@nestjs/swagger';
+import type { FieldError } from '../common/app-error.js';
 import {
   BooleanField,
   ChoiceField,
@@ -9,9 +10,11 @@ import {
   TextListField,
   TimestampField,
 } from '../http/fields.js';
+import { FURTHER_ERRORS, type JudgesFields } from '../http/input.pipe.js';
 import { PageQuery } from '../http/paging.js';
 import type { BudgetType } from './api-key.entity.js';
 import type { ApiKeyChanges } from './api-key.js';
+import { BLANK_POLICY, mergePolicy } from './api-key.policy.js';
 
 const NAME = { minLength: 1, maxLength: 100, example: 'Billing worker' };
 
@@ -104,9 +107,26 @@ class ApiKeyFields {
 }
 
 @ApiSchema({ name: 'ApiKeyCreate' })
-export class CreateApiKeyDto extends ApiKeyFields {
+export class CreateApiKeyDto extends ApiKeyFields implements JudgesFields {
   @TextField(NAME)
   name!: string;
+
+  /** What the service would say of the budget and of the expiry. */
+  [FURTHER_ERRORS](isBroken: (field: string) => boolean, now: Date): readonly FieldError[] {
+    const budget = ['is_unlimited', 'budget_limit_cents', 'budget_type'] as const;
+    const { is_unlimited, budget_limit_cents, budget_type, expires_at } = this;
+    const merged = mergePolicy(
+      BLANK_POLICY,
+      {
+        ...(budget.some(isBroken)
+          ? {}
+          : { isUnlimited: is_unlimited, budgetLimitCents: budget_limit_cents, budgetType: budget_type }),
+        ...(isBroken('expires_at') ? {} : { expiresAt: expires_at }),
+      },
+      now,
+    );
+    return merged.kind === 'invalid' ? merged.errors : [];
+  }
 }
 
 @ApiSchema({ name: 'ApiKeyUpdate' })

@@ -60,7 +60,7 @@ export class ApiKeysService {
   }
 
   /**
-   * Changes the fields present. `expectedVersion` is the version the caller last saw.
+   * Changes the fields present. `expectedVersions` are those that the caller is willing to change.
    * @throws AppError `api_key.not_found`, `permission.denied`, `api_key.version_mismatch`, `validation.failed`
    */
   @Transactional()
@@ -68,10 +68,10 @@ export class ApiKeysService {
     principal: Principal,
     apiKeyId: number,
     changes: ApiKeyChanges,
-    expectedVersion?: number,
+    expectedVersions?: readonly number[],
   ): Promise<ApiKeyRecord> {
     const apiKey = await this.#lockForUpdate(principal, apiKeyId);
-    if (expectedVersion !== undefined && expectedVersion !== apiKey.version) {
+    if (expectedVersions?.includes(apiKey.version) === false) {
       throw new AppError(
         'api_key.version_mismatch',
         'The API key has changed since it was read; read it again.',

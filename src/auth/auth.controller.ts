@@ -2,6 +2,7 @@ import { Body, Controller, Get, Header, HttpCode, Post } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { AppError } from '../common/app-error.js';
 import { API_PATH } from '../http/api-path.js';
+import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
 import { Public } from '../http/public.decorator.js';
 import { Authenticated, CurrentPrincipal } from './access.decorators.js';
@@ -57,6 +58,7 @@ export class AuthController {
   @Post('logout')
   @HttpCode(200)
   @Authenticated()
+  @NoBody()
   @Operation('logout', {
     summary: 'End the session of the access token',
     description: 'The access token and the refresh token of the session stop working at once.',

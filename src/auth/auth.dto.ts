@@ -1,4 +1,5 @@
 import { ApiSchema } from '@nestjs/swagger';
+import type { FieldError } from '../common/app-error.js';
 import {
   BooleanField,
   ChoiceField,
@@ -7,8 +8,10 @@ import {
   TextField,
   TextListField,
 } from '../http/fields.js';
+import { FURTHER_ERRORS, type JudgesFields } from '../http/input.pipe.js';
 import { textCheck } from '../http/input-checks.js';
-import type { IssuedTokens } from './login.service.js';
+import { type IssuedTokens, normaliseUsername } from './login.service.js';
+import { passwordErrors } from './password.policy.js';
 import { PERMISSION_PATTERN } from './permission.policy.js';
 import type { Principal } from './principal.js';
 import type { User } from './user.entity.js';
@@ -90,7 +93,7 @@ export class UserIdParameter {
 }
 
 @ApiSchema({ name: 'UserCreate' })
-export class CreateUserDto {
+export class CreateUserDto implements JudgesFields {
   @TextField({
     minLength: 1,
     maxLength: 64,
@@ -113,6 +116,11 @@ export class CreateUserDto {
     description: 'Beyond those of the role.',
   })
   permissions: string[] = [];
+
+  [FURTHER_ERRORS](isBroken: (field: string) => boolean): readonly FieldError[] {
+    const username = isBroken('username') ? undefined : normaliseUsername(this.username);
+    return isBroken('password') ? [] : passwordErrors('password', this.password, username);
+  }
 }
 
 @ApiSchema({ name: 'UserUpdate' })
@@ -131,7 +139,7 @@ export class UpdateUserDto {
 }
 
 @ApiSchema({ name: 'PasswordUpdate' })
-export class SetPasswordDto {
+export class SetPasswordDto implements JudgesFields {
   @TextField({
     minLength: 1,
     maxLength: 256,
@@ -143,6 +151,10 @@ export class SetPasswordDto {
 
   @TextField({ minLength: 12, maxLength: 72, isSecret: true, description: '12 characters to 72 bytes.' })
   new_password!: string;
+
+  [FURTHER_ERRORS](isBroken: (field: string) => boolean): readonly FieldError[] {
+    return isBroken('new_password') ? [] : passwordErrors('new_password', this.new_password);
+  }
 }
 
 @ApiSchema({ name: 'User' })

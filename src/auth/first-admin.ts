@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
@@ -9,6 +10,8 @@ import { normaliseUsername } from './login.service.js';
 import { passwordProblem } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
 import { User } from './user.entity.js';
+
+const POLL_MS = 100;
 
 /** The admin made on an empty database. `madePassword` is set when nobody chose one: it must be shown, once. */
 export interface FirstAdminMade {
@@ -37,22 +40,33 @@ export class FirstAdmin {
     const username = normaliseUsername(this.config.adminUsername);
     const problem = passwordProblem(password.reveal(), username);
     if (problem !== undefined) throw new ConfigurationError([`ADMIN_PASSWORD ${problem}.`]);
-    const isMade = await this.insert(username, await this.passwords.hash(password.reveal()));
-    return isMade ? { username, madePassword: chosen === undefined ? password : undefined } : undefined;
+    const passwordHash = await this.passwords.hash(password.reveal());
+    for (;;) {
+      const outcome = await this.insert(username, passwordHash);
+      if (outcome === 'made') return { username, madePassword: chosen === undefined ? password : undefined };
+      if (outcome === 'exists') return undefined;
+      await sleep(POLL_MS);
+    }
   }
 
-  /** Two instances that start together on an empty database must make one admin between them. */
+  /**
+   * Instances that start together on an empty database must make one admin between them: `busy` while another one is
+   * at it. None of them waits for the lock, which would take longer than a statement may when the database is slow.
+   */
   @Transactional()
-  protected async insert(username: string, passwordHash: string): Promise<boolean> {
+  protected async insert(username: string, passwordHash: string): Promise<'made' | 'exists' | 'busy'> {
     const manager = this.transactions.tx;
-    await manager.query(`SELECT pg_advisory_xact_lock(hashtextextended('latchkey:first-admin', 0))`);
-    if (await manager.existsBy(User, {})) return false;
+    const [lock] = await manager.query<{ taken: boolean }[]>(
+      `SELECT pg_try_advisory_xact_lock(hashtextextended('latchkey:first-admin', 0)) AS taken`,
+    );
+    if (lock?.taken !== true) return 'busy';
+    if (await manager.existsBy(User, {})) return 'exists';
     const { id } = await manager.save(
       User,
       { username, passwordHash, role: 'admin' },
       { transaction: false },
     );
     await this.events.change('user.created', { userId: id, username, role: 'admin', permissions: [] });
-    return true;
+    return 'made';
   }
 }

@@ -1,6 +1,7 @@
 import { Body, Controller, Delete, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { API_PATH } from '../http/api-path.js';
+import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
 import { PageQuery } from '../http/paging.js';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from './access.decorators.js';
@@ -98,6 +99,7 @@ export class UsersController {
 
   @Delete(':id')
   @RequirePermission('platform:users:delete')
+  @NoBody()
   @Operation('delete_user', {
     summary: 'End a user and their keys; history stays',
     description:

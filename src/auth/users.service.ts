@@ -2,14 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { IsNull } from 'typeorm';
-import { AppError, validationFailed } from '../common/app-error.js';
+import { AppError, type FieldError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { currentRequestContext } from '../http/request-context.js';
 import { isOwner, requireHeld } from './access.policy.js';
 import { normaliseUsername } from './login.service.js';
 import { LoginThrottle } from './login-throttle.js';
-import { passwordProblem } from './password.policy.js';
+import { passwordErrors } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
 import type { Principal } from './principal.js';
 import { SessionsService } from './sessions.service.js';
@@ -31,6 +31,7 @@ export interface UserChanges {
 }
 
 const ADMIN_ROLE = 'admin';
+const WRONG_PASSWORD: FieldError = { field: 'current_password', message: 'must be the current password' };
 
 /** Administration of users. Each change is one transaction with its audit row. */
 @Injectable()
@@ -66,7 +67,7 @@ export class UsersService {
   /** @throws AppError `permission.denied`, `user.username_taken`, `validation.failed` */
   async create(principal: Principal, input: NewUser): Promise<User> {
     const username = normaliseUsername(input.username);
-    requirePasswordAllowed('password', input.password, username);
+    requireNone(passwordErrors('password', input.password, username));
     return this.insert(principal, {
       ...input,
       username,
@@ -105,8 +106,9 @@ export class UsersService {
     currentPassword?: string,
   ): Promise<void> {
     const user = await this.#find(userId);
-    if (principal.userId === userId) await this.#requireCurrentPassword(user, currentPassword);
-    requirePasswordAllowed('new_password', newPassword, user.username);
+    const errors =
+      principal.userId === userId ? await this.#currentPasswordErrors(user, currentPassword) : [];
+    requireNone([...errors, ...passwordErrors('new_password', newPassword, user.username)]);
     await this.replacePassword(principal, userId, user.passwordHash, await this.passwords.hash(newPassword));
   }
 
@@ -161,7 +163,7 @@ export class UsersService {
     if (!isOwner(principal, userId))
       requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
     if (principal.userId === userId && user.passwordHash !== seenHash) {
-      throw validationFailed([{ field: 'current_password', message: 'must be the current password' }]);
+      throw validationFailed([WRONG_PASSWORD]);
     }
     await this.#manager.update(User, { id: userId }, { passwordHash: newHash, updatedAt: this.clock.now() });
     await this.sessions.endAllOf(userId);
@@ -169,9 +171,8 @@ export class UsersService {
   }
 
   /** Throttled like a login: whoever holds a stolen access token must not learn the password by trying. */
-  async #requireCurrentPassword(user: User, password: string | undefined): Promise<void> {
-    const wrong = validationFailed([{ field: 'current_password', message: 'must be the current password' }]);
-    if (password === undefined) throw wrong;
+  async #currentPasswordErrors(user: User, password: string | undefined): Promise<FieldError[]> {
+    if (password === undefined) return [WRONG_PASSWORD];
     const attempt = await this.throttle.begin(user.username, currentRequestContext()?.clientAddress);
     if ('retryAfterSeconds' in attempt) {
       throw new AppError(
@@ -180,8 +181,9 @@ export class UsersService {
         attempt,
       );
     }
-    if (!(await this.passwords.matches(password, user.passwordHash))) throw wrong;
+    if (!(await this.passwords.matches(password, user.passwordHash))) return [WRONG_PASSWORD];
     await attempt.forgive();
+    return [];
   }
 
   async #find(userId: number): Promise<User> {
@@ -219,9 +221,8 @@ export class UsersService {
   }
 }
 
-function requirePasswordAllowed(field: string, password: string, username: string): void {
-  const problem = passwordProblem(password, username);
-  if (problem !== undefined) throw validationFailed([{ field, message: problem }]);
+function requireNone(errors: readonly FieldError[]): void {
+  if (errors.length > 0) throw validationFailed(errors);
 }
 
 function requireAnotherAdmin(activeAdminIds: readonly number[], userId: number): void {

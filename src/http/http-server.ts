@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Redactor } from '../common/redactor.js';
 import type { Config } from '../config/config.js';
 import { ClientAddresses } from './client-address.js';
+import { answerClientError } from './client-errors.js';
 import { RequestOrigins } from './request-origins.js';
 import { addControlPlaneHooks } from './control-plane-hooks.js';
 import { parseJson } from './json-text.js';
@@ -24,6 +25,7 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
     genReqId: (request: IncomingMessage) => requestId(request, redactor),
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
       answerUnreadableAddress(error, request, reply, redactor),
+    clientErrorHandler: answerClientError,
     requestIdHeader: false,
     bodyLimit: DEFAULT_BODY_LIMIT,
     ajv: {

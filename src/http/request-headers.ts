@@ -4,7 +4,10 @@ import type { FastifyRequest } from 'fastify';
 import { validationFailed } from '../common/app-error.js';
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
-const ENTITY_TAG = /^"(\d{1,10})"$/;
+/** The next entry of a list of entity tags (RFC 9110 §8.8.3), which may be empty, and the comma or end after it. */
+const LISTED_TAG = /[ \t]*(?:(?<tag>(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*)?(?:,|$)/y;
+/** A tag that this service gives. */
+const VERSION_TAG = /^"([1-9]\d{0,9})"$/;
 
 /**
  * What stands for the `Idempotency-Key` of the request; undefined when it has none, 422 when it is malformed. Its
@@ -23,20 +26,31 @@ export const IdempotencyKey = createParamDecorator(
 );
 
 /**
- * The version that `If-Match` asks for (RFC 9110 §13.1.1); undefined when the header is absent or `*`. A tag this
- * service never gave is a version that nothing has.
+ * The versions that `If-Match` lets pass (RFC 9110 §13.1.1); undefined when the header is absent or `*`. A tag that
+ * this service never gave, a weak one and a list that is malformed name no version.
  */
-export const IfMatchVersion = createParamDecorator(
-  (_data: unknown, context: ExecutionContext): number | undefined => {
+export const IfMatchVersions = createParamDecorator(
+  (_data: unknown, context: ExecutionContext): readonly number[] | undefined => {
     const value = headerOf(context, 'if-match')?.trim();
-    if (value === undefined || value === '*') return undefined;
-    return Number(ENTITY_TAG.exec(value)?.[1] ?? -1);
+    return value === undefined || value === '*' ? undefined : versionsIn(value);
   },
 );
 
 /** The entity tag of a version. */
 export function entityTag(version: number): string {
   return `"${version}"`;
+}
+
+function versionsIn(list: string): number[] {
+  const versions: number[] = [];
+  LISTED_TAG.lastIndex = 0;
+  while (LISTED_TAG.lastIndex < list.length) {
+    const entry = LISTED_TAG.exec(list);
+    if (entry === null) return [];
+    const version = VERSION_TAG.exec(entry.groups?.['tag'] ?? '')?.[1];
+    if (version !== undefined) versions.push(Number(version));
+  }
+  return versions;
 }
 
 function headerOf(context: ExecutionContext, name: string): string | undefined {

@@ -4,6 +4,7 @@ import { RequirePermission } from '../auth/access.decorators.js';
 import type { GuardedRequest } from '../auth/access.guard.js';
 import { Clock } from '../common/clock.js';
 import { API_PATH } from '../http/api-path.js';
+import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
 import { bodyErrors, checkedBody, JsonSchemaRoute } from '../http/route-schema.js';
 import {
@@ -67,6 +68,7 @@ export class HoldsController {
   @Post(':id/release')
   @HttpCode(200)
   @RequirePermission(PERMISSION)
+  @NoBody()
   @Operation('release_budget_hold', {
     ...ROUTE,
     summary: 'Give a hold back',

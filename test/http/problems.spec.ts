@@ -1,8 +1,11 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rawRequest } from '../security/raw-request.js';
 import { ERROR_CATALOGUE, type ErrorCode } from '../../src/common/error-catalogue.js';
+import { answerClientError } from '../../src/http/client-errors.js';
 import type { ApiAnswer } from '../support/api-client.js';
-import { expectProblem } from '../support/problems.js';
+import { expectInvalid, expectProblem } from '../support/problems.js';
 import { TestApp } from '../support/test-app.js';
 
 const KILOBYTE = 1_024;
@@ -107,6 +110,41 @@ describe('an error', () => {
     });
   });
 
+  it.each([
+    ['no HTTP at all', 'NONSENSE\r\n\r\n', 'request.malformed'],
+    ['a broken header', 'GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n', 'request.malformed'],
+    [
+      'two lengths of a body',
+      'POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      'request.malformed',
+    ],
+    [
+      'headers without end',
+      `GET /api/v1/users HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${'x'.repeat(20_000)}`,
+      'request.headers_too_large',
+    ],
+  ] as const)(
+    'is one too where there is no request, but %s; the connection ends',
+    async (_what, bytes, code) => {
+      const { port } = new URL(app.anonymous.baseUrl);
+      expectClientProblem(await exchange(Number(port), bytes), code);
+    },
+  );
+
+  it('is one too for a request that takes too long to arrive, unless its caller has gone', async () => {
+    const answerTo = async (code: string) => {
+      const server = createServer((socket) =>
+        answerClientError(Object.assign(new Error('of Node'), { code }), socket),
+      );
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      const answer = await exchange((server.address() as AddressInfo).port, 'GET / HTTP/1.1\r\n');
+      server.close();
+      return answer;
+    };
+    expectClientProblem(await answerTo('ERR_HTTP_REQUEST_TIMEOUT'), 'request.timeout');
+    expect(await answerTo('ECONNRESET')).toBe('');
+  });
+
   it('names the methods of a route that lacks the asked one', async () => {
     const cases = [
       ['PATCH', '/api/v1/users', 'GET, HEAD, POST'],
@@ -140,6 +178,60 @@ describe('an error', () => {
     expect(broken.every(({ message }) => /^[a-z]/.test(message))).toBe(true);
   });
 
+  it.each<[string, Record<string, unknown>, readonly string[]]>([
+    [
+      'rules across fields beside those of one',
+      { name: '', budget_limit_cents: 5, expires_at: '2020-01-01T00:00:00Z' },
+      ['budget_limit_cents', 'expires_at', 'name'],
+    ],
+    ['a limit that is missing', { name: 7, is_unlimited: false }, ['budget_limit_cents', 'name']],
+    ['text that cannot be stored', { description: 'a\0b', tags: 7 }, ['description', 'name', 'tags']],
+    [
+      'no rule across fields that are broken themselves',
+      { is_unlimited: 'yes', budget_limit_cents: 5, expires_at: 'soon', name: 'x' },
+      ['expires_at', 'is_unlimited'],
+    ],
+    [
+      'unsafe fields once',
+      { name: '\ud800', is_unlimited: false, nonsense: 1 },
+      ['budget_limit_cents', 'name', 'nonsense'],
+    ],
+  ])('of a create names %s', async (_what, body, fields) => {
+    const answer = await app.admin.post('/api-keys', body);
+    expectProblem(answer, 'validation.failed');
+    const broken = answer.body['errors'] as { field: string }[];
+    expect(broken.map(({ field }) => field).toSorted()).toEqual(fields);
+  });
+
+  it('of a password comes with every other one', async () => {
+    const common = { message: 'is one of the most common passwords' };
+    expectInvalid(
+      await app.admin.post('/users', { username: '?', password: 'password1234', role: 'king' }),
+      { field: 'username', message: expect.any(String) },
+      { field: 'password', ...common },
+      { field: 'role', message: expect.any(String) },
+    );
+    expectInvalid(
+      await app.admin.post('/users', { username: 'dana.scully', password: 'Dana.Scully1', role: 'king' }),
+      { field: 'password', message: 'must not be built on the username' },
+      { field: 'role', message: expect.any(String) },
+    );
+    const user = await app.user();
+    const path = `/users/${user.id}/password`;
+    const wrong = { field: 'current_password', message: 'must be the current password' };
+    for (const current of [{}, { current_password: 'not this one' }]) {
+      expectInvalid(await user.client.put(path, { new_password: 'password1234', ...current }), wrong, {
+        field: 'new_password',
+        ...common,
+      });
+    }
+    expectInvalid(
+      await user.client.put(path, { new_password: 'password1234', current_password: 7 }),
+      { field: 'current_password', message: expect.any(String) },
+      { field: 'new_password', ...common },
+    );
+  });
+
   it('that is our own fault tells the caller nothing but its request id', async () => {
     await app.database.query('ALTER TABLE roles RENAME TO roles_gone');
     const answer = await app.anonymous.post('/auth/refresh', { refresh_token: 'x' });
@@ -152,3 +244,35 @@ describe('an error', () => {
     expect((await app.admin.get('/users')).status).toBe(200);
   });
 });
+
+/** What the other side of a connection sends back until it ends it. */
+async function exchange(port: number, bytes: string): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1' });
+  let answer = '';
+  socket.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
+  // The other side may hang up while we still write.
+  socket.on('error', () => undefined);
+  socket.write(bytes);
+  await once(socket, 'close');
+  return answer;
+}
+
+function expectClientProblem(answer: string, code: ErrorCode): void {
+  const [head = '', body = ''] = answer.split('\r\n\r\n');
+  const { status, title } = ERROR_CATALOGUE[code];
+  const [statusLine, ...lines] = head.split('\r\n');
+  const headers = new Headers(lines.map((line) => line.split(': ') as [string, string]));
+  expect(statusLine).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  expect(headers.get('content-type')).toBe('application/problem+json');
+  expect(headers.get('connection')).toBe('close');
+  expect(headers.get('content-length')).toBe(String(Buffer.byteLength(body)));
+  expect(JSON.parse(body)).toEqual({
+    type: `/errors/${code}`,
+    title,
+    status,
+    detail: expect.stringMatching(/^[A-Z]/),
+    instance: '/',
+    code,
+    request_id: headers.get('x-request-id'),
+  });
+}

@@ -41,10 +41,10 @@ describe('instances that start together', () => {
     databases.push(database);
     await database.query(`
       CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
-      BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$;
+      BEGIN PERFORM pg_sleep(1.6); RETURN NULL; END $$;
       CREATE TRIGGER be_slow AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION be_slow();`);
     const environment = testEnvironment(database.url);
-    await Promise.all([start(environment), start(environment)]);
+    await Promise.all([start(environment), start(environment), start(environment)]);
 
     expect(await database.query('SELECT username FROM users')).toEqual([{ username: 'admin' }]);
     expect(await database.query('SELECT action FROM audit_logs')).toEqual([{ action: 'create_user' }]);

@@ -18,12 +18,15 @@ const asProperty = (name: string) => [name, { value: '1', enumerable: true }] as
 describe('the actor and the columns come from the service alone', { timeout: 120_000 }, () => {
   let app: TestApp;
   let operations: DescribedOperation[];
+  let bodiless: DescribedOperation[];
   let columnNames: string[];
   let target: { user: TestUser; key: TestApiKey };
   beforeAll(async () => {
     app = await TestApp.start();
-    operations = describedOperations(app.app).filter(({ body }) => body !== undefined);
-    const columns = app.app.get(DataSource).entityMetadatas.flatMap(({ columns: all }) => all);
+    const all = describedOperations(app.app);
+    operations = all.filter(({ body }) => body !== undefined);
+    bodiless = all.filter(({ hasBody, method }) => !hasBody && method !== 'GET');
+    const columns = app.app.get(DataSource).entityMetadatas.flatMap((entity) => entity.columns);
     columnNames = columns.flatMap(({ databaseName, propertyName }) => [databaseName, propertyName]);
     target = { user: await app.user(), key: await app.apiKey() };
   });
@@ -62,6 +65,31 @@ describe('the actor and the columns come from the service alone', { timeout: 120
       const isForeign = (name: string) => !Object.hasOwn(operation.body!, name);
       const foreign = [...new Set([...PROPERTIES, ...columnNames])].filter(isForeign);
       for (const names of [foreign, INHERITED, ...PROPERTIES.filter(isForeign).map((name) => [name])]) {
+        const hostile = Object.defineProperties({}, Object.fromEntries(names.map(asProperty))) as Record<
+          string,
+          string
+        >;
+        const answer = await send(operation, hostile);
+        expect([operation.action, notRefused(answer, names)]).toEqual([operation.action, []]);
+      }
+    }
+    expect(await databaseContents(app.database)).toEqual(before);
+  });
+
+  it('refuses every property in the body of an operation that takes none, and changes nothing', async () => {
+    const actions = bodiless.map(({ action }) => action);
+    expect(actions).toEqual(
+      expect.arrayContaining([
+        'logout',
+        'delete_user',
+        'delete_api_key',
+        'activate_api_key',
+        'deactivate_api_key',
+      ]),
+    );
+    const before = await databaseContents(app.database);
+    for (const operation of bodiless) {
+      for (const names of [PROPERTIES, INHERITED, ['grace_period_seconds'], ['']]) {
         const hostile = Object.defineProperties({}, Object.fromEntries(names.map(asProperty))) as Record<
           string,
           string

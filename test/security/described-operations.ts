@@ -17,6 +17,8 @@ export interface DescribedOperation {
   readonly path: string;
   /** Properties of its JSON body; undefined when it has none. */
   readonly body: Readonly<Record<string, DescribedValue>> | undefined;
+  /** False for an operation that takes no body of any media type. */
+  readonly hasBody: boolean;
   readonly queryParameters: readonly string[];
 }
 
@@ -44,6 +46,7 @@ export function describedOperations(app: NestFastifyApplication): DescribedOpera
         method: method.toUpperCase(),
         path,
         body: schema?.properties,
+        hasBody: operation.requestBody !== undefined,
         queryParameters: (operation.parameters ?? [])
           .filter((parameter) => parameter.in === 'query')
           .map(({ name }) => name),
