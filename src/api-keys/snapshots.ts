@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
-import { AppError } from '../common/app-error.js';
 import { Config } from '../config/config.js';
 import { ChangeFeed } from '../database/change-feed.js';
 import { Evictions } from '../database/evictions.js';
@@ -52,7 +51,7 @@ export class Snapshots {
   find(secret: string, nowMs: number): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
     if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
     const fingerprint = hash('sha256', secret, 'binary');
-    if (!this.feed.isFresh()) throw staleFeed();
+    this.feed.requireFresh();
     const cached = this.#known.get(fingerprint);
     if (cached !== undefined) {
       const { snapshot, position } = cached;
@@ -86,11 +85,6 @@ export class Snapshots {
     else this.#known.set(fingerprint, { snapshot, position });
     return snapshot;
   }
-}
-
-function staleFeed(): AppError {
-  const detail = 'What is in memory is too old to answer from; the database does not answer.';
-  return new AppError('service.unavailable', detail, { retryAfterSeconds: 1 });
 }
 
 function unlessRetired(snapshot: KeySnapshot, nowMs: number): KeySnapshot | undefined {

@@ -37,8 +37,12 @@ export class AccessTokenCache {
     return this.#evictions.position;
   }
 
+  /**
+   * Undefined for a token that was not proved yet.
+   * @throws AppError `service.unavailable` when memory is too old: whoever asks would wait for the database in vain
+   */
   find(token: string): Principal | undefined {
-    if (!this.feed.isFresh()) return undefined;
+    this.feed.requireFresh();
     const cached = this.#principals.get(fingerprint(token));
     if (cached === undefined || cached.expiresAtMs <= this.clock.now().getTime()) return undefined;
     const { principal, position } = cached;

@@ -6,6 +6,7 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import type { PoolClient } from 'pg';
+import { AppError } from '../common/app-error.js';
 import { ChangeListener } from './change-listener.js';
 import { Maintenance } from './maintenance.js';
 import { FeedPool } from './pools.js';
@@ -124,9 +125,11 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     return performance.now() - this.#readSentAt;
   }
 
-  /** Whether what was read from the database may still be used. */
-  isFresh(): boolean {
-    return performance.now() - this.#readSentAt < FRESH_MS;
+  /** @throws AppError `service.unavailable` when what was read from the database may not be used any more */
+  requireFresh(): void {
+    if (this.ageMs() < FRESH_MS) return;
+    const detail = 'What is in memory is too old to answer from; the database does not answer.';
+    throw new AppError('service.unavailable', detail, { retryAfterSeconds: 1 });
   }
 
   async onModuleInit(): Promise<void> {
@@ -172,7 +175,7 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
       await this.#readOn(await this.pool.connect());
       this.#readSentAt = sentAt;
     } catch (error) {
-      if (this.isFresh()) this.#logger.debug(`The change feed could not be read: ${String(error)}`);
+      if (this.ageMs() < FRESH_MS) this.#logger.debug(`The change feed could not be read: ${String(error)}`);
       else this.#logger.warn(`The change feed is too old to answer from memory: ${String(error)}`);
     }
     this.#answered = asked;
