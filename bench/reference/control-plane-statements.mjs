@@ -59,13 +59,19 @@ export const searchApiKeys = `WITH matches AS MATERIALIZED (
 
 export const insertApiKey = {
   name: 'insert',
-  text: `INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, ${POLICY.join(', ')})
-    SELECT $1, $2, $3, $4, ${POLICY.map((_column, index) => `$${index + 5}`).join(', ')}
-    FROM users WHERE users.id = $1 AND users.is_active AND users.deleted_at IS NULL FOR KEY SHARE OF users
-    RETURNING id`,
+  text: `WITH new_key AS (
+      INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, ${POLICY.join(', ')})
+      SELECT $3, $4, $5, $6, ${POLICY.map((_column, index) => `$${index + 7}`).join(', ')}
+      FROM users WHERE users.id = $3 AND users.is_active AND users.deleted_at IS NULL FOR KEY SHARE OF users
+      RETURNING id, created_at
+    )
+    INSERT INTO api_key_secrets (digest, pepper_version, api_key_id, created_at)
+    SELECT $1, $2, id, created_at FROM new_key RETURNING api_key_id AS id`,
 };
-export function insertValues(key) {
+export function insertValues(key, digest) {
   return [
+    digest,
+    1,
     key.user_id,
     key.key_prefix,
     key.created_at,
@@ -73,11 +79,6 @@ export function insertValues(key) {
     ...POLICY.map((column) => key[column]),
   ];
 }
-
-export const insertSecret = {
-  name: 'insert-secret',
-  text: 'INSERT INTO api_key_secrets (digest, pepper_version, api_key_id, created_at) VALUES ($1, $2, $3, $4)',
-};
 
 export const lockApiKey = { name: 'lock', text: `${findApiKey.text} FOR NO KEY UPDATE OF keys` };
 

@@ -84,12 +84,11 @@ async function createApiKey(request, reply) {
   try {
     const [, inserted] = await Promise.all([
       client.query('START TRANSACTION'),
-      client.query({ ...sql.insertApiKey, values: sql.insertValues(key) }),
+      client.query({ ...sql.insertApiKey, values: sql.insertValues(key, digest) }),
     ]);
     key.id = inserted.rows[0].id;
     const audit = auditRow(request, userId, 'create_api_key', key.id, { name, scopes });
     await Promise.all([
-      client.query({ ...sql.insertSecret, values: [digest, 1, key.id, now] }),
       client.query({ ...sql.insertAuditLog, values: Object.values(audit) }),
       client.query('COMMIT'),
     ]);

@@ -7,11 +7,11 @@ import { Config } from '../config/config.js';
 import { Maintenance } from '../database/maintenance.js';
 import { runPrepared } from '../database/prepared-statement.js';
 import { ApiKeySecret } from './api-key.entity.js';
-import { SecretDigests } from './secret-digests.js';
+import { type SecretDigest, SecretDigests } from './secret-digests.js';
 import { generateSecret, KEY_PREFIX_LENGTH } from './secret-format.js';
 
-/** A secret that was just made, with the hint that is kept in clear. */
-export interface FreshSecret {
+/** A secret that was just made, with what is kept of it: a hint in clear, and its digest. */
+export interface FreshSecret extends SecretDigest {
   readonly secret: Secret;
   readonly keyPrefix: string;
 }
@@ -41,12 +41,15 @@ export class ApiKeySecrets {
 
   make(): FreshSecret {
     const plain = generateSecret(this.config.apiKeyPrefix);
-    return { secret: new Secret(plain), keyPrefix: plain.slice(0, KEY_PREFIX_LENGTH) };
+    return {
+      secret: new Secret(plain),
+      keyPrefix: plain.slice(0, KEY_PREFIX_LENGTH),
+      ...this.digests.current(plain),
+    };
   }
 
-  /** Makes `secret` the current one of the key. */
-  async store(apiKeyId: number, secret: Secret, now: Date): Promise<void> {
-    const { digest, pepperVersion } = this.digests.current(secret.reveal());
+  /** Makes a secret the current one of a key that is stored already. */
+  async store(apiKeyId: number, { digest, pepperVersion }: SecretDigest, now: Date): Promise<void> {
     await runPrepared(this.#manager, INSERT, [digest, pepperVersion, apiKeyId, now]);
   }
 

@@ -47,12 +47,12 @@ export class ApiKeysService {
     if (earlierId !== undefined) return this.#replay(earlierId);
     const now = this.clock.now();
     const { policy } = requireValid(mergePolicy(BLANK_POLICY, input, now));
-    const { secret, keyPrefix } = this.secrets.make();
+    const fresh = this.secrets.make();
+    const { secret, keyPrefix } = fresh;
     const values = { ...policy, userId: principal.userId, keyPrefix, createdAt: now, updatedAt: now };
-    const id = await this.store.insert(values);
+    const id = await this.store.insert(values, fresh);
     if (id === undefined)
       throw new AppError('auth.credential_invalid', 'The user of this credential was ended.');
-    await this.secrets.store(id, secret, now);
     if (!policy.isUnlimited) await this.#setBudget(id, policy);
     if (claim !== undefined) await this.idempotency.remember(claim, id);
     await this.events.change('api_key.created', { apiKeyId: id, name: policy.name, scopes: policy.scopes });
@@ -119,13 +119,13 @@ export class ApiKeysService {
     if (earlierId !== undefined) return this.#replay(earlierId);
     const now = this.clock.now();
     const retiresAt = gracePeriodSeconds === 0 ? null : new Date(now.getTime() + gracePeriodSeconds * 1000);
-    const { secret, keyPrefix } = this.secrets.make();
+    const fresh = this.secrets.make();
     await this.secrets.retireCurrent(apiKeyId, retiresAt);
-    await this.secrets.store(apiKeyId, secret, now);
-    const regenerated = await this.#save(apiKey, { keyPrefix });
+    await this.secrets.store(apiKeyId, fresh, now);
+    const regenerated = await this.#save(apiKey, { keyPrefix: fresh.keyPrefix });
     if (claim !== undefined) await this.idempotency.remember(claim, apiKeyId);
     await this.events.change('api_key.regenerated', { apiKeyId, name: apiKey.name, gracePeriodSeconds });
-    return { apiKey: regenerated, secret };
+    return { apiKey: regenerated, secret: fresh.secret };
   }
 
   /** Ends the key; its usage and audit history stay. @throws AppError `api_key.not_found`, `permission.denied` */

@@ -4,6 +4,7 @@ import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adap
 import { runPrepared } from '../database/prepared-statement.js';
 import { type ApiKeyPolicy, type ApiKeyRecord, POLICY_FIELDS, POLICY_WIRE_NAMES } from './api-key.js';
 import { type ApiKeyRow, SELECT_API_KEY, toApiKeyRecord } from './api-key-rows.js';
+import type { SecretDigest } from './secret-digests.js';
 
 /** A key before it is stored. */
 export type NewApiKey = Omit<ApiKeyRecord, 'id' | 'version' | 'totals'>;
@@ -15,11 +16,16 @@ const POLICY_COLUMNS = POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]);
 const INSERT = {
   name: 'insert_api_key',
   text: `
-    INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, ${POLICY_COLUMNS.join(', ')})
-    SELECT $1, $2, $3, $4, ${POLICY_COLUMNS.map((_column, index) => `$${index + 5}`).join(', ')}
-    FROM users WHERE users.id = $1 AND users.is_active AND users.deleted_at IS NULL
-    FOR KEY SHARE OF users
-    RETURNING id`,
+    WITH new_key AS (
+      INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, ${POLICY_COLUMNS.join(', ')})
+      SELECT $3, $4, $5, $6, ${POLICY_COLUMNS.map((_column, index) => `$${index + 7}`).join(', ')}
+      FROM users WHERE users.id = $3 AND users.is_active AND users.deleted_at IS NULL
+      FOR KEY SHARE OF users
+      RETURNING id, created_at
+    )
+    INSERT INTO api_key_secrets (digest, pepper_version, api_key_id, created_at)
+    SELECT $1, $2, id, created_at FROM new_key
+    RETURNING api_key_id AS id`,
 };
 const SAVE = {
   name: 'save_api_key',
@@ -40,10 +46,10 @@ const LOCK = {
 export class ApiKeysStore {
   constructor(private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>) {}
 
-  /** Answers the id of the new key; undefined when its owner was disabled or deleted meanwhile. */
-  async insert(apiKey: NewApiKey): Promise<number | undefined> {
+  /** Stores a key with its first secret and answers its id; undefined when its owner was disabled or deleted meanwhile. */
+  async insert(apiKey: NewApiKey, { digest, pepperVersion }: SecretDigest): Promise<number | undefined> {
     const { userId, keyPrefix, createdAt, updatedAt } = apiKey;
-    const values = [userId, keyPrefix, createdAt, updatedAt, ...policyValues(apiKey)];
+    const values = [digest, pepperVersion, userId, keyPrefix, createdAt, updatedAt, ...policyValues(apiKey)];
     const [row] = await runPrepared<{ id: number }>(this.#manager, INSERT, values);
     return row?.id;
   }
