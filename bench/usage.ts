@@ -9,11 +9,11 @@ import { markdownTable, provenance, rounded, writeToDocument } from './support/r
 import { openSeededDatabase } from './support/seeded-database.js';
 import type { ServerProcess } from './support/server-process.js';
 import { logIn } from './support/sessions.js';
-import { freshReports, writeHistory } from './support/usage-seed.js';
+import { freshReports, giveBudgets, holdRequests, writeHistory } from './support/usage-seed.js';
 
 /*
- * Compares taking usage in with a bare server that stores events by INSERT, and statistics of a key of many events with
- * those of a key of few.
+ * Compares taking usage in with a bare server that stores events by INSERT, holds with one that guards an UPDATE by the
+ * limit, and statistics of a key of many events with those of a key of few.
  * Usage: npm run bench:usage -- [--write] [--seconds 3] [--rounds 5] …; docs/performance.md says how to read it.
  */
 const { values: flags } = parseArgs({
@@ -42,6 +42,7 @@ const [few, many] = [Number(flags.few), Number(flags.many)];
 /** More reports a second than any server here takes in: none is sent twice. */
 const MOST_PER_SECOND = { single: 25_000, batch: 1_500 };
 const SEEDED_KEYS = 10_000;
+const HOLD_KEYS = [1, 100, SEEDED_KEYS];
 const HEADER = [
   'usage',
   'ratio (least–most)',
@@ -56,7 +57,10 @@ const HEADER = [
 ];
 
 interface Measured extends Trial {
-  readonly eventsPerRequest: number;
+  /** 1 unless told. */
+  readonly eventsPerRequest?: number;
+  /** Requests that there are for a second; any number unless told. */
+  readonly mostPerSecond?: number;
 }
 
 await runBounded(Number(flags.minutes), async (cleanup) => {
@@ -72,16 +76,16 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   const reporter = { 'x-api-key': await reportingKey(latchkey, accessToken) };
   const reader = { authorization: `Bearer ${accessToken}` };
   const rows: string[][] = [];
-  const take = async ({ eventsPerRequest, ...trial }: Measured) => {
+  const take = async ({ eventsPerRequest = 1, mostPerSecond = Infinity, ...trial }: Measured) => {
     if (!trial.name.includes(flags.only)) return;
     const comparison = await compare(load, trial, options);
-    const mostSent = options.seconds * MOST_PER_SECOND[eventsPerRequest === 1 ? 'single' : 'batch'];
+    const mostSent = options.seconds * mostPerSecond;
     for (const { requestsPerSecond } of [comparison.subject, comparison.reference]) {
-      if (eventsPerRequest > 0 && requestsPerSecond * options.seconds > mostSent) {
+      if (requestsPerSecond * options.seconds > mostSent) {
         throw new Error(`${trial.name}: events were sent twice; raise MOST_PER_SECOND.`);
       }
     }
-    rows.push(row(comparison, Math.max(1, eventsPerRequest)));
+    rows.push(row(comparison, eventsPerRequest));
     console.log(rows.at(-1)?.join('  '));
   };
 
@@ -91,7 +95,23 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   ] as const) {
     const reports = (server: ServerProcess) =>
       reporting(server, reporter, () => freshReports(perSecond * options.seconds, batch, firstKey));
-    await take({ name, eventsPerRequest: batch, subject: reports(latchkey), reference: reports(reference) });
+    await take({
+      name,
+      eventsPerRequest: batch,
+      mostPerSecond: perSecond,
+      subject: reports(latchkey),
+      reference: reports(reference),
+    });
+  }
+
+  await giveBudgets(database);
+  for (const keys of HOLD_KEYS) {
+    const holds = (server: ServerProcess): Contender => ({
+      server,
+      plan: { method: 'POST', headers: reporter, requests: holdRequests(keys, firstKey) },
+    });
+    const name = `a hold on ${keys === 1 ? 'one key' : `one of ${keys.toLocaleString('en')} keys`}, beside one guarded UPDATE each`;
+    await take({ name, subject: holds(latchkey), reference: holds(reference) });
   }
 
   const [keyOfFew, keyOfMany] = [firstKey + SEEDED_KEYS - 2, firstKey + SEEDED_KEYS - 1];
@@ -109,7 +129,6 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
     });
     await take({
       name: nameOfStatistic(path),
-      eventsPerRequest: 0,
       subject: asking(keyOfMany),
       reference: asking(keyOfFew),
     });

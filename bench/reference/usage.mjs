@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * Taking usage in without Latchkey: a bare Fastify route that stores what it is sent, one INSERT for each request,
- * and answers after commit. One event is a row, a list is a statement of many rows; an event that was stored before is
- * passed over. No caller is known, nothing is validated, and there are no rollups, totals, budgets or partitions.
- * PORT and DATABASE_URL say where.
+ * Taking usage in, and holding budget, without Latchkey: bare Fastify routes with one statement for each request, which
+ * answer after commit. One event is a row, a list is a statement of many rows; an event that was stored before is
+ * passed over. A hold is an UPDATE that is guarded by its limit, and leaves no row of its own. No caller is known,
+ * nothing is validated, and there are no rollups, totals, expiries or partitions. PORT and DATABASE_URL say where.
  */
 import process from 'node:process';
 import fastify from 'fastify';
@@ -48,9 +48,28 @@ await pool.query(
   `CREATE TABLE IF NOT EXISTS reference_events (${COLUMNS.map(([name, type]) => `${name} ${type} NOT NULL`).join(', ')},
      PRIMARY KEY (api_key_id, request_id))`,
 );
+// A budget for each API key, with the same room in its pages as Latchkey's accounts have.
+await pool.query(`CREATE TABLE IF NOT EXISTS reference_budgets WITH (fillfactor = 70) AS
+  SELECT id, 1e15::bigint AS limit_micro_cents, 0::bigint AS spent_micro_cents, 0::bigint AS held_micro_cents FROM api_keys`);
+await pool.query('CREATE UNIQUE INDEX IF NOT EXISTS reference_budgets_key ON reference_budgets (id)');
+const HOLD = {
+  name: 'hold',
+  text: `UPDATE reference_budgets SET held_micro_cents = held_micro_cents + $2
+    WHERE id = $1 AND spent_micro_cents + held_micro_cents + $2 <= limit_micro_cents
+    RETURNING limit_micro_cents, spent_micro_cents, held_micro_cents`,
+};
 const server = fastify({ return503OnClosing: false, bodyLimit: 1_048_576 });
 
 server.post('/api/v1/usage', (request) => store(/** @type {UsageEvent | UsageEvent[]} */ (request.body)));
+
+server.post('/api/v1/budget-holds', async (request, reply) => {
+  const { api_key_id: id, amount_cents: amount } =
+    /** @type {{ api_key_id: number, amount_cents: number }} */ (request.body);
+  const { rows } = await pool.query({ ...HOLD, values: [id, amount * 1_000_000] });
+  return reply
+    .code(rows.length === 0 ? 402 : 201)
+    .send({ api_key_id: id, amount_cents: amount, budget: rows[0] });
+});
 
 /** @param {UsageEvent | UsageEvent[]} body */
 async function store(body) {

@@ -34,6 +34,22 @@ function freshEvent(firstKey: number) {
   };
 }
 
+/** Requests for holds, spread over so many keys. */
+export function holdRequests(keys: number, firstKey: number): LoadRequest[] {
+  return Array.from({ length: keys }, (_value, place) => ({
+    path: '/api/v1/budget-holds',
+    body: { api_key_id: firstKey + ((place * 7_919) % keys), amount_cents: 1, ttl_seconds: 3_600 },
+  }));
+}
+
+/** Gives every key a budget that no benchmark uses up. */
+export async function giveBudgets(database: BenchDatabase): Promise<void> {
+  await database.query(
+    "UPDATE api_keys SET is_unlimited = false, budget_limit_cents = 1000000000, budget_type = 'total'",
+  );
+  await database.query(`SELECT count(set_budget_limit(id, 1000000000000000, 'total')) FROM api_keys`);
+}
+
 /**
  * Gives a key so many events of the last 30 days, with the request ids, rollups and totals that they make; the rollups
  * are of three models, in every hour.
