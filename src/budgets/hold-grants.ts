@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import type { Counter } from 'prom-client';
 import { MeteringPool } from '../database/pools.js';
+import { Metrics } from '../observability/metrics.js';
 import { type BudgetRows, budgetsOf } from './budget-rows.js';
 import { BudgetStates } from './budget-states.js';
 import { type Budget, NO_BUDGET } from './budget.policy.js';
@@ -35,11 +37,20 @@ const GRANT_HOLDS = {
 /** Grants many holds in one statement, in the order in which they were asked for. */
 @Injectable()
 export class HoldGrants {
+  readonly #outcomes: Counter<'outcome'>;
+
   constructor(
     private readonly pool: MeteringPool,
     private readonly states: BudgetStates,
     private readonly sweeper: HoldSweeper,
-  ) {}
+    metrics: Metrics,
+  ) {
+    this.#outcomes = metrics.counter({
+      name: 'latchkey_budget_holds_total',
+      help: 'Holds that were asked for, by what became of them.',
+      labelNames: ['outcome'],
+    });
+  }
 
   /** Nothing is refused for the sake of a hold whose time is over: such holds are swept, and it is asked once more. */
   async grantAll(requests: readonly IdentifiedRequest[]): Promise<HoldOutcome[]> {
@@ -51,6 +62,7 @@ export class HoldGrants {
       const secondRows = await this.#ask(again);
       for (const [place, index] of liftable.entries()) rows[index] = secondRows[place] as AnsweredRow;
     }
+    for (const { outcome } of rows) this.#outcomes.inc({ outcome });
     return rows.map((row, index) => toOutcome(row, requests[index] as IdentifiedRequest));
   }
 

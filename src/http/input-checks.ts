@@ -70,11 +70,13 @@ export function parseTimestamp(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const match = TIMESTAMP.exec(value);
   if (match === null) return value;
-  const [, year, month, day] = match.map(Number);
-  const lastDay = new Date(Date.UTC(year ?? 0, month ?? 0, 0)).getUTCDate();
-  if (day === undefined || day < 1 || day > lastDay || month === undefined || month < 1 || month > 12)
-    return value;
+  const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])];
+  if (month < 1 || month > 12 || day < 1 || (day > 28 && day > lastDayOf(year, month))) return value;
   return new Date(value.replace(' ', 'T').toUpperCase());
+}
+
+function lastDayOf(year: number, month: number): number {
+  return new Date(Date.UTC(year, month, 0)).getUTCDate();
 }
 
 /**

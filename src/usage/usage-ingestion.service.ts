@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type FieldError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
+import { UsageCounts } from './usage-counts.js';
 import { checkUsageEvent } from './usage-event.schema.js';
 import { UsageRecorder } from './usage-recorder.js';
 
@@ -25,6 +26,7 @@ const MOST_EVENTS = 1_000;
 export class UsageIngestionService {
   constructor(
     private readonly recorder: UsageRecorder,
+    private readonly counts: UsageCounts,
     private readonly clock: Clock,
   ) {}
 
@@ -55,6 +57,7 @@ export class UsageIngestionService {
     for (const [index, value] of values.entries()) {
       const checked = checkUsageEvent(value, now);
       if (checked.kind === 'invalid') {
+        this.counts.add('invalid');
         rejected.push({ index, errors: checked.errors });
       } else {
         events.push(checked.event);

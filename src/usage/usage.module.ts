@@ -4,6 +4,7 @@ import { BudgetsModule } from '../budgets/budgets.module.js';
 import { HoldsController } from './holds.controller.js';
 import { HoldsService } from './holds.service.js';
 import { UsageController } from './usage.controller.js';
+import { UsageCounts } from './usage-counts.js';
 import { UsageIngestionController } from './usage-ingestion.controller.js';
 import { UsageIngestionService } from './usage-ingestion.service.js';
 import { UsageRecorder } from './usage-recorder.js';
@@ -26,6 +27,7 @@ import { UsageUpkeep } from './usage-upkeep.js';
   ],
   providers: [
     HoldsService,
+    UsageCounts,
     UsageIngestionService,
     UsageRecorder,
     UsageStatistics,

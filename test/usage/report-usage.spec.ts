@@ -55,6 +55,39 @@ describe('POST /usage', () => {
     expect(await usageOf(key)).toMatchObject({ total_requests: 1 });
   });
 
+  it('answers for each event of a long list in its place, whichever keys they are of', async () => {
+    const [odd, even] = [await app.apiKey(), await app.apiKey()];
+    const before = usageEvent(even);
+    await reporter.post('/usage', before);
+    const events = Array.from({ length: 200 }, (_, index) => usageEvent(index % 3 === 0 ? odd : even));
+    events[70] = before;
+    events[151] = usageEvent(odd, { hold_id: randomUUID() });
+    events[152] = usageEvent(even, { hold_id: randomUUID() });
+    const { body } = await reporter.post('/usage', events);
+    expect(body).toMatchObject({ accepted: 197, duplicates: 1, rejected: [{ index: 151 }, { index: 152 }] });
+    expect(await usageOf(odd)).toMatchObject({ total_requests: 67 });
+    expect(await usageOf(even)).toMatchObject({ total_requests: 131 });
+  });
+
+  it('is counted by what became of its events', async () => {
+    const key = await app.apiKey();
+    const countOf = async (status: string) => {
+      const { text } = await app.anonymous.get('//metrics');
+      return Number(new RegExp(`latchkey_usage_events_total\\{status="${status}"\\} (\\d+)`).exec(text)?.[1]);
+    };
+    const statuses = ['accepted', 'duplicate', 'invalid', 'unknown_key'];
+    const before = await Promise.all(statuses.map(countOf));
+    const event = usageEvent(key);
+    await reporter.post('/usage', [
+      event,
+      event,
+      { ...event, method: '' },
+      { ...event, api_key_id: 999_999 },
+    ]);
+    const after = await Promise.all(statuses.map(countOf));
+    expect(after.map((count, place) => count - before[place]!)).toEqual([1, 1, 1, 1]);
+  });
+
   it('lets one bad event of a thousand harm only itself', async () => {
     const key = await app.apiKey();
     const events = Array.from({ length: 1_000 }, (_, index) =>

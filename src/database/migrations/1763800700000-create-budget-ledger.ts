@@ -28,11 +28,13 @@ export class CreateBudgetLedger1763800700000 implements MigrationInterface {
       DROP FUNCTION judge_usage(bigint[], text[], uuid[], bigint[]), charge_usage(bigint[], bigint[], uuid[], bigint[]);
       DROP FUNCTION release_holds(uuid[]), extend_holds(uuid[], integer[]), sweep_lapsed_holds(integer, bigint[]),
         close_holds(uuid[], boolean);
-      DROP FUNCTION grant_holds(uuid[], bigint[], bigint[], integer[], text[]);
+      DROP FUNCTION grant_holds(uuid[], bigint[], bigint[], integer[], text[]), grant_all_holds(uuid[], bigint[], bigint[],
+        integer[], text[], bigint[], bigint[], timestamptz);
       DROP FUNCTION find_holds(uuid[]), earliest_hold_expiry(bigint);
       DROP FUNCTION set_budget_limit(bigint, bigint, text), notice_budget_thresholds(bigint[]),
         charge_budget_accounts(bigint[], bigint[], bigint[]), lock_budgets(bigint[], uuid[]),
         lock_budget_accounts(bigint[]), budget_states(bigint[]),
+        budget_state(budget_accounts, integer),
         keys_under_accounts(bigint[]), accounts_of_holds(uuid[]), budget_chains(bigint[]),
         ensure_budget_accounts(bigint[]), budget_month(timestamptz);
       DROP TABLE budget_notices, budget_holds;
@@ -127,17 +129,19 @@ const ACCOUNT_FUNCTIONS = `
       SELECT api_key_id FROM family WHERE api_key_id IS NOT NULL;
   END $$;
 
+  -- What an account stands at: [id, depth, revision, limit, period type, period start in Unix ms or null, spent, held].
+  -- What may pass 2^53 is text.
+  CREATE FUNCTION budget_state(account budget_accounts, depth integer) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT json_build_array(account.id, depth, account.revision, account.limit_micro_cents::text, account.period_type,
+      CASE WHEN isfinite(account.period_start) THEN (extract(epoch FROM account.period_start) * 1000)::bigint END,
+      account.spent_micro_cents::text, account.held_micro_cents::text)
+  $$;
+
   -- What each key's budget stands at: {key: [its own account, …ancestors]}, only accounts with a limit and keys that
-  -- have one. An account is [id, depth, revision, limit, period type, period start in Unix ms or null, spent, held];
-  -- what may pass 2^53 is text.
+  -- have one.
   CREATE FUNCTION budget_states(keys bigint[]) RETURNS json LANGUAGE sql AS $$
     SELECT json_object_agg(api_key_id, accounts) FROM (
-      SELECT api_key_id, json_agg(json_build_array((account).id, depth, (account).revision,
-          (account).limit_micro_cents::text, (account).period_type,
-          CASE WHEN isfinite((account).period_start)
-            THEN (extract(epoch FROM (account).period_start) * 1000)::bigint END,
-          (account).spent_micro_cents::text, (account).held_micro_cents::text
-        ) ORDER BY depth) AS accounts
+      SELECT api_key_id, json_agg(budget_state(account, depth) ORDER BY depth) AS accounts
       FROM budget_chains(keys) WHERE (account).limit_micro_cents IS NOT NULL GROUP BY api_key_id
     ) AS states
   $$;
@@ -265,6 +269,63 @@ const HOLD_VIEWS = `
 `;
 
 const GRANT_HOLDS = `
+  -- Grants holds when nothing stands in the way of any of them: every key is there and its account, which is locked and
+  -- has no parent, has room for all that is asked of it, and none was granted before. Otherwise does nothing, and answers
+  -- no row. Answers as grant_holds does.
+  CREATE FUNCTION grant_all_holds(
+    new_ids uuid[], keys bigint[], amounts bigint[], ttl_seconds integer[], request_ids text[], named_keys bigint[],
+    asked_amounts bigint[], at timestamptz
+  ) RETURNS TABLE (
+    n integer, outcome text, wait_seconds integer, id uuid, status text, amount text, expires_at timestamptz, states json
+  ) LANGUAGE plpgsql ${PLANS} AS $$
+  #variable_conflict use_column
+  DECLARE
+    ids bigint[];
+    periods integer[];
+    fitting integer;
+    changed integer;
+    new_states json;
+  BEGIN
+    SELECT array_agg(id ORDER BY api_key_id), array_agg(period_number ORDER BY api_key_id),
+      count(*) FILTER (WHERE limit_micro_cents IS NULL
+        OR asked_amounts[width_bucket(api_key_id, named_keys)] <= limit_micro_cents - spent_micro_cents - held_micro_cents)
+    INTO ids, periods, fitting FROM budget_accounts WHERE api_key_id = ANY(named_keys);
+    IF fitting < cardinality(named_keys)
+      OR cardinality(named_keys) > (SELECT count(*) FROM api_keys WHERE id = ANY(named_keys) AND deleted_at IS NULL)
+      OR EXISTS (SELECT FROM budget_holds WHERE id = ANY(new_ids))
+      OR cardinality(array_remove(request_ids, NULL)) > 0 AND EXISTS (
+        SELECT FROM unnest(keys, request_ids) AS asked (api_key_id, request_id)
+        LEFT JOIN LATERAL (
+          SELECT id FROM budget_holds WHERE api_key_id = asked.api_key_id AND request_id = asked.request_id LIMIT 1
+        ) AS earlier ON true
+        WHERE asked.request_id IS NOT NULL
+        GROUP BY asked.api_key_id, asked.request_id HAVING count(*) > 1 OR count(earlier.id) > 0
+      )
+    THEN RETURN; END IF;
+
+    INSERT INTO budget_holds (id, api_key_id, request_id, amount_micro_cents, account_ids, period_numbers, expires_at)
+      SELECT id, api_key_id, request_id, amount, ARRAY[ids[place]], ARRAY[periods[place]], at + ttl * interval '1 second'
+      FROM unnest(new_ids, keys, amounts, ttl_seconds, request_ids) AS asked (id, api_key_id, amount, ttl, request_id)
+      CROSS JOIN LATERAL (SELECT width_bucket(api_key_id, named_keys) AS place) AS places;
+    WITH charged AS (
+      UPDATE budget_accounts AS accounts SET revision = revision + 1,
+          held_micro_cents = held_micro_cents + asked_amounts[width_bucket(api_key_id, named_keys)]
+        WHERE api_key_id = ANY(named_keys) AND (limit_micro_cents IS NULL
+          OR asked_amounts[width_bucket(api_key_id, named_keys)] <= limit_micro_cents - spent_micro_cents - held_micro_cents)
+        RETURNING accounts AS account
+    )
+    SELECT count(*), json_object_agg((account).api_key_id, json_build_array(budget_state(account, 1)))
+      FILTER (WHERE (account).limit_micro_cents IS NOT NULL)
+    INTO changed, new_states FROM charged;
+    IF changed <> cardinality(ids) THEN
+      RAISE EXCEPTION 'A grant would have passed the limit of an account.';
+    END IF;
+    RETURN QUERY
+      SELECT asked.n::integer, 'granted', NULL::integer, asked.id, 'held', asked.amount::text,
+        at + asked.ttl * interval '1 second', CASE WHEN asked.n = 1 THEN new_states END
+      FROM unnest(new_ids, amounts, ttl_seconds) WITH ORDINALITY AS asked (id, amount, ttl, n);
+  END $$;
+
   -- Grants holds in the order in which they come, each on the whole chain of its key or on none of it.
   -- outcome: granted, existing (same id, or same key and request id), unknown_key, or the reason of a refusal:
   -- amount_exceeds_limit, budget_exhausted, held. wait_seconds, for held: until holds end that stand in the way; 0 or
@@ -277,6 +338,10 @@ const GRANT_HOLDS = `
   #variable_conflict use_column
   DECLARE
     at timestamptz;
+    is_chained boolean;
+    -- By key: what is asked for altogether.
+    named_keys bigint[];
+    asked_amounts bigint[];
     -- By key: where its chain begins and ends in the arrays by link.
     known_keys bigint[];
     first_links integer[];
@@ -305,8 +370,15 @@ const GRANT_HOLDS = `
     free_at timestamptz;
     changed integer;
   BEGIN
-    PERFORM lock_budgets(ARRAY(SELECT DISTINCT key FROM unnest(keys) AS key ORDER BY key), NULL);
+    SELECT array_agg(key ORDER BY key), array_agg(amount ORDER BY key) INTO named_keys, asked_amounts
+    FROM (SELECT key, sum(amount)::bigint AS amount FROM unnest(keys, amounts) AS asked (key, amount) GROUP BY key) AS sums;
+    SELECT locked.is_chained INTO is_chained FROM lock_budgets(named_keys, NULL) AS locked;
     at := clock_timestamp();
+    IF NOT is_chained THEN
+      RETURN QUERY
+        SELECT * FROM grant_all_holds(new_ids, keys, amounts, ttl_seconds, request_ids, named_keys, asked_amounts, at);
+      IF FOUND THEN RETURN; END IF;
+    END IF;
     WITH links AS MATERIALIZED (
       SELECT *, row_number() OVER (ORDER BY api_key_id, depth)::integer AS link FROM budget_chains(keys)
     ), chains AS (
