@@ -20,6 +20,8 @@ export interface ApiKeyPage {
 
 /** How many matches of a search or a tag are counted. */
 const MOST_COUNTED = 10_000;
+/** Stands between name and description in `api_key_search_texts`; a search that holds it must not span both. */
+const BETWEEN_TEXTS = '\u001f';
 /** Owner under which `api_key_counts` keeps the sums over everyone. */
 const EVERYONE = 0;
 
@@ -144,6 +146,11 @@ function conditionOf({ userId, isActive, search, tag }: ApiKeyFilter, firstParam
   if (search) {
     const pattern = `%${search.replace(/[\\%_]/g, String.raw`\$&`)}%`;
     add('search', pattern, (parameter) => `texts.text LIKE lower(${parameter})`);
+    if (search.includes(BETWEEN_TEXTS)) {
+      const ofOne = (parameter: string) =>
+        `(keys.name ILIKE ${parameter} OR keys.description ILIKE ${parameter})`;
+      add('one', pattern, ofOne);
+    }
   }
   return { condition: conditions.join(' AND '), values, name };
 }

@@ -17,7 +17,7 @@ export class CreateSearchTexts1763800900000 implements MigrationInterface {
       );
       ALTER TABLE api_key_search_texts ALTER COLUMN text SET STATISTICS 400;
 
-      -- The character between name and description is one that nobody types, so no search spans both.
+      -- A search that holds the character between the two is compared with each by itself.
       CREATE FUNCTION api_key_search_text(name text, description text) RETURNS text LANGUAGE sql IMMUTABLE
         RETURN lower(name || chr(31) || coalesce(description, ''));
 
