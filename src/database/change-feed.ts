@@ -182,9 +182,6 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
   }
 
   async #readOn(client: PoolClient): Promise<void> {
-    // The query fails as well; unheard, the event would end the process.
-    const lost = () => undefined;
-    client.on('error', lost);
     try {
       const last = this.#last;
       const since = last?.client === client ? 'infinity' : (last?.readAt ?? '-infinity');
@@ -197,8 +194,6 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     } catch (error) {
       client.release(true);
       throw error;
-    } finally {
-      client.off('error', lost);
     }
   }
 

@@ -2,6 +2,7 @@ import pg, { type ClientConfig, type PoolConfig } from 'pg';
 import type { DataSourceOptions } from 'typeorm';
 import { EvictingClient } from './evicting-client.js';
 import { MIGRATIONS } from './migrations/index.js';
+import { SteadyClient } from './steady-client.js';
 
 /** Bounds of a statement on the control plane, in milliseconds. */
 const CONTROL_PLANE = { connectMs: 2_000, statementMs: 2_000, lockMs: 1_000, idleInTransactionMs: 10_000 };
@@ -74,6 +75,7 @@ export function dataPlanePoolOptions(url: string): PoolConfig {
 export function meteringPoolOptions(url: string): PoolConfig {
   return {
     connectionString: url,
+    Client: SteadyClient,
     application_name: 'latchkey-metering',
     types: EXACT_TYPES,
     max: 4,
@@ -104,6 +106,7 @@ export function listenerOptions(url: string): ClientConfig {
 function hastyOptions(url: string): PoolConfig {
   return {
     connectionString: url,
+    Client: SteadyClient,
     types: EXACT_TYPES,
     connectionTimeoutMillis: 300,
     statement_timeout: 250,
@@ -116,6 +119,7 @@ function hastyOptions(url: string): PoolConfig {
 export function backgroundPoolOptions(url: string): PoolConfig {
   return {
     connectionString: url,
+    Client: SteadyClient,
     application_name: 'latchkey-background',
     types: EXACT_TYPES,
     max: 3,

@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { SteadyClient } from './steady-client.js';
 
 type AnyQuery = (...arguments_: unknown[]) => unknown;
 
@@ -6,7 +7,7 @@ type AnyQuery = (...arguments_: unknown[]) => unknown;
  * A client that closes its connection when the server did not answer in time. TypeORM gives such a client
  * back to the pool, where every later query would wait behind the hung one.
  */
-export class EvictingClient extends pg.Client {
+export class EvictingClient extends SteadyClient {
   constructor(config?: string | pg.ClientConfig) {
     super(config);
     const query = this.query.bind(this) as AnyQuery;
