@@ -62,13 +62,16 @@ export const CADDY: GatewayProgram = {
   prepare(directory, configuration) {
     const file = join(directory, 'Caddyfile');
     // Its administration would listen on a fixed port.
-    writeFileSync(file, `{\n\tadmin off\n}\n\n${configuration}`);
+    writeFileSync(file, configuration.replace(/^\{\n/m, '{\n\tadmin off\n'));
     return ['run', '--config', file, '--adapter', 'caddyfile'];
   },
 };
 
 /** A gateway that runs with its file from docs/gateways, in which only the ports, and what to ask for, are replaced. */
 export class Gateway {
+  /** What it has written so far. */
+  output = '';
+
   private constructor(
     readonly port: number,
     private readonly child: ChildProcess,
@@ -85,12 +88,11 @@ export class Gateway {
     });
     const gateway = new Gateway(port, child, directory);
     process.once('exit', gateway.#end);
-    let output = '';
     for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (text: string) => (output += text));
+      stream.setEncoding('utf8').on('data', (text: string) => (gateway.output += text));
     await vi.waitUntil(
       () => {
-        if (child.exitCode !== null) throw new Error(`${program.name} ended:\n${output}`);
+        if (child.exitCode !== null) throw new Error(`${program.name} ended:\n${gateway.output}`);
         return isAnswered(port);
       },
       { timeout: 30_000, interval: 10 },

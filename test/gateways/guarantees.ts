@@ -107,7 +107,7 @@ export function describeGateway(program: GatewayProgram): void {
     it('a request with a valid key is passed on whole, with who it is from and without the secret', async () => {
       const { id, userId, headers } = await newKey({ name: 'Schlüssel 1', scopes: ['chat:write', 'a b'] });
       const body = 'x'.repeat(100_000);
-      const bearer = { Authorization: `Bearer ${headers['X-API-Key']}` };
+      const bearer = { Authorization: `Bearer ${headers['X-API-Key']}`, 'Transfer-Encoding': 'chunked' };
       for (const credential of [headers, bearer]) {
         const { answer, seen } = await ask({
           method: 'POST',
@@ -131,6 +131,15 @@ export function describeGateway(program: GatewayProgram): void {
         expect(JSON.stringify(seen[0]!.headers)).not.toContain(headers['X-API-Key']);
       }
     });
+
+    it.each(['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])(
+      '%s is passed on as well',
+      async (method) => {
+        const { headers } = await newKey();
+        const { answer, seen } = await ask({ method, headers });
+        expect([answer.status, seen[0]?.method]).toEqual([200, method]);
+      },
+    );
 
     it.each([204, 401, 403, 429, 500, 503])(
       'the answer of the service is left as it is: %i',
@@ -267,6 +276,9 @@ export function describeGateway(program: GatewayProgram): void {
       await latchkey.kill9();
       await expectNotPassed(headers, 502, 503);
       await expectNotPassed(FORGED, 502, 503);
+      await expectNotPassed({ Authorization: `Bearer ${headers['X-API-Key']}` }, 502, 503);
+      expect(gateway.output).not.toBe('');
+      expect(gateway.output).not.toContain(headers['X-API-Key']);
     });
   });
 }
