@@ -52,7 +52,7 @@ export function loadConfig(environment: Environment = process.env): Config {
     loginFailuresPerAccountAndAddress: env.integer('LOGIN_FAILURES_PER_ACCOUNT_AND_ADDRESS', 10, 1, 1_000),
     loginFailuresPerAddress: env.integer('LOGIN_FAILURES_PER_ADDRESS', 100, 1, 100_000),
     usageRetentionDays: env.integer('USAGE_RETENTION_DAYS', 90, 31, 3_650),
-    snapshotCacheBytes: env.integer('SNAPSHOT_CACHE_MEGABYTES', 256, 1, 65_536) * 1_048_576,
+    snapshotCacheBytes: env.integer('SNAPSHOT_CACHE_MEGABYTES', 192, 1, 65_536) * 1_048_576,
     shutdownTimeoutSeconds: env.integer('SHUTDOWN_TIMEOUT_SECONDS', 10, 1, 300),
   };
   const jwtSecret = strongSecret(env, 'JWT_SECRET', isProduction);
