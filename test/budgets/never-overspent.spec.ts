@@ -1,5 +1,9 @@
+import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ApiClient } from '../support/api-client.js';
+import { AppCluster } from '../support/app-cluster.js';
 import { AppProcess } from '../support/app-process.js';
 import { storedAccount } from '../support/budgets.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -20,6 +24,23 @@ const stormArbitrary = fc.array(fc.bigInt({ min: 1n, max: 3_000_000n }), {
   minLength: CLIENTS,
   maxLength: CLIENTS,
 });
+
+interface Given {
+  readonly key: TestApiKey;
+  readonly limit: bigint;
+  readonly amounts: readonly bigint[];
+}
+
+/** A key whose budget has room for about half of what is going to be asked for. */
+async function givenKey(client: ApiClient, run: number): Promise<Given> {
+  const [amounts] = fc.sample(stormArbitrary, { seed: SEED + run, numRuns: 1 }) as [bigint[]];
+  const sum = amounts.reduce((total, amount) => total + amount, 0n);
+  const limitCents = sum / 2n / MICRO_CENTS_PER_CENT + 1n;
+  const fields = { name: 'A key', is_unlimited: false, budget_limit_cents: Number(limitCents) };
+  const { body } = await client.post('/api-keys', fields);
+  const key = { id: body['api_key'].id, secret: body['secret_key'], body: body['api_key'] };
+  return { key, limit: limitCents * MICRO_CENTS_PER_CENT, amounts };
+}
 
 describe(
   `R2: no budget is overspent, ever (STORM_SEED=${SEED})`,
@@ -45,30 +66,7 @@ describe(
       await database.drop();
     });
 
-    interface Given {
-      readonly key: TestApiKey;
-      readonly limit: bigint;
-      readonly amounts: readonly bigint[];
-    }
-
-    /** A key whose budget has room for about half of what is going to be asked for. */
-    async function given(run: number): Promise<Given> {
-      const [amounts] = fc.sample(stormArbitrary, { seed: SEED + run, numRuns: 1 }) as [bigint[]];
-      const sum = amounts.reduce((total, amount) => total + amount, 0n);
-      const limitCents = sum / 2n / MICRO_CENTS_PER_CENT + 1n;
-      const client = instances[0]!.anonymous.withAccessToken(accessToken);
-      const answer = await client.post('/api-keys', {
-        name: 'A key',
-        is_unlimited: false,
-        budget_limit_cents: Number(limitCents),
-      });
-      const key = {
-        id: answer.body['api_key'].id,
-        secret: answer.body['secret_key'],
-        body: answer.body['api_key'],
-      };
-      return { key, limit: limitCents * MICRO_CENTS_PER_CENT, amounts };
-    }
+    const given = (run: number) => givenKey(instances[0]!.anonymous.withAccessToken(accessToken), run);
 
     const ask = ({ key, amounts }: Given): Promise<StormOutcome> => {
       const baseUrls = instances.map((_, index) => () => instances[index]!.baseUrl);
@@ -119,9 +117,7 @@ describe(
           seed: SEED + run,
           numRuns: 1,
         });
-        await new Promise((resolve) => {
-          setTimeout(resolve, killAfterMs);
-        });
+        await setTimeout(killAfterMs);
         const killed = [1, 2].map((place) => (place + run) % INSTANCES);
         await Promise.all(killed.map((place) => instances[place]!.kill9()));
         const outcome = await asking;
@@ -140,6 +136,46 @@ describe(
     });
   },
 );
+
+describe(`R2: no budget is overspent when PostgreSQL is killed (STORM_SEED=${SEED})`, () => {
+  let cluster: AppCluster;
+  beforeAll(async () => {
+    cluster = await AppCluster.start(INSTANCES);
+  }, 180_000);
+  afterAll(() => cluster.end());
+
+  it('while holds are granted', { timeout: IS_LONG ? 1_800_000 : 240_000 }, async () => {
+    const app = cluster.running[0]!;
+    const accessToken = await app.accessToken();
+    for (let run = 0; run < SEEDS; run += 1) {
+      const storming = await givenKey(app.anonymous.withAccessToken(accessToken), 100 + run);
+      const asking = storm(
+        { baseUrls: cluster.running.map((instance) => () => instance.baseUrl), accessToken },
+        storming.key,
+        storming.amounts,
+      );
+      const [killAfterMs = 0] = fc.sample(fc.noBias(fc.integer({ min: 20, max: 400 })), {
+        seed: SEED + run,
+        numRuns: 1,
+      });
+      await setTimeout(killAfterMs);
+      await cluster.killPostgres();
+      const outcome = await asking;
+      expect(faultsIn(outcome, storming.limit, storming.amounts)).toEqual([]);
+      expect(outcome.granted.size).toBeGreaterThan(0);
+      const database = new pg.Client({ connectionString: cluster.databaseUrl });
+      await database.connect();
+      const { rows } = await database.query<{ held: string }>(
+        'SELECT held_micro_cents::text AS held FROM budget_accounts WHERE api_key_id = $1',
+        [storming.key.id],
+      );
+      await database.end();
+      const counted = [...outcome.granted.values()].reduce((total, amount) => total + amount, 0n);
+      expect(BigInt(rows[0]?.held ?? 0)).toBeGreaterThanOrEqual(counted);
+      expect(BigInt(rows[0]?.held ?? 0)).toBeLessThanOrEqual(storming.limit);
+    }
+  });
+});
 
 /** What many would write: look whether there is room, then write down what was reckoned. */
 const READ_THEN_WRITE = `

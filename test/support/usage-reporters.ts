@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { vi } from 'vitest';
 import { usageEvent } from './usage-events.js';
 
-/** A server that takes usage in; it may be another after each kill. */
+/** Who takes usage in: it may be another each time. */
 export interface UsageReceiver {
   /** `http://host:port`, undefined while none runs. */
   baseUrl: string | undefined;
