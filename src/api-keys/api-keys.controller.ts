@@ -16,6 +16,7 @@ import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
 import { MessageResponse } from '../auth/auth.dto.js';
 import type { Principal } from '../auth/principal.js';
+import { ChangeFeed } from '../database/change-feed.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
@@ -61,6 +62,7 @@ export class ApiKeysController {
   constructor(
     private readonly apiKeys: ApiKeysService,
     private readonly reader: ApiKeysReader,
+    private readonly changes: ChangeFeed,
   ) {}
 
   @Get()
@@ -154,7 +156,8 @@ export class ApiKeysController {
     @IfMatchVersions() expectedVersions: readonly number[] | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyResponse> {
-    const apiKey = await this.apiKeys.update(principal, id, toApiKeyChanges(body), expectedVersions);
+    const change = this.apiKeys.update(principal, id, toApiKeyChanges(body), expectedVersions);
+    const apiKey = await this.changes.after(change);
     void reply.header('etag', entityTag(apiKey.version));
     return toApiKeyResponse(apiKey);
   }
@@ -172,7 +175,7 @@ export class ApiKeysController {
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
   ): Promise<MessageResponse> {
-    await this.apiKeys.delete(principal, id);
+    await this.changes.after(this.apiKeys.delete(principal, id));
     return { message: 'API key deleted successfully' };
   }
 
@@ -200,7 +203,8 @@ export class ApiKeysController {
       key === undefined
         ? undefined
         : { userId: principal.userId, operation: 'regenerate_api_key', key, request };
-    return withSecret(reply, await this.apiKeys.regenerate(principal, id, body.grace_period_seconds, claim));
+    const change = this.apiKeys.regenerate(principal, id, body.grace_period_seconds, claim);
+    return withSecret(reply, await this.changes.after(change));
   }
 
   @Post(':id/activate')
@@ -217,7 +221,7 @@ export class ApiKeysController {
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
   ): Promise<MessageResponse> {
-    await this.apiKeys.activate(principal, id);
+    await this.changes.after(this.apiKeys.activate(principal, id));
     return { message: 'API key activated successfully' };
   }
 
@@ -235,7 +239,7 @@ export class ApiKeysController {
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
   ): Promise<MessageResponse> {
-    await this.apiKeys.deactivate(principal, id);
+    await this.changes.after(this.apiKeys.deactivate(principal, id));
     return { message: 'API key deactivated successfully' };
   }
 }

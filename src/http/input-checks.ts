@@ -72,7 +72,10 @@ export function parseTimestamp(value: unknown): unknown {
   if (match === null) return value;
   const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])];
   if (month < 1 || month > 12 || day < 1 || (day > 28 && day > lastDayOf(year, month))) return value;
-  return new Date(value.replace(' ', 'T').toUpperCase());
+  const moment = new Date(value.replace(' ', 'T').toUpperCase());
+  // A zone may carry it into a year that has more or fewer than four digits.
+  const movedYear = moment.getUTCFullYear();
+  return movedYear >= 1 && movedYear <= 9999 ? moment : value;
 }
 
 function lastDayOf(year: number, month: number): number {

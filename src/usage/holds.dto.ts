@@ -106,7 +106,8 @@ const AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at m
  * The event that settles a hold. Only its cost has to be told; the event is named after the hold unless told.
  * @throws AppError `validation.failed`
  */
-export function toSettlement(body: unknown, holdId: string, now: Date): Settlement {
+export function toSettlement(body: unknown, id: string, now: Date): Settlement {
+  const holdId = id.toLowerCase();
   const told = bodyOf<{ api_key_id?: number; endpoint?: string; method?: string }>(body);
   const event = { ...UNTOLD, request_id: `hold:${holdId}`, hold_id: holdId, ...told };
   const checked = checkUsageEvent(Array.isArray(body) ? body : event, now);
@@ -114,7 +115,7 @@ export function toSettlement(body: unknown, holdId: string, now: Date): Settleme
   const {
     event: { apiKeyId: _apiKeyId, ...rest },
   } = checked;
-  if (rest.holdId?.toLowerCase() !== holdId.toLowerCase())
+  if (rest.holdId?.toLowerCase() !== holdId)
     throw validationFailed([{ field: 'hold_id', message: 'must be the hold that is settled' }]);
   return {
     ...rest,

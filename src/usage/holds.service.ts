@@ -6,6 +6,7 @@ import type { HoldOutcome, HoldRequest, HoldStatus, HoldWithBudget } from '../bu
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import type { UsageEvent } from './usage-event.js';
+import { rejectionOf } from './usage-ingestion.service.js';
 import { UsageRecorder } from './usage-recorder.js';
 
 /** A hold to be taken, and the key it is for: by its id or by its secret. */
@@ -55,6 +56,8 @@ export class HoldsService {
       const budget = await this.budgets.find(hold.apiKeyId);
       return { hold: { ...hold, status: 'settled', costMicroCents }, budget };
     }
+    const rejection = status === 'uncountable' ? rejectionOf(status) : undefined;
+    if (rejection !== undefined) throw validationFailed([rejection]);
     const found = await this.#find(holdId);
     if (found.hold.status === 'settled' && found.hold.costMicroCents === costMicroCents) return found;
     throw conflict(found.hold.status, 'settled');

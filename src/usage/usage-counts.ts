@@ -6,6 +6,7 @@ const STATUSES = [
   'accepted',
   'duplicate',
   'invalid',
+  'uncountable',
   'unknown_key',
   'unknown_hold',
   'hold_released',

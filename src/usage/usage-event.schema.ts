@@ -80,16 +80,10 @@ const validate = new Ajv({ allErrors: true, strict: false }).compile<UsageEventB
 
 /** Checks one reported event on its own. */
 export function checkUsageEvent(value: unknown, now: Date): CheckedEvent {
-  if (!validate(value)) return { kind: 'invalid', errors: (validate.errors ?? []).map(toFieldError) };
+  if (!validate(value)) return { kind: 'invalid', errors: everyError(value, now) };
   const costMicroCents = parseCents(value.cost_cents);
   const occurredAt = value.occurred_at === undefined ? now : parseTimestamp(value.occurred_at);
-  const errors: FieldError[] = [...timeErrors(occurredAt, now), ...textErrors(value)];
-  if (costMicroCents === undefined) {
-    errors.push({
-      field: 'cost_cents',
-      message: 'must be an amount from 0 to 1000000000000 with at most six decimals',
-    });
-  }
+  const errors = [...timeErrors(occurredAt, now), ...textErrors(value), ...costErrors(costMicroCents)];
   if (errors.length > 0 || costMicroCents === undefined || !(occurredAt instanceof Date))
     return { kind: 'invalid', errors };
   return {
@@ -111,6 +105,25 @@ export function checkUsageEvent(value: unknown, now: Date): CheckedEvent {
   };
 }
 
+/** What the schema says of a value that breaks it, and what the rules beyond it say of its other fields. */
+function everyError(value: unknown, now: Date): FieldError[] {
+  const errors = (validate.errors ?? []).map(toFieldError);
+  if (typeof value !== 'object' || value === null) return errors;
+  const body = value as Partial<Record<keyof UsageEventBody, unknown>>;
+  const further = [
+    ...textErrors(body),
+    ...(body.occurred_at === undefined ? [] : timeErrors(parseTimestamp(body.occurred_at), now)),
+    ...(body.cost_cents === undefined ? [] : costErrors(parseCents(body.cost_cents))),
+  ];
+  const named = new Set(errors.map(({ field }) => field));
+  return [...errors, ...further.filter(({ field }) => !named.has(field))];
+}
+
+function costErrors(costMicroCents: bigint | undefined): FieldError[] {
+  const message = 'must be an amount from 0 to 1000000000000 with at most six decimals';
+  return costMicroCents === undefined ? [{ field: 'cost_cents', message }] : [];
+}
+
 function timeErrors(occurredAt: unknown, now: Date): FieldError[] {
   const field = 'occurred_at';
   if (!(occurredAt instanceof Date)) {
@@ -124,17 +137,14 @@ function timeErrors(occurredAt: unknown, now: Date): FieldError[] {
     : [];
 }
 
+const TEXTS = ['request_id', 'endpoint', 'method', 'model'] as const;
+
 /** What PostgreSQL cannot store. */
-function textErrors(body: UsageEventBody): FieldError[] {
-  const texts = {
-    request_id: body.request_id,
-    endpoint: body.endpoint,
-    method: body.method,
-    model: body.model ?? '',
-  };
-  return Object.entries(texts)
-    .filter(([, text]) => text.includes('\0') || !text.isWellFormed())
-    .map(([field]) => ({ field, message: 'must not hold NUL characters or lone surrogates' }));
+function textErrors(body: Partial<Record<(typeof TEXTS)[number], unknown>>): FieldError[] {
+  return TEXTS.filter((field) => {
+    const text = body[field];
+    return typeof text === 'string' && (text.includes('\0') || !text.isWellFormed());
+  }).map((field) => ({ field, message: 'must not hold NUL characters or lone surrogates' }));
 }
 
 function toFieldError({ instancePath, keyword, message, params }: ErrorObject): FieldError {

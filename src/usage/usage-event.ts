@@ -16,6 +16,12 @@ export interface UsageEvent {
   readonly holdId: string | null;
 }
 
-/** What became of an event. The `unknown_…` and `hold_…` ones were not recorded. */
+/** What became of an event; all but the first two were not recorded. `uncountable`: a sum would pass 64 bits. */
 export type RecordStatus =
-  'accepted' | 'duplicate' | 'unknown_key' | 'unknown_hold' | 'hold_released' | 'hold_settled';
+  | 'accepted'
+  | 'duplicate'
+  | 'uncountable'
+  | 'unknown_key'
+  | 'unknown_hold'
+  | 'hold_released'
+  | 'hold_settled';

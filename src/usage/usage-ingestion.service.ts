@@ -76,11 +76,17 @@ export class UsageIngestionService {
   }
 }
 
-function rejectionOf(status: RecordStatus): FieldError | undefined {
+/** Why an event was not recorded; undefined for one that was, now or before. */
+export function rejectionOf(status: RecordStatus): FieldError | undefined {
   switch (status) {
     case 'accepted':
     case 'duplicate':
       return undefined;
+    case 'uncountable':
+      return {
+        field: 'cost_cents',
+        message: 'must leave the sums of the API key below 2^63 millionths of a cent',
+      };
     case 'unknown_key':
       return { field: 'api_key_id', message: 'must be the id of an API key' };
     case 'unknown_hold':

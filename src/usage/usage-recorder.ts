@@ -37,7 +37,7 @@ const RECORD_USAGE = {
  */
 @Injectable()
 export class UsageRecorder {
-  readonly #lanes: readonly GroupCommit<readonly UsageEvent[], readonly RecordStatus[]>[];
+  readonly #lanes: readonly Lane[];
 
   constructor(
     private readonly pool: MeteringPool,
@@ -69,7 +69,7 @@ export class UsageRecorder {
     await Promise.all(
       shares.map(async (share) => {
         if (share.events.length === 0) return;
-        const recorded = await share.lane.submit(share.events);
+        const recorded = await submit(share.lane, share.events);
         for (const [index, place] of share.places.entries())
           statuses[place] = recorded[index] as RecordStatus;
       }),
@@ -94,6 +94,26 @@ export class UsageRecorder {
     let at = 0;
     return batches.map((batch) => batch.map(() => recorded?.others?.[at++] ?? 'accepted'));
   }
+}
+
+type Lane = GroupCommit<readonly UsageEvent[], readonly RecordStatus[]>;
+
+/** A list with an event that cannot be counted is recorded event by event, so that this one harms only itself. */
+async function submit(lane: Lane, events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
+  try {
+    return await lane.submit(events);
+  } catch (error) {
+    if (!isOutOfRange(error)) throw error;
+    if (events.length === 1) return ['uncountable'];
+    const statuses: RecordStatus[] = [];
+    for (const event of events) statuses.push(...(await submit(lane, [event])));
+    return statuses;
+  }
+}
+
+/** True for PostgreSQL's `numeric_value_out_of_range`. */
+function isOutOfRange(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '22003';
 }
 
 function columnsOf(events: readonly UsageEvent[]): unknown[][] {

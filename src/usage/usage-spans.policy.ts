@@ -10,6 +10,8 @@ export interface UsageSpan {
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+/** Later hours have years of five digits. */
+const LAST_HOUR_MS = Date.UTC(9999, 11, 31, 23);
 
 /**
  * The hours that a question is about: what was used is kept by the hour, so the span is widened to whole ones. Unless
@@ -20,7 +22,8 @@ export function usageSpan(
   { from, to }: { readonly from?: Date | undefined; readonly to?: Date | undefined },
   now: Date,
 ): UsageSpan {
-  const end = new Date(Math.ceil((to?.getTime() ?? now.getTime() + 1) / HOUR_MS) * HOUR_MS);
+  const endMs = Math.ceil((to?.getTime() ?? now.getTime() + 1) / HOUR_MS) * HOUR_MS;
+  const end = new Date(Math.min(endMs, LAST_HOUR_MS));
   const begin = from ?? before(new Date(end.getTime() - HOUR_MS), interval);
   return { from: new Date(Math.floor(begin.getTime() / HOUR_MS) * HOUR_MS), to: end };
 }

@@ -12,6 +12,7 @@ import { Public } from '../http/public.decorator.js';
 import { rateLimitHeaders } from '../rate-limits/rate-limit-headers.js';
 import { ForwardAuthQuery } from './forward-auth.dto.js';
 import { refusalOf } from './forward-auth.policy.js';
+import { headerText, scopeList } from './scope-list.js';
 import { VerificationService } from './verification.service.js';
 
 const NO_SECRET = '';
@@ -90,12 +91,7 @@ function identityOf({ apiKeyId, name, userId, scopes }: KeySnapshot): Record<str
     'x-api-key-id': String(apiKeyId),
     'x-api-key-name': headerText(name),
     'x-api-key-user-id': String(userId),
-    'x-api-key-scopes': scopes.map((scope) => headerText(scope).replaceAll(' ', '%20')).join(' '),
+    'x-api-key-scopes': scopeList(scopes),
     'x-api-key-code': 'VALID',
   };
-}
-
-/** Text as a header may hold it: whatever is not visible ASCII is percent-encoded, as in an address. */
-function headerText(text: string): string {
-  return text.replace(/[^\x20-\x24\x26-\x7e]+/g, (part) => encodeURIComponent(part.toWellFormed()));
 }

@@ -1,10 +1,11 @@
 import { Body, Controller, Header, HttpCode, Post } from '@nestjs/common';
-import { ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { KeySnapshot } from '../api-keys/snapshot.js';
 import { RequirePermission } from '../auth/access.decorators.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
 import { INTROSPECTION_SCHEMA, IntrospectionDto } from './introspection.dto.js';
+import { scopeList } from './scope-list.js';
 import { VerificationService } from './verification.service.js';
 
 /** RFC 7662: whether a key is active, and what it is, for services that speak OAuth. */
@@ -24,6 +25,7 @@ export class IntrospectionController {
     isDataPlane: true,
     isForm: true,
   })
+  @ApiConsumes('application/x-www-form-urlencoded', 'application/json')
   @ApiBody({ type: IntrospectionDto })
   @ApiOkResponse({ content: { 'application/json': { schema: INTROSPECTION_SCHEMA } } })
   @Header('cache-control', 'no-store')
@@ -37,7 +39,7 @@ function describe(snapshot: KeySnapshot): Record<string, unknown> {
   const endsAtMs = Math.min(snapshot.expiresAtMs, snapshot.retiresAtMs);
   return {
     active: true,
-    scope: snapshot.scopes.join(' '),
+    scope: scopeList(snapshot.scopes),
     client_id: String(snapshot.apiKeyId),
     sub: String(snapshot.userId),
     username: snapshot.username,

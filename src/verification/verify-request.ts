@@ -5,6 +5,8 @@ import type { VerdictHold, VerdictRequest } from './verdict.js';
 import type { VerifyBody } from './verify.schema.js';
 
 const NO_SCOPES: readonly string[] = [];
+/** What the addresses of connections may have and a question may not: spaces, and zones with more than a name. */
+const NO_ADDRESS = /\s|%.*[^\w.-]/;
 
 /**
  * A question as it is judged; `path` is where it stands in the body.
@@ -12,7 +14,7 @@ const NO_SCOPES: readonly string[] = [];
  */
 export function toVerdictRequest(body: VerifyBody, path: string): VerdictRequest {
   const { ip, model, chatbot, scopes = NO_SCOPES, cost } = body;
-  const address = ip === undefined ? undefined : normaliseAddress(ip);
+  const address = ip === undefined || NO_ADDRESS.test(ip) ? undefined : normaliseAddress(ip);
   const asksToHold = body.hold_cents !== undefined || body.hold_ttl_seconds !== undefined;
   const hold = asksToHold ? holdOf(body) : undefined;
   const errors: FieldError[] = Array.isArray(hold) ? hold : [];

@@ -108,6 +108,13 @@ describe.each([
     const answer = await send({ ...required, expires_at: '2999-01-01T02:30:00+02:30' });
     expect((answer.body['api_key'] ?? answer.body)['expires_at']).toBe('2999-01-01T00:00:00.000Z');
   });
+
+  it('hold no moment whose year, in UTC, has more than four digits', async () => {
+    const field = { field: 'expires_at', message: expect.stringContaining('ISO 8601') };
+    expectInvalid(await send({ ...required, expires_at: '9999-12-31T23:59:59-14:00' }), field);
+    const { body } = await send({ ...required, expires_at: '9999-12-31T23:59:59Z' });
+    expect((body['api_key'] ?? body)['expires_at']).toBe('9999-12-31T23:59:59.000Z');
+  });
 });
 
 let shared: Promise<TestApp> | undefined;

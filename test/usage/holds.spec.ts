@@ -310,6 +310,16 @@ describe('budget holds', () => {
       expect(await storedAccount(app.database, key.id)).toMatchObject({ spent: 60_000_000n, held: 0n });
     });
 
+    it('records one event under one request id, however the id of the hold is written', async () => {
+      const key = await keyWithBudget(app, 10);
+      const id = await heldId(app.admin, key, 5);
+      expect((await step(app.admin, id.toUpperCase(), 'settle', { cost_cents: 1 })).status).toBe(200);
+      const event = { api_key_id: key.id, request_id: `hold:${id}`, endpoint: '/', method: 'GET' };
+      const counts = { request_tokens: 0, response_tokens: 0, cost_cents: 1 };
+      const { body } = await app.admin.post('/usage', { ...event, ...counts });
+      expect(body).toMatchObject({ accepted: 0, duplicates: 1 });
+    });
+
     it('is done as well by a usage event that carries the hold', async () => {
       const key = await keyWithBudget(app, 100);
       const id = await heldId(service, key, 40);
@@ -414,6 +424,15 @@ describe('budget holds', () => {
       for (const ttl of [0, 86_401, 1.5, '60', null, undefined])
         expect((await step(service, id, 'extend', { ttl_seconds: ttl })).status).toBe(422);
     });
+  });
+
+  it('refuses what an account could not count, limit or not', async () => {
+    const key = await app.apiKey();
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 11; turn += 1)
+      statuses.push((await askToHold(app.admin, key, '1000000000000')).status);
+    expect(statuses.slice(0, 9)).toEqual(Array.from({ length: 9 }, () => 201));
+    expect(statuses.slice(9)).toEqual([402, 402]);
   });
 
   it('knows no hold that never was', async () => {

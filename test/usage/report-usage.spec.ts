@@ -69,6 +69,33 @@ describe('POST /usage', () => {
     expect(await usageOf(even)).toMatchObject({ total_requests: 131 });
   });
 
+  it('rejects alone the event that would take a sum beyond what can be counted', async () => {
+    const [rich, other] = [await app.apiKey(), await app.apiKey()];
+    const most = () => usageEvent(rich, { cost_cents: '1000000000000' });
+    const { body } = await reporter.post('/usage', [
+      ...Array.from({ length: 9 }, most),
+      usageEvent(other),
+      most(),
+      usageEvent(rich),
+    ]);
+    expect(body).toMatchObject({
+      accepted: 11,
+      rejected: [{ index: 10, errors: [{ field: 'cost_cents' }] }],
+    });
+    expect(await usageOf(other)).toMatchObject({ total_requests: 1 });
+    expect(await usageOf(rich)).toMatchObject({ total_requests: 10 });
+    expect((await reporter.post('/usage', most())).status).toBe(422);
+  });
+
+  it('names every broken rule of an event at once', async () => {
+    const key = await app.apiKey();
+    const broken = { method: '\ud800', request_tokens: -1, cost_cents: 'x', occurred_at: 'bad', zz: 1 };
+    const { status, body } = await reporter.post('/usage', usageEvent(key, broken));
+    expect(status).toBe(422);
+    const fields = (body['errors'] as { field: string }[]).map(({ field }) => field);
+    expect(fields.toSorted()).toEqual(['cost_cents', 'method', 'occurred_at', 'request_tokens', 'zz']);
+  });
+
   it('is counted by what became of its events', async () => {
     const key = await app.apiKey();
     const countOf = async (status: string) => {

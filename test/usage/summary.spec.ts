@@ -143,6 +143,11 @@ describe('GET /usage/summary', () => {
     ]);
   });
 
+  it('reaches to the last hour of the year 9999, and no further', async () => {
+    const { status, body } = await app.admin.get('/usage/summary?to=9999-12-31T23:59:59Z');
+    expect([status, body['to']]).toEqual([200, '9999-12-31T23:00:00.000Z']);
+  });
+
   it('adds up beyond what a float keeps', async () => {
     const { owner, keys } = await ownerOfKeys(app, 3);
     for (const { id } of keys) await rollUp(id, '2026-03-01T00:00:00Z', 1, 9_007_199_254_740_993n);

@@ -61,6 +61,12 @@ describe('POST /introspect (RFC 7662)', () => {
     });
   });
 
+  it('shows no scope as two, whatever it holds', async () => {
+    const { secret } = await app.apiKey(app.admin, { scopes: ['x platform:*', 'caf\u00e9\ntwo'] });
+    const { body } = await introspect(secret);
+    expect(body['scope']).toBe('x%20platform:* caf%C3%A9%0Atwo');
+  });
+
   it('says no end of a key that has none', async () => {
     const { secret } = await app.apiKey();
     expect((await introspect(secret)).body).not.toHaveProperty('exp');

@@ -132,7 +132,19 @@ describe('the answer of verify', () => {
         message: expect.stringMatching(/\S/),
       })),
     );
-    for (const ip of ['', 'localhost', '300.1.1.1', '10.0.0.1/8', '1.2.3', '[::1]', '::g', '10.0.0.1:80']) {
+    for (const ip of [
+      ' 10.0.0.1',
+      '10.0.0.1\n',
+      'fe80::1%<b>',
+      '',
+      'localhost',
+      '300.1.1.1',
+      '10.0.0.1/8',
+      '1.2.3',
+      '[::1]',
+      '::g',
+      '10.0.0.1:80',
+    ]) {
       expectInvalid(await ask({ key: secret, ip }), {
         field: 'ip',
         message: 'must be an IPv4 or IPv6 address',

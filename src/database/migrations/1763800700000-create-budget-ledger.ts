@@ -45,6 +45,9 @@ export class CreateBudgetLedger1763800700000 implements MigrationInterface {
 /** Of every function: how its statements are planned. */
 const PLANS = 'SET plan_cache_mode = force_generic_plan SET enable_seqscan = off';
 
+/** What an account without a limit can count, in micro-cents: nearly 2^63. */
+const MOST_COUNTED = '9000000000000000000';
+
 const TABLES = `
   CREATE TABLE budget_holds (
     id uuid NOT NULL CONSTRAINT budget_holds_pkey PRIMARY KEY,
@@ -287,8 +290,8 @@ const GRANT_HOLDS = `
     new_states json;
   BEGIN
     SELECT array_agg(id ORDER BY api_key_id), array_agg(period_number ORDER BY api_key_id),
-      count(*) FILTER (WHERE limit_micro_cents IS NULL
-        OR asked_amounts[width_bucket(api_key_id, named_keys)] <= limit_micro_cents - spent_micro_cents - held_micro_cents)
+      count(*) FILTER (WHERE asked_amounts[width_bucket(api_key_id, named_keys)]
+        <= coalesce(limit_micro_cents, ${MOST_COUNTED}) - spent_micro_cents - held_micro_cents)
     INTO ids, periods, fitting FROM budget_accounts WHERE api_key_id = ANY(named_keys);
     IF fitting < cardinality(named_keys)
       OR cardinality(named_keys) > (SELECT count(*) FROM api_keys WHERE id = ANY(named_keys) AND deleted_at IS NULL)
@@ -371,7 +374,7 @@ const GRANT_HOLDS = `
     changed integer;
   BEGIN
     SELECT array_agg(key ORDER BY key), array_agg(amount ORDER BY key) INTO named_keys, asked_amounts
-    FROM (SELECT key, sum(amount)::bigint AS amount FROM unnest(keys, amounts) AS asked (key, amount) GROUP BY key) AS sums;
+    FROM (SELECT key, least(sum(amount), ${MOST_COUNTED})::bigint AS amount FROM unnest(keys, amounts) AS asked (key, amount) GROUP BY key) AS sums;
     SELECT locked.is_chained INTO is_chained FROM lock_budgets(named_keys, NULL) AS locked;
     at := clock_timestamp();
     IF NOT is_chained THEN
@@ -398,7 +401,7 @@ const GRANT_HOLDS = `
         array_agg((account).spent_micro_cents ORDER BY (account).id),
         array_agg(most - (account).spent_micro_cents - (account).held_micro_cents ORDER BY (account).id),
         array_agg(0::bigint), array_agg(NULL::timestamptz), array_agg('infinity'::timestamptz)
-      FROM (SELECT account, coalesce((account).limit_micro_cents, 9000000000000000000) AS most FROM accounts) AS accounts
+      FROM (SELECT account, coalesce((account).limit_micro_cents, ${MOST_COUNTED}) AS most FROM accounts) AS accounts
     ) AS by_account;
 
     FOR item IN
