@@ -8,6 +8,7 @@ import {
 } from './control-plane-operations.js';
 import { runBounded } from './support/cleanup.js';
 import { compare, type Contender } from './support/comparison.js';
+import { TRIAL_FLAGS } from './support/flags.js';
 import { startLatchkey, startReference } from './support/latchkey.js';
 import { checkLikeness } from './support/likeness.js';
 import { Load } from './support/load.js';
@@ -31,10 +32,7 @@ import { type BenchSession, logIn } from './support/sessions.js';
  */
 const { values: flags } = parseArgs({
   options: {
-    write: { type: 'boolean', default: false },
-    seconds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '5' },
-    connections: { type: 'string', default: '64' },
+    ...TRIAL_FLAGS,
     keys: { type: 'string', default: '1000000' },
     /** Only operations and reads whose name holds this. */
     only: { type: 'string', default: '' },

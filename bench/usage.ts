@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { SEEDED_ADMIN } from './support/api-key-seed.js';
 import { runBounded } from './support/cleanup.js';
 import { compare, type Comparison, type Contender, type Summary, type Trial } from './support/comparison.js';
+import { TRIAL_FLAGS, trialOptions } from './support/flags.js';
 import { startLatchkey, startReference } from './support/latchkey.js';
 import { Load } from './support/load.js';
 import { canPin } from './support/pinning.js';
@@ -18,10 +19,7 @@ import { freshReports, giveBudgets, holdRequests, writeHistory } from './support
  */
 const { values: flags } = parseArgs({
   options: {
-    write: { type: 'boolean', default: false },
-    seconds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '5' },
-    connections: { type: 'string', default: '64' },
+    ...TRIAL_FLAGS,
     /** Events of the key with few and of the key with many. */
     few: { type: 'string', default: '10000' },
     many: { type: 'string', default: '10000000' },
@@ -32,11 +30,7 @@ const { values: flags } = parseArgs({
     minutes: { type: 'string', default: '30' },
   },
 });
-const options = {
-  seconds: Number(flags.seconds),
-  rounds: Number(flags.rounds),
-  connections: Number(flags.connections),
-};
+const options = trialOptions(flags);
 const nodeFlags = flags.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', flags.profile];
 const [few, many] = [Number(flags.few), Number(flags.many)];
 /** More reports a second than any server here takes in: none is sent twice. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { generateSecret } from '../src/api-keys/secret-format.js';
 import { runBounded } from './support/cleanup.js';
+import { TRIAL_FLAGS } from './support/flags.js';
 import { startLatchkey } from './support/latchkey.js';
 import { Load } from './support/load.js';
 import type { LoadPlan, LoadRequest, LoadResult } from './support/load-plan.js';
@@ -19,10 +20,7 @@ import { ALLOWED, restrictKeys } from './support/verify-seed.js';
  */
 const { values: flags } = parseArgs({
   options: {
-    write: { type: 'boolean', default: false },
-    seconds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '5' },
-    connections: { type: 'string', default: '64' },
+    ...TRIAL_FLAGS,
     keys: { type: 'string', default: '10000' },
     minutes: { type: 'string', default: '15' },
   },

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runBounded } from './support/cleanup.js';
 import { compare, type Contender } from './support/comparison.js';
+import { TRIAL_FLAGS, trialOptions } from './support/flags.js';
 import { startLatchkey, startReference } from './support/latchkey.js';
 import { Load } from './support/load.js';
 import type { LoadRequest } from './support/load-plan.js';
@@ -25,10 +26,7 @@ import { ALLOWED, type BenchKey, restrictKeys } from './support/verify-seed.js';
  */
 const { values: flags } = parseArgs({
   options: {
-    write: { type: 'boolean', default: false },
-    seconds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '5' },
-    connections: { type: 'string', default: '64' },
+    ...TRIAL_FLAGS,
     keys: { type: 'string', default: '10000' },
     /** Only operations whose name holds this. */
     only: { type: 'string', default: '' },
@@ -39,11 +37,7 @@ const { values: flags } = parseArgs({
     minutes: { type: 'string', default: '15' },
   },
 });
-const options = {
-  seconds: Number(flags.seconds),
-  rounds: Number(flags.rounds),
-  connections: Number(flags.connections),
-};
+const options = trialOptions(flags);
 const nodeFlags = flags.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', flags.profile];
 const HEADER = comparisonHeader('verdicts', 'Latchkey', 'bare');
 

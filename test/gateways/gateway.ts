@@ -1,12 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vi } from 'vitest';
 import { projectPath } from '../../src/common/project-path.js';
-import { freePort } from '../support/free-port.js';
+import { freePort, isAnswered } from '../support/ports.js';
 
 /** Debian has nginx where the PATH of ordinary users does not look. */
 const ENVIRONMENT = { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` };
@@ -135,16 +134,4 @@ function configurationOf(
 
 function isInstalled(command: string, argument: string): boolean {
   return spawnSync(command, [argument], { env: ENVIRONMENT }).status === 0;
-}
-
-async function isAnswered(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { freePort } from './free-port.js';
+import { freePort } from './ports.js';
 
 /** False when `redis-server` is not installed: what needs it is then reported as skipped. */
 export const HAS_REDIS = spawnSync('redis-server', ['--version']).status === 0;
