@@ -10,7 +10,8 @@ export default defineConfig({
     isolate: false,
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    reporters: ['default', './scripts/closing-line-reporter.mjs'],
+    // Without a person who watches, only what failed is worth saying: a log is often cut.
+    reporters: [process.stdout.isTTY ? 'default' : 'minimal', './scripts/closing-line-reporter.mjs'],
     coverage: { include: ['src/**/*.ts'], reporter: ['text', 'html'] },
   },
 });
