@@ -1,12 +1,15 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
+import { AccessGuard } from './auth/access.guard.js';
 import type { Clock } from './common/clock.js';
 import { Redactor } from './common/redactor.js';
 import type { Config } from './config/config.js';
 import { serveApiDocument } from './http/api-document.js';
 import { allowOrigins } from './http/cors.js';
+import { callDirectly } from './http/direct-routes.js';
 import { createHttpAdapter } from './http/http-server.js';
+import { ProblemFilter } from './http/problem.filter.js';
 import { RouteTable } from './http/route-table.js';
 import { logRequests } from './observability/access-log.js';
 import { createLogger, NestLogger } from './observability/logging.js';
@@ -29,6 +32,7 @@ export async function createApp(config: Config, clock?: Clock): Promise<NestFast
   );
   logRequests(adapter.getInstance(), logger);
   measureRequests(adapter.getInstance(), app.get(Metrics));
+  callDirectly(app, { guard: app.get(AccessGuard), filter: app.get(ProblemFilter) });
   allowOrigins(app, config.corsOrigins);
   serveApiDocument(app);
   return app;

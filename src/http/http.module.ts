@@ -20,7 +20,8 @@ export class HttpModule {
         ClientAddresses,
         RequestOrigins,
         { provide: APP_PIPE, useClass: InputPipe },
-        { provide: APP_FILTER, useClass: ProblemFilter },
+        ProblemFilter,
+        { provide: APP_FILTER, useExisting: ProblemFilter },
       ],
       exports: [ClientAddresses, RouteTable],
     };

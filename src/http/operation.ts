@@ -1,4 +1,4 @@
-import { applyDecorators, SetMetadata } from '@nestjs/common';
+import { applyDecorators, SetMetadata, type Type } from '@nestjs/common';
 import { ApiOperation } from '@nestjs/swagger';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import type { OperationName } from './request-context.js';
@@ -18,8 +18,16 @@ interface OperationOptions {
    * nothing is logged or traced per request.
    */
   readonly isDataPlane?: boolean;
+  /** Fastify calls the handler itself, with `@Req()` alone: for the hottest routes (`direct-routes.ts`). */
+  readonly isDirect?: boolean;
   /** The body is a form (`application/x-www-form-urlencoded`), as some standards ask, instead of JSON. */
   readonly isForm?: boolean;
+}
+
+/** A handler that Fastify calls itself, with the request alone. */
+export interface DirectHandler {
+  readonly controller: Type<object>;
+  readonly method: string;
 }
 
 /** What `@Operation` leaves in the configuration of its Fastify route. */
@@ -27,18 +35,24 @@ export interface OperationSettings {
   readonly bodyLimit?: number | undefined;
   readonly isDataPlane?: boolean | undefined;
   readonly isForm?: boolean | undefined;
+  readonly direct?: DirectHandler | undefined;
 }
 
 /** Names a route once: the name is its OpenAPI operationId and the action of its audit rows. */
 export function Operation(action: string, options: OperationOptions): MethodDecorator {
-  const { summary, description, resourceType, bodyLimit, isDataPlane = false, isForm } = options;
+  const { summary, description, resourceType, bodyLimit, isDataPlane = false, isDirect, isForm } = options;
   const name: OperationName = { action, resourceType, isDataPlane };
-  const settings: OperationSettings = { bodyLimit, isDataPlane, isForm };
-  return applyDecorators(
-    SetMetadata(OPERATION, name),
-    ApiOperation({ operationId: action, summary, description }),
-    RouteConfig(settings),
-  );
+  return (target, method, descriptor) => {
+    const direct = isDirect
+      ? { controller: target.constructor as Type<object>, method: String(method) }
+      : undefined;
+    const settings: OperationSettings = { bodyLimit, isDataPlane, isForm, direct };
+    applyDecorators(
+      SetMetadata(OPERATION, name),
+      ApiOperation({ operationId: action, summary, description }),
+      RouteConfig(settings),
+    )(target, method, descriptor);
+  };
 }
 
 /** The name given by `@Operation`. */

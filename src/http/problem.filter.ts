@@ -25,7 +25,11 @@ export class ProblemFilter implements ExceptionFilter {
     @Inject(ErrorObserver) private readonly observer: ErrorObserver,
   ) {}
 
-  async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
+  catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
+    return this.answer(thrown, host);
+  }
+
+  async answer(thrown: unknown, host: ArgumentsHost): Promise<void> {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();

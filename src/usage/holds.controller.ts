@@ -38,6 +38,7 @@ export class HoldsController {
   @RequirePermission(PERMISSION)
   @Operation('create_budget_hold', {
     ...ROUTE,
+    isDirect: true,
     summary: 'Set an amount of a budget aside',
     description:
       'Granted when what is spent and held stays within every limit that binds the key; 402 with a `reason` otherwise. The same `request_id` is answered the same hold. A hold that is not settled lapses.',

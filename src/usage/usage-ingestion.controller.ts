@@ -49,6 +49,7 @@ export class UsageIngestionController {
       'One event, or a list of up to 1,000. Answered after commit; the same key and request id count once in 30 days, however often they are sent. In a list a bad event harms only itself.',
     resourceType: 'usage',
     isDataPlane: true,
+    isDirect: true,
     bodyLimit: LARGE_BODY,
   })
   @ApiBody({

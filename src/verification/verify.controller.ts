@@ -19,7 +19,7 @@ import {
   type VerifyBody,
 } from './verify.schema.js';
 
-const ROUTE = { resourceType: 'api_key', isDataPlane: true } as const;
+const ROUTE = { resourceType: 'api_key', isDataPlane: true, isDirect: true } as const;
 
 type VerdictAnswer = Record<string, unknown> | Promise<Record<string, unknown>>;
 

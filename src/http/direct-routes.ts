@@ -1,0 +1,127 @@
+import { type CanActivate, type ExecutionContext, ForbiddenException, type Type } from '@nestjs/common';
+import {
+  EXCEPTION_FILTERS_METADATA,
+  GUARDS_METADATA,
+  HEADERS_METADATA,
+  HTTP_CODE_METADATA,
+  INTERCEPTORS_METADATA,
+  PIPES_METADATA,
+  ROUTE_ARGS_METADATA,
+} from '@nestjs/common/constants.js';
+import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { DirectHandler, OperationSettings } from './operation.js';
+import type { ProblemFilter } from './problem.filter.js';
+
+/** What stands before and behind every handler, however it is called. */
+export interface Surroundings {
+  readonly guard: CanActivate;
+  readonly filter: ProblemFilter;
+}
+
+type Handler = (request: FastifyRequest) => unknown;
+
+/** What only Nest's router would heed. */
+const ROUTER_METADATA = [
+  EXCEPTION_FILTERS_METADATA,
+  GUARDS_METADATA,
+  HEADERS_METADATA,
+  INTERCEPTORS_METADATA,
+  PIPES_METADATA,
+];
+const REQUEST_ALONE = `${RouteParamtypes.REQUEST}:0`;
+
+/**
+ * Lets Fastify call handlers that are marked `isDirect` without Nest's router between, whose promises cost more than a
+ * verdict does. Guard and filter are those of every other route. Call it before routes are made.
+ */
+export function callDirectly(app: NestFastifyApplication, surroundings: Surroundings): void {
+  const server: FastifyInstance = app.getHttpAdapter().getInstance();
+  server.addHook('onRoute', (route) => {
+    const { direct }: OperationSettings = { ...route.config };
+    if (direct === undefined) return;
+    const controller: object = app.get(direct.controller, { strict: false });
+    const directRoute = new DirectRoute(direct, controller, surroundings);
+    route.handler = (request, reply) => directRoute.answer(request, reply);
+  });
+}
+
+class DirectRoute {
+  readonly #class: Type<object>;
+  readonly #controller: object;
+  readonly #handler: Handler;
+  readonly #status: number;
+  readonly #surroundings: Surroundings;
+
+  constructor(direct: DirectHandler, controller: object, surroundings: Surroundings) {
+    this.#class = direct.controller;
+    this.#controller = controller;
+    this.#handler = handlerOf(direct);
+    this.#status = (Reflect.getMetadata(HTTP_CODE_METADATA, this.#handler) as number | undefined) ?? 201;
+    this.#surroundings = surroundings;
+  }
+
+  /** Synchronous as long as guard and handler are. */
+  answer(request: FastifyRequest, reply: FastifyReply): void {
+    const context = new ExecutionContextHost([request, reply], this.#class, this.#handler);
+    try {
+      const admitted = this.#surroundings.guard.canActivate(context);
+      if (admitted === true) this.#send(request, reply, context);
+      else void this.#sendOnceAdmitted(Promise.resolve(admitted), request, reply, context);
+    } catch (error) {
+      this.#fail(error, context);
+    }
+  }
+
+  async #sendOnceAdmitted(
+    admitting: Promise<unknown>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    context: ExecutionContext,
+  ): Promise<void> {
+    try {
+      if ((await admitting) !== true) throw new ForbiddenException();
+      this.#send(request, reply, context);
+    } catch (error) {
+      this.#fail(error, context);
+    }
+  }
+
+  #send(request: FastifyRequest, reply: FastifyReply, context: ExecutionContext): void {
+    const answer = this.#handler.call(this.#controller, request);
+    if (answer instanceof Promise) void this.#sendOnceThere(answer, reply, context);
+    else void reply.code(this.#status).send(answer);
+  }
+
+  async #sendOnceThere(
+    answering: Promise<unknown>,
+    reply: FastifyReply,
+    context: ExecutionContext,
+  ): Promise<void> {
+    try {
+      void reply.code(this.#status).send(await answering);
+    } catch (error) {
+      this.#fail(error, context);
+    }
+  }
+
+  #fail(thrown: unknown, context: ExecutionContext): void {
+    void this.#surroundings.filter.answer(thrown, context);
+  }
+}
+
+/** @throws Error when the handler asks for something that only Nest's router would give it */
+function handlerOf({ controller, method }: DirectHandler): Handler {
+  const handler = (controller.prototype as Readonly<Record<string, Handler>>)[method] as Handler;
+  const parameters = Object.keys(
+    (Reflect.getMetadata(ROUTE_ARGS_METADATA, controller, method) ?? {}) as object,
+  );
+  const unheeded = ROUTER_METADATA.filter(
+    (key) => Reflect.hasMetadata(key, handler) || Reflect.hasMetadata(key, controller),
+  );
+  if (parameters.join() !== REQUEST_ALONE || unheeded.length > 0)
+    throw new Error(`${controller.name}.${method} cannot be called directly: it may take @Req() alone.`);
+  return handler;
+}
