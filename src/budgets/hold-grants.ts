@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { Counter } from 'prom-client';
+import { HeldConnection } from '../database/held-connection.js';
 import { MeteringPool } from '../database/pools.js';
 import { Metrics } from '../observability/metrics.js';
 import { type BudgetRows, budgetsOf } from './budget-rows.js';
@@ -37,14 +38,16 @@ const GRANT_HOLDS = {
 /** Grants many holds in one statement, in the order in which they were asked for. */
 @Injectable()
 export class HoldGrants {
+  readonly #connection: HeldConnection;
   readonly #outcomes: Counter<'outcome'>;
 
   constructor(
-    private readonly pool: MeteringPool,
+    pool: MeteringPool,
     private readonly states: BudgetStates,
     private readonly sweeper: HoldSweeper,
     metrics: Metrics,
   ) {
+    this.#connection = new HeldConnection(pool);
     this.#outcomes = metrics.counter({
       name: 'latchkey_budget_holds_total',
       help: 'Holds that were asked for, by what became of them.',
@@ -69,7 +72,7 @@ export class HoldGrants {
   async #ask(requests: readonly IdentifiedRequest[]): Promise<AnsweredRow[]> {
     const sentAtMs = performance.now();
     const apiKeyIds = requests.map(({ apiKeyId }) => apiKeyId);
-    const { rows } = await this.pool.query<GrantRow>({
+    const { rows } = await this.#connection.query<GrantRow>({
       ...GRANT_HOLDS,
       values: [
         requests.map(({ id }) => id),

@@ -6,6 +6,11 @@ interface Waiting<Item, Result> {
   readonly reject: (reason: unknown) => void;
 }
 
+/** A statement costs about as much as this many items in it. */
+const WORTH_HALVING = 16;
+
+type Outcome<Result> = { readonly result: Result } | { readonly error: unknown };
+
 /** How a group commit runs its groups. */
 export interface GroupCommitOptions<Item, Result> {
   /** Runs one statement for all items and answers one result per item, in order, after commit. */
@@ -62,13 +67,31 @@ export class GroupCommit<Item, Result = void> {
   async #run(): Promise<void> {
     // One turn of the microtask queue lets callers of the same tick share the first group.
     await Promise.resolve();
+    let lastLength = 0;
+    let answer = (): void => undefined;
     while (this.#waiting.length > 0) {
-      const group = this.#waiting.splice(0, this.#nextGroupLength());
-      const { compare } = this.#options;
-      if (compare !== undefined) group.sort((a, b) => compare(a.item, b.item));
-      await this.#commitGroup(group);
+      const group = this.#nextGroup(lastLength);
+      const committing = this.#commitAll(group.map(({ item }) => item));
+      // The statement is on its way: the database works while the callers of the last one are answered.
+      answer();
+      const outcomes = await committing;
+      answer = () => group.forEach((waiting, index) => settle(waiting, outcomes[index]));
+      lastLength = group.length;
     }
     this.#running = undefined;
+    answer();
+  }
+
+  /**
+   * Of many who wait, counted with those who are about to be answered, half: these come again while the database works on
+   * the others. Taken whole, they would all end up in one group, and this process and the database would take turns.
+   */
+  #nextGroup(lastLength: number): Waiting<Item, Result>[] {
+    const { compare } = this.#options;
+    const half = Math.ceil((this.#waiting.length + lastLength) / 2);
+    const length = Math.min(this.#nextGroupLength(), this.#waiting.length < WORTH_HALVING ? Infinity : half);
+    const group = this.#waiting.splice(0, length);
+    return compare === undefined ? group : group.toSorted((a, b) => compare(a.item, b.item));
   }
 
   #nextGroupLength(): number {
@@ -79,27 +102,28 @@ export class GroupCommit<Item, Result = void> {
     return end === -1 ? this.#waiting.length : Math.max(1, end);
   }
 
-  async #commitGroup(
-    group: readonly Waiting<Item, Result>[],
-    isLastTry = !this.#options.isRetried,
-  ): Promise<void> {
+  async #commitAll(items: readonly Item[], isLastTry = !this.#options.isRetried): Promise<Outcome<Result>[]> {
     try {
-      const results = await this.#options.commit(group.map((waiting) => waiting.item));
-      if (results.length !== group.length) {
-        throw new Error(`A group of ${group.length} items was answered with ${results.length} results.`);
+      const results = await this.#options.commit(items);
+      if (results.length !== items.length) {
+        throw new Error(`A group of ${items.length} items was answered with ${results.length} results.`);
       }
-      group.forEach((waiting, index) => waiting.resolve(results[index] as Result));
+      return results.map((result) => ({ result }));
     } catch (error) {
-      if (isItemFault(error)) {
-        if (group.length === 1) group[0]?.reject(error);
-        else for (const waiting of group) await this.#commitGroup([waiting]);
-      } else if (isLastTry) {
-        for (const waiting of group) waiting.reject(error);
-      } else {
-        await this.#commitGroup(group, true);
+      if (!isItemFault(error)) {
+        return isLastTry ? items.map(() => ({ error })) : this.#commitAll(items, true);
       }
+      if (items.length === 1) return [{ error }];
+      const outcomes: Outcome<Result>[] = [];
+      for (const item of items) outcomes.push(...(await this.#commitAll([item])));
+      return outcomes;
     }
   }
+}
+
+function settle<Item, Result>(waiting: Waiting<Item, Result>, outcome: Outcome<Result> | undefined): void {
+  if (outcome === undefined || 'error' in outcome) waiting.reject(outcome?.error);
+  else waiting.resolve(outcome.result);
 }
 
 /** True when PostgreSQL refused the data itself: a data exception, a broken constraint or a raised exception. */

@@ -34,22 +34,27 @@ export class UsageIngestionService {
    * Records one event, or a list of up to 1,000; answers after commit.
    * @throws AppError `validation.failed` for a single event that is not valid, and for a list that is too long
    */
-  async ingest(body: unknown): Promise<IngestionResult> {
-    if (!Array.isArray(body)) return this.#ingestOne(body);
-    if (body.length > MOST_EVENTS) {
-      throw validationFailed([{ field: 'body', message: `must have at most ${MOST_EVENTS} events` }]);
-    }
-    return this.#ingestAll(body);
+  ingest(body: unknown): Promise<IngestionResult> {
+    return Array.isArray(body) ? this.#ingestAll(body) : this.#ingestOne(body);
   }
 
   async #ingestOne(body: unknown): Promise<IngestionResult> {
-    const result = await this.#ingestAll([body]);
-    const [rejected] = result.rejected;
-    if (rejected !== undefined) throw validationFailed(rejected.errors);
-    return result;
+    const checked = checkUsageEvent(body, this.clock.now());
+    if (checked.kind === 'invalid') {
+      this.counts.add('invalid');
+      throw validationFailed(checked.errors);
+    }
+    const [status = 'unknown_key'] = await this.recorder.record([checked.event]);
+    const error = rejectionOf(status);
+    if (error !== undefined) throw validationFailed([error]);
+    const isNew = status === 'accepted';
+    return { accepted: isNew ? 1 : 0, duplicates: isNew ? 0 : 1, rejected: [] };
   }
 
   async #ingestAll(values: readonly unknown[]): Promise<IngestionResult> {
+    if (values.length > MOST_EVENTS) {
+      throw validationFailed([{ field: 'body', message: `must have at most ${MOST_EVENTS} events` }]);
+    }
     const now = this.clock.now();
     const rejected: RejectedEvent[] = [];
     const events: UsageEvent[] = [];

@@ -3,6 +3,7 @@ import { BudgetNotices } from '../budgets/budget-notices.js';
 import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
 import { BudgetStates } from '../budgets/budget-states.js';
 import { GroupCommit } from '../common/group-commit.js';
+import { HeldConnection } from '../database/held-connection.js';
 import { MeteringPool } from '../database/pools.js';
 import { UsageCounts } from './usage-counts.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
@@ -40,28 +41,37 @@ export class UsageRecorder {
   readonly #lanes: readonly Lane[];
 
   constructor(
-    private readonly pool: MeteringPool,
+    pool: MeteringPool,
     private readonly budgets: BudgetStates,
     private readonly notices: BudgetNotices,
     private readonly counts: UsageCounts,
   ) {
-    this.#lanes = Array.from(
-      { length: LANES },
-      () =>
-        new GroupCommit({
-          commit: (batches) => this.#commit(batches),
-          sizeOf: (batch) => batch.length,
-          maxGroupSize: MOST_EVENTS_IN_GROUP,
-          maxWaiting: 10_000,
-        }),
-    );
+    this.#lanes = Array.from({ length: LANES }, () => {
+      const connection = new HeldConnection(pool);
+      return new GroupCommit({
+        commit: (batches) => this.#commit(batches, connection),
+        sizeOf: (batch) => batch.length,
+        maxGroupSize: MOST_EVENTS_IN_GROUP,
+        maxWaiting: 10_000,
+      });
+    });
   }
 
   /** One status per event, in order, once they are committed. When it fails, some may have been recorded. */
   async record(events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
+    const [together] = this.#lanes;
+    const statuses =
+      events.length < SPLIT_FROM && together !== undefined
+        ? await submit(together, events)
+        : await this.#recordApart(events);
+    for (const status of statuses) this.counts.add(status);
+    return statuses;
+  }
+
+  async #recordApart(events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
     const shares = this.#lanes.map((lane) => ({ lane, places: [] as number[], events: [] as UsageEvent[] }));
     for (const [place, event] of events.entries()) {
-      const share = shares[events.length < SPLIT_FROM ? 0 : event.apiKeyId % LANES];
+      const share = shares[event.apiKeyId % LANES];
       share?.places.push(place);
       share?.events.push(event);
     }
@@ -74,14 +84,16 @@ export class UsageRecorder {
           statuses[place] = recorded[index] as RecordStatus;
       }),
     );
-    for (const status of statuses) this.counts.add(status);
     return statuses;
   }
 
-  async #commit(batches: readonly (readonly UsageEvent[])[]): Promise<(readonly RecordStatus[])[]> {
+  async #commit(
+    batches: readonly (readonly UsageEvent[])[],
+    connection: HeldConnection,
+  ): Promise<(readonly RecordStatus[])[]> {
     const events = batches.flat();
     const sentAtMs = performance.now();
-    const { rows } = await this.pool.query<Recorded>({ ...RECORD_USAGE, values: columnsOf(events) });
+    const { rows } = await connection.query<Recorded>({ ...RECORD_USAGE, values: columnsOf(events) });
     const [recorded] = rows;
     this.budgets.note(
       budgetsOf(
