@@ -1,6 +1,7 @@
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { GroupCommit } from '../common/group-commit.js';
 import { uuidV7 } from '../common/uuid.js';
+import { STATEMENTS_PER_CONNECTION } from '../database/held-connection.js';
 import { MeteringPool } from '../database/pools.js';
 import { type BudgetRows, budgetsOf } from './budget-rows.js';
 import { BudgetStates } from './budget-states.js';
@@ -41,7 +42,10 @@ export class BudgetLedger implements OnModuleDestroy {
     private readonly states: BudgetStates,
     grants: HoldGrants,
   ) {
-    this.#grants = new GroupCommit({ commit: (requests) => grants.grantAll(requests) });
+    this.#grants = new GroupCommit({
+      commit: (requests) => grants.grantAll(requests),
+      statements: STATEMENTS_PER_CONNECTION,
+    });
     this.#finds = new GroupCommit({
       commit: (ids) => this.#query('find_holds', `SELECT ${COLUMNS} FROM find_holds($1::uuid[])`, ids),
     });

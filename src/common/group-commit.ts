@@ -7,7 +7,7 @@ interface Waiting<Item, Result> {
 }
 
 /** A statement costs about as much as this many items in it. */
-const WORTH_HALVING = 16;
+const WORTH_SHARING = 16;
 
 type Outcome<Result> = { readonly result: Result } | { readonly error: unknown };
 
@@ -23,12 +23,14 @@ export interface GroupCommitOptions<Item, Result> {
   readonly compare?: (a: Item, b: Item) => number;
   /** How much an item weighs in its group; 1 unless told. */
   readonly sizeOf?: (item: Item) => number;
+  /** Statements under way at once, each with a group of its own; 1 unless told. They may be sent one behind the other. */
+  readonly statements?: number;
   /** Whether a group with an unknown outcome is sent once more; true unless told. */
   readonly isRetried?: boolean;
 }
 
 /**
- * Natural group commit: at most one statement is in flight, and whoever arrives meanwhile forms the
+ * Natural group commit: at most one statement is under way, or as many as told, and whoever arrives meanwhile forms the
  * next group. It adds no delay when idle and shares one fsync among all callers under load.
  *
  * A group refused because of what an item says (SQLSTATE classes 22 and 23, raised exceptions) is
@@ -40,30 +42,39 @@ export class GroupCommit<Item, Result = void> {
   readonly #options: Required<Omit<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>> &
     Pick<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>;
   #waiting: Waiting<Item, Result>[] = [];
-  #running: Promise<void> | undefined;
+  readonly #runs = new Set<Promise<void>>();
+  /** Items whose statement is under way. */
+  #underWay = 0;
 
   constructor(options: GroupCommitOptions<Item, Result>) {
-    this.#options = { maxGroupSize: 500, maxWaiting: 20_000, isRetried: true, ...options };
+    this.#options = { maxGroupSize: 500, maxWaiting: 20_000, isRetried: true, statements: 1, ...options };
   }
 
   /** Resolves with the item's result once the group that carries it has committed. */
   submit(item: Item): Promise<Result> {
-    if (this.#waiting.length >= this.#options.maxWaiting) {
+    const { maxWaiting, statements } = this.#options;
+    if (this.#waiting.length >= maxWaiting) {
       return Promise.reject(
         new AppError('service.overloaded', 'Too many writes are waiting.', { retryAfterSeconds: 1 }),
       );
     }
     return new Promise<Result>((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      this.#running ??= this.#run();
+      if (this.#runs.size < statements) this.#begin();
     });
   }
 
   /** Resolves when everything submitted so far has been answered. */
   async drain(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
+    while (this.#runs.size > 0) await Promise.all(this.#runs);
   }
 
+  #begin(): void {
+    const run = this.#run().finally(() => this.#runs.delete(run));
+    this.#runs.add(run);
+  }
+
+  /** Sends one statement after the other until nobody waits. */
   async #run(): Promise<void> {
     // One turn of the microtask queue lets callers of the same tick share the first group.
     await Promise.resolve();
@@ -71,26 +82,27 @@ export class GroupCommit<Item, Result = void> {
     let answer = (): void => undefined;
     while (this.#waiting.length > 0) {
       const group = this.#nextGroup(lastLength);
+      this.#underWay += group.length;
       const committing = this.#commitAll(group.map(({ item }) => item));
       // The statement is on its way: the database works while the callers of the last one are answered.
       answer();
       const outcomes = await committing;
+      this.#underWay -= group.length;
       answer = () => group.forEach((waiting, index) => settle(waiting, outcomes[index]));
       lastLength = group.length;
     }
-    this.#running = undefined;
     answer();
   }
 
   /**
-   * Of many who wait, counted with those who are about to be answered, half: these come again while the database works on
-   * the others. Taken whole, they would all end up in one group, and this process and the database would take turns.
+   * Of many callers, a fair share: some are answered and come again while the database works on the others. Taken whole,
+   * those who wait would all end up in one group, and this process and the database would take turns.
    */
   #nextGroup(lastLength: number): Waiting<Item, Result>[] {
-    const { compare } = this.#options;
-    const half = Math.ceil((this.#waiting.length + lastLength) / 2);
-    const length = Math.min(this.#nextGroupLength(), this.#waiting.length < WORTH_HALVING ? Infinity : half);
-    const group = this.#waiting.splice(0, length);
+    const { compare, statements } = this.#options;
+    const callers = this.#waiting.length + this.#underWay + lastLength;
+    const share = this.#waiting.length < WORTH_SHARING ? Infinity : Math.ceil(callers / (statements + 1));
+    const group = this.#waiting.splice(0, Math.min(this.#nextGroupLength(), share));
     return compare === undefined ? group : group.toSorted((a, b) => compare(a.item, b.item));
   }
 

@@ -71,12 +71,14 @@ export function dataPlanePoolOptions(url: string): PoolConfig {
   return { ...hastyOptions(url), application_name: 'latchkey-data-plane', max: 4 };
 }
 
-/** Options of metering: few connections, each of them busy with a group. */
+/** Options of metering: few connections, each of them busy with groups, sent one behind the other. */
 export function meteringPoolOptions(url: string): PoolConfig {
   return {
     connectionString: url,
     Client: SteadyClient,
     application_name: 'latchkey-metering',
+    // The next group is there as soon as the database has done with one.
+    pipeline: true,
     types: EXACT_TYPES,
     max: 4,
     connectionTimeoutMillis: 1_000,

@@ -1,9 +1,13 @@
-import type pg from 'pg';
+import pg from 'pg';
+
+/** Statements that are worth having under way on one connection: one runs, and the next is there when it is done. */
+export const STATEMENTS_PER_CONNECTION = 2;
 
 /**
- * A connection of a pool for statements that follow one another: it goes back when none has followed by the next turn of
- * the event loop. A pool hands connections out on the next tick, which comes after everything that is already promised;
- * here a statement is on its way when `query` returns, unless a connection has to be fetched first.
+ * A connection of a pool for statements that follow one another, or wait one behind the other where the pool's clients
+ * pipeline; it goes back when none has followed by the next turn of the event loop. A pool hands connections out on the
+ * next tick, after everything that is already promised; here a statement is on its way when `query` returns, unless a
+ * connection has to be fetched first.
  */
 export class HeldConnection {
   #client: pg.PoolClient | undefined;
@@ -12,7 +16,7 @@ export class HeldConnection {
 
   constructor(private readonly pool: pg.Pool) {}
 
-  /** As `pool.query` does; a connection on which a statement failed is not used again. */
+  /** A connection that failed is not used again; one on which PostgreSQL refused a statement is. */
   async query<Row extends pg.QueryResultRow>(query: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
     this.#running += 1;
     let client = this.#client;
@@ -20,7 +24,7 @@ export class HeldConnection {
       client ??= await this.#fetch();
       return await client.query<Row>(query);
     } catch (error) {
-      if (client !== undefined) this.#giveBack(client, true);
+      if (client !== undefined && !isRefusal(error)) this.#giveBack(client, true);
       throw error;
     } finally {
       this.#running -= 1;
@@ -40,4 +44,8 @@ export class HeldConnection {
     this.#client = undefined;
     client.release(isBroken);
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.severity === 'ERROR';
 }

@@ -1,4 +1,4 @@
-import { type CanActivate, type ExecutionContext, ForbiddenException, type Type } from '@nestjs/common';
+import type { CanActivate, ExecutionContext, Type } from '@nestjs/common';
 import {
   EXCEPTION_FILTERS_METADATA,
   GUARDS_METADATA,
@@ -12,6 +12,7 @@ import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '../common/app-error.js';
 import type { DirectHandler, OperationSettings } from './operation.js';
 import type { ProblemFilter } from './problem.filter.js';
 
@@ -82,7 +83,7 @@ class DirectRoute {
     context: ExecutionContext,
   ): Promise<void> {
     try {
-      if ((await admitting) !== true) throw new ForbiddenException();
+      if ((await admitting) !== true) throw new AppError('permission.denied', 'This is not allowed.');
       this.#send(request, reply, context);
     } catch (error) {
       this.#fail(error, context);

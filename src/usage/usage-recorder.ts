@@ -3,7 +3,7 @@ import { BudgetNotices } from '../budgets/budget-notices.js';
 import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
 import { BudgetStates } from '../budgets/budget-states.js';
 import { GroupCommit } from '../common/group-commit.js';
-import { HeldConnection } from '../database/held-connection.js';
+import { HeldConnection, STATEMENTS_PER_CONNECTION } from '../database/held-connection.js';
 import { MeteringPool } from '../database/pools.js';
 import { UsageCounts } from './usage-counts.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
@@ -17,7 +17,7 @@ interface Recorded {
   readonly notices: number;
 }
 
-/** Statements in flight at once. */
+/** Connections of which each has statements of its own. */
 const LANES = 2;
 /** Lists from this length on are split by key among the lanes; what is shorter goes together, which costs least. */
 const SPLIT_FROM = 50;
@@ -50,6 +50,7 @@ export class UsageRecorder {
       const connection = new HeldConnection(pool);
       return new GroupCommit({
         commit: (batches) => this.#commit(batches, connection),
+        statements: STATEMENTS_PER_CONNECTION,
         sizeOf: (batch) => batch.length,
         maxGroupSize: MOST_EVENTS_IN_GROUP,
         maxWaiting: 10_000,

@@ -58,6 +58,57 @@ describe('a group commit', () => {
     expect(await Promise.all(others)).toEqual(['B', 'C', 'D']);
   });
 
+  it('sends the next group before those of the last one are answered', async () => {
+    const story: string[] = [];
+    const groups = new GroupCommit<string>({
+      commit: async (items) => {
+        story.push(`sent ${items.join()}`);
+        await new Promise(setImmediate);
+        return items.map(() => undefined);
+      },
+    });
+    const submit = async (item: string) => {
+      await groups.submit(item);
+      story.push(`answered ${item}`);
+    };
+    const first = submit('a');
+    await Promise.resolve();
+    await Promise.all([first, submit('b')]);
+    expect(story).toEqual(['sent a', 'sent b', 'answered a', 'answered b']);
+  });
+
+  it('takes a part of many callers at a time, so that there are some to answer while it works', async () => {
+    const lengths: number[] = [];
+    const groups = new GroupCommit<number>({
+      commit: async (items) => {
+        lengths.push(items.length);
+        await new Promise(setImmediate);
+        return items.map(() => undefined);
+      },
+    });
+    const callers = Array.from({ length: 64 }, async (_, caller) => {
+      while (lengths.length < 20) await groups.submit(caller);
+    });
+    await Promise.all(callers);
+    expect(lengths.slice(2, 20)).toEqual(Array.from({ length: 18 }, () => 32));
+  });
+
+  it('has as many statements under way as told', async () => {
+    const store = new Store();
+    const groups = new GroupCommit({ commit: store.commit, statements: 2 });
+    const results: Promise<string>[] = [];
+    for (const item of ['a', 'b', 'c', 'd']) {
+      results.push(groups.submit(item));
+      await new Promise(setImmediate);
+    }
+    expect(store.groups).toEqual([['a'], ['b']]);
+    await store.finish();
+    expect(store.groups).toEqual([['a'], ['b'], ['c', 'd']]);
+    await store.finish();
+    await store.finish();
+    expect(await Promise.all(results)).toEqual(['A', 'B', 'C', 'D']);
+  });
+
   it('makes no group larger than told', async () => {
     const store = new Store();
     const groups = new GroupCommit({ commit: store.commit, maxGroupSize: 2 });
