@@ -34,13 +34,18 @@ describe('a held connection', () => {
     expect([pool.totalCount, pool.idleCount]).toEqual([1, 1]);
   });
 
-  it('sends a statement behind the one that runs, on the same connection', async () => {
-    const [slow, quick] = await Promise.all([
-      connection.query<{ pid: number }>({ text: 'SELECT pg_backend_pid() AS pid FROM pg_sleep(0.1)' }),
-      connection.query<{ pid: number }>(BACKEND),
-    ]);
-    expect(slow.rows).toEqual(quick.rows);
-    expect(pool.totalCount).toBe(1);
+  it('runs what comes together on the same connection, and keeps it until the last is done', async () => {
+    const slow = connection.query<{ pid: number }>({
+      text: 'SELECT pg_backend_pid() AS pid FROM pg_sleep(0.1)',
+    });
+    const slower = connection.query<{ pid: number }>({
+      text: 'SELECT pg_backend_pid() AS pid FROM pg_sleep(0.2)',
+    });
+    const { rows } = await slow;
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    expect([pool.totalCount, pool.idleCount]).toEqual([1, 0]);
+    expect((await slower).rows).toEqual(rows);
   });
 
   it('is kept when PostgreSQL refuses a statement, and so is what was sent behind it', async () => {
