@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { SEEDED_ADMIN } from './support/api-key-seed.js';
 import { runBounded } from './support/cleanup.js';
@@ -63,11 +64,13 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   const [first] = await database.query<{ id: string }>('SELECT min(id) AS id FROM api_keys');
   const firstKey = Number(first?.id);
   const latchkey = await startLatchkey(database, cleanup, nodeFlags);
-  const reference = await startReference('usage.mjs', database, cleanup, nodeFlags);
+  const { accessToken } = await logIn(latchkey, SEEDED_ADMIN);
+  const secret = await reportingKey(latchkey, accessToken);
+  const reporter = { 'x-api-key': secret };
+  const caller = { CALLER: hash('sha256', secret) };
+  const reference = await startReference('usage.mjs', database, cleanup, nodeFlags, caller);
   const load = Load.start();
   cleanup.add(() => load.stop());
-  const { accessToken } = await logIn(latchkey, SEEDED_ADMIN);
-  const reporter = { 'x-api-key': await reportingKey(latchkey, accessToken) };
   const reader = { authorization: `Bearer ${accessToken}` };
   const rows: string[][] = [];
   const take = async ({ eventsPerRequest = 1, mostPerSecond = Infinity, ...trial }: Measured) => {

@@ -2,9 +2,11 @@
 /**
  * Taking usage in, and holding budget, without Latchkey: bare Fastify routes with one statement for each request, which
  * answer after commit. One event is a row, a list is a statement of many rows; an event that was stored before is
- * passed over. A hold is an UPDATE that is guarded by its limit, and leaves no row of its own. No caller is known,
- * nothing is validated, and there are no rollups, totals, expiries or partitions. PORT and DATABASE_URL say where.
+ * passed over. A hold is an UPDATE that is guarded by its limit, and leaves no row of its own. One caller is known, by
+ * the SHA-256 of its key (CALLER), and bodies are validated by their schemas; there are no rollups, totals, expiries or
+ * partitions. PORT and DATABASE_URL say where.
  */
+import { hash } from 'node:crypto';
 import process from 'node:process';
 import fastify from 'fastify';
 import pg from 'pg';
@@ -58,11 +60,60 @@ const HOLD = {
     WHERE id = $1 AND spent_micro_cents + held_micro_cents + $2 <= limit_micro_cents
     RETURNING limit_micro_cents, spent_micro_cents, held_micro_cents`,
 };
+const TOKENS = { type: 'integer', minimum: 0, maximum: 1_000_000_000 };
+const EVENT = {
+  type: 'object',
+  required: [
+    'api_key_id',
+    'request_id',
+    'endpoint',
+    'method',
+    'request_tokens',
+    'response_tokens',
+    'cost_cents',
+  ],
+  additionalProperties: false,
+  properties: {
+    api_key_id: { type: 'integer', minimum: 1 },
+    request_id: { type: 'string', minLength: 1, maxLength: 200 },
+    endpoint: { type: 'string', minLength: 1, maxLength: 500 },
+    method: { type: 'string', minLength: 1, maxLength: 20 },
+    model: { type: 'string', minLength: 1, maxLength: 200 },
+    request_tokens: TOKENS,
+    response_tokens: TOKENS,
+    cost_cents: { type: 'string', pattern: String.raw`^\d{1,13}(\.\d{1,6})?$` },
+    status_code: { type: 'integer', minimum: 100, maximum: 599 },
+    response_time_ms: { type: 'integer', minimum: 0 },
+    occurred_at: { type: 'string', format: 'date-time' },
+  },
+};
+const REPORT = {
+  body: { anyOf: [EVENT, { type: 'array', maxItems: 1_000, items: EVENT }] },
+};
+const HOLD_REQUEST = {
+  body: {
+    type: 'object',
+    required: ['api_key_id', 'amount_cents', 'ttl_seconds'],
+    additionalProperties: false,
+    properties: {
+      api_key_id: { type: 'integer', minimum: 1 },
+      amount_cents: { type: 'number', exclusiveMinimum: 0 },
+      ttl_seconds: { type: 'integer', minimum: 1, maximum: 86_400 },
+    },
+  },
+};
 const server = fastify({ return503OnClosing: false, bodyLimit: 1_048_576 });
 
-server.post('/api/v1/usage', (request) => store(/** @type {UsageEvent | UsageEvent[]} */ (request.body)));
+server.addHook('onRequest', (request, reply, done) => {
+  if (hash('sha256', String(request.headers['x-api-key'])) === process.env['CALLER']) done();
+  else reply.code(401).send({ error: 'The API key is not valid.' });
+});
 
-server.post('/api/v1/budget-holds', async (request, reply) => {
+server.post('/api/v1/usage', { schema: REPORT }, (request) =>
+  store(/** @type {UsageEvent | UsageEvent[]} */ (request.body)),
+);
+
+server.post('/api/v1/budget-holds', { schema: HOLD_REQUEST }, async (request, reply) => {
   const { api_key_id: id, amount_cents: amount } =
     /** @type {{ api_key_id: number, amount_cents: number }} */ (request.body);
   const { rows } = await pool.query({ ...HOLD, values: [id, amount * 1_000_000] });
