@@ -43,6 +43,8 @@ export class GroupCommit<Item, Result = void> {
     Pick<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>;
   #waiting: Waiting<Item, Result>[] = [];
   readonly #runs = new Set<Promise<void>>();
+  /** Runs that will look for who waits; one that is ending will not. */
+  #openRuns = 0;
   /** Items whose statement is under way. */
   #underWay = 0;
 
@@ -60,7 +62,7 @@ export class GroupCommit<Item, Result = void> {
     }
     return new Promise<Result>((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      if (this.#runs.size < statements) this.#begin();
+      if (this.#openRuns < statements) this.#begin();
     });
   }
 
@@ -70,6 +72,7 @@ export class GroupCommit<Item, Result = void> {
   }
 
   #begin(): void {
+    this.#openRuns += 1;
     const run = this.#run().finally(() => this.#runs.delete(run));
     this.#runs.add(run);
   }
@@ -91,6 +94,7 @@ export class GroupCommit<Item, Result = void> {
       answer = () => group.forEach((waiting, index) => settle(waiting, outcomes[index]));
       lastLength = group.length;
     }
+    this.#openRuns -= 1;
     answer();
   }
 

@@ -77,6 +77,15 @@ describe('a group commit', () => {
     expect(story).toEqual(['sent a', 'sent b', 'answered a', 'answered b']);
   });
 
+  it('takes a caller at once who comes again in the very moment of the answer', async () => {
+    const groups = new GroupCommit({ commit: async (items: readonly string[]) => items });
+    const callers = ['a', 'b'].map(async (item) => {
+      for (let turn = 0; turn < 3; turn += 1) await groups.submit(item);
+    });
+    const isLate = new Promise((resolve) => setTimeout(() => resolve('late'), 1_000));
+    expect(await Promise.race([Promise.all(callers), isLate])).not.toBe('late');
+  });
+
   it('takes a part of many callers at a time, so that there are some to answer while it works', async () => {
     const lengths: number[] = [];
     const groups = new GroupCommit<number>({
