@@ -39,15 +39,23 @@ export function JsonSchemaRoute({ body, answer, status = 200 }: JsonRoute): Meth
 }
 
 /**
- * The body of a request to a `@JsonSchemaRoute`.
+ * The body of a request to a `@JsonSchemaRoute`. When it breaks the schema, `furtherErrors` tells which other rules it
+ * breaks, so that one answer names them all.
  * @throws AppError `validation.failed`
  */
 // The schema of the route is what makes the body one; TypeScript is told which.
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
-export function checkedBody<Body>(request: FastifyRequest): Body {
+export function checkedBody<Body>(
+  request: FastifyRequest,
+  furtherErrors: (body: unknown) => readonly FieldError[] = () => NO_ERRORS,
+): Body {
   const errors = bodyErrors(request);
-  if (errors.length > 0) throw validationFailed(errors);
-  return request.body as Body;
+  if (errors.length === 0) return request.body as Body;
+  const named = new Set(errors.map(({ field }) => field));
+  throw validationFailed([
+    ...errors,
+    ...furtherErrors(request.body).filter(({ field }) => !named.has(field)),
+  ]);
 }
 
 /** The rules that the body of a request to a `@JsonSchemaRoute` breaks, for a handler that knows more rules. */

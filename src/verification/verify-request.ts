@@ -9,34 +9,78 @@ const NO_SCOPES: readonly string[] = [];
 const NO_ADDRESS = /\s|%.*[^\w.-]/;
 
 /**
- * A question as it is judged; `path` is where it stands in the body.
+ * A question as it is judged.
  * @throws AppError `validation.failed` for an address that is none, and for a hold that cannot be
  */
-export function toVerdictRequest(body: VerifyBody, path: string): VerdictRequest {
-  const { ip, model, chatbot, scopes = NO_SCOPES, cost } = body;
-  const address = ip === undefined || NO_ADDRESS.test(ip) ? undefined : normaliseAddress(ip);
-  const asksToHold = body.hold_cents !== undefined || body.hold_ttl_seconds !== undefined;
-  const hold = asksToHold ? holdOf(body) : undefined;
-  const errors: FieldError[] = Array.isArray(hold) ? hold : [];
-  if (ip !== undefined && address === undefined)
-    errors.push({ field: 'ip', message: 'must be an IPv4 or IPv6 address' });
-  if (Array.isArray(hold) || errors.length > 0)
-    throw validationFailed(errors.map(({ field, message }) => ({ field: path + field, message })));
-  return { ip: address, model, chatbot, scopes, cost, hold };
+export function toVerdictRequest(body: VerifyBody): VerdictRequest {
+  const request = requestOf(body);
+  if (request === undefined) throw validationFailed(questionErrors(body));
+  return request;
 }
 
-/** What is to be held, or the rules that it breaks. */
-function holdOf({ hold_cents: cents, hold_ttl_seconds: ttlSeconds }: VerifyBody): VerdictHold | FieldError[] {
-  const amountMicroCents = cents === undefined ? undefined : parseCents(cents);
-  if (amountMicroCents !== undefined && amountMicroCents > 0n && ttlSeconds !== undefined)
-    return { amountMicroCents, ttlSeconds };
+/** A question of a batch. */
+export interface BatchedQuestion {
+  readonly secret: string;
+  readonly isExplained: boolean;
+  readonly request: VerdictRequest;
+}
+
+/**
+ * The questions of a batch, in order.
+ * @throws AppError `validation.failed` with every rule that one of them breaks
+ */
+export function toBatch(bodies: readonly VerifyBody[]): BatchedQuestion[] {
+  const batch = bodies.flatMap((body) => {
+    const request = requestOf(body);
+    return request === undefined ? [] : [{ secret: body.key, isExplained: body.explain, request }];
+  });
+  if (batch.length < bodies.length) throw validationFailed(batchErrors({ requests: bodies }));
+  return batch;
+}
+
+/** The rules beyond the schema that a question breaks, whatever else is wrong with it; `path` is where it stands. */
+export function questionErrors(question: unknown, path = ''): FieldError[] {
+  const { ip, hold_cents: cents, hold_ttl_seconds: ttlSeconds } = fieldsOf(question);
   const errors: FieldError[] = [];
-  if (cents === undefined) errors.push({ field: 'hold_cents', message: 'is required with hold_ttl_seconds' });
-  else if (amountMicroCents === undefined || amountMicroCents === 0n)
-    errors.push({ field: 'hold_cents', message: HOLD_AMOUNT_RULE });
-  if (ttlSeconds === undefined)
-    errors.push({ field: 'hold_ttl_seconds', message: 'is required with hold_cents' });
+  const note = (field: string, message: string) => errors.push({ field: path + field, message });
+  if (typeof ip === 'string' && addressOf(ip) === undefined) note('ip', 'must be an IPv4 or IPv6 address');
+  if (cents === undefined && ttlSeconds !== undefined)
+    note('hold_cents', 'is required with hold_ttl_seconds');
+  if (cents !== undefined && !parseCents(cents)) note('hold_cents', HOLD_AMOUNT_RULE);
+  if (cents !== undefined && ttlSeconds === undefined)
+    note('hold_ttl_seconds', 'is required with hold_cents');
   return errors;
 }
 
+/** The same for all questions of a batch. */
+export function batchErrors(batch: unknown): FieldError[] {
+  const { requests } = fieldsOf(batch);
+  return Array.isArray(requests)
+    ? requests.flatMap((question, index) => questionErrors(question, `requests[${index}].`))
+    : [];
+}
+
 const HOLD_AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at most six decimals';
+
+/** Undefined when a rule beyond the schema is broken. */
+function requestOf(body: VerifyBody): VerdictRequest | undefined {
+  const { ip, model, chatbot, scopes = NO_SCOPES, cost } = body;
+  const address = ip === undefined ? undefined : addressOf(ip);
+  if (ip !== undefined && address === undefined) return undefined;
+  const asksToHold = body.hold_cents !== undefined || body.hold_ttl_seconds !== undefined;
+  const hold = asksToHold ? holdOf(body) : undefined;
+  return asksToHold && hold === undefined ? undefined : { ip: address, model, chatbot, scopes, cost, hold };
+}
+
+function addressOf(ip: string): string | undefined {
+  return NO_ADDRESS.test(ip) ? undefined : normaliseAddress(ip);
+}
+
+function holdOf({ hold_cents: cents, hold_ttl_seconds: ttlSeconds }: VerifyBody): VerdictHold | undefined {
+  const amountMicroCents = parseCents(cents);
+  return amountMicroCents && ttlSeconds !== undefined ? { amountMicroCents, ttlSeconds } : undefined;
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}

@@ -6,7 +6,7 @@ import { requirePermission } from '../auth/access.policy.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
 import { checkedBody, JsonSchemaRoute } from '../http/route-schema.js';
-import { toVerdictRequest } from './verify-request.js';
+import { batchErrors, questionErrors, toBatch, toVerdictRequest } from './verify-request.js';
 import { VerificationService } from './verification.service.js';
 import type { VerdictRequest } from './verdict.js';
 import {
@@ -39,9 +39,9 @@ export class VerifyController {
   })
   @JsonSchemaRoute({ body: VERIFY_REQUEST_SCHEMA, answer: VERDICT_SCHEMA })
   verify(@Req() request: GuardedRequest): VerdictAnswer {
-    const body = checkedBody<VerifyBody>(request);
+    const body = checkedBody<VerifyBody>(request, questionErrors);
     requireFor(request, body);
-    return this.#answer(body, toVerdictRequest(body, ''));
+    return this.#answer(body, toVerdictRequest(body));
   }
 
   @Post('verify/batch')
@@ -55,14 +55,10 @@ export class VerifyController {
   })
   @JsonSchemaRoute({ body: VERIFY_BATCH_REQUEST_SCHEMA, answer: VERDICTS_SCHEMA })
   async verifyBatch(@Req() request: GuardedRequest): Promise<{ verdicts: unknown[] }> {
-    const { requests } = checkedBody<{ requests: VerifyBody[] }>(request);
+    const { requests } = checkedBody<{ requests: VerifyBody[] }>(request, batchErrors);
     for (const body of requests) requireFor(request, body);
     // All questions are checked before the first is judged: a broken one must not let the others be taken.
-    const asked = requests.map((body, index) => ({
-      secret: body.key,
-      isExplained: body.explain,
-      request: toVerdictRequest(body, `requests[${index}].`),
-    }));
+    const asked = toBatch(requests);
     // Explanations take nothing, so they come first: when one fails, nothing was taken.
     const explanations = await Promise.all(
       asked

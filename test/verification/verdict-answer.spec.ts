@@ -132,6 +132,13 @@ describe('the answer of verify', () => {
         message: expect.stringMatching(/\S/),
       })),
     );
+    expectInvalid(
+      await ask({ key: secret, cost: -1, ip: 'nowhere', hold_cents: 0 }),
+      ...['cost', 'ip', 'hold_cents', 'hold_ttl_seconds'].map((field) => ({
+        field,
+        message: expect.stringMatching(/\S/),
+      })),
+    );
     for (const ip of [
       ' 10.0.0.1',
       '10.0.0.1\n',
@@ -216,6 +223,22 @@ describe('the answer of verify', () => {
         ['NOT_FOUND', undefined, undefined],
         ['RATE_LIMITED', first.id, 0],
         ['INSUFFICIENT_SCOPE', second.id, 3],
+      ]);
+    });
+
+    it('names every rule that any of its questions breaks', async () => {
+      const { secret } = await limited();
+      const fieldsIn = async (requests: unknown[]) =>
+        ((await ask(requests)).body['errors'] as { field: string }[]).map(({ field }) => field).toSorted();
+      const bad = { key: secret, ip: 'nowhere', hold_cents: 0 };
+      const badFields = (index: number) =>
+        ['hold_cents', 'hold_ttl_seconds', 'ip'].map((field) => `requests[${index}].${field}`);
+      expect(await fieldsIn([bad, { key: secret }, bad])).toEqual([...badFields(0), ...badFields(2)]);
+      expect(await fieldsIn([bad, { key: secret, cost: -1, ip: 7 }, null])).toEqual([
+        ...badFields(0),
+        'requests[1].cost',
+        'requests[1].ip',
+        'requests[2]',
       ]);
     });
 
