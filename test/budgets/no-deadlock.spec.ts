@@ -50,18 +50,14 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
   async function run({ kind, keys: picks, amount }: Statement): Promise<void> {
     const chosen = picks.map((pick) => keys[pick]!);
     if (kind === 'grant') {
-      const { rows } = await pool.query<{ outcome: string; id: string }>(
-        'SELECT outcome, id FROM grant_holds($1, $2, $3, $4, $5) ORDER BY n',
-        [
-          chosen.map(() => uuidV7()),
-          chosen,
-          chosen.map(() => amount),
-          chosen.map(() => 1),
-          chosen.map(() => null),
-        ],
+      const ids = chosen.map(() => uuidV7());
+      const { rows } = await pool.query<{ outcome: string }>(
+        'SELECT outcome FROM grant_holds($1, $2, $3, $4, $5) ORDER BY n',
+        [ids, chosen, chosen.map(() => amount), chosen.map(() => 1), chosen.map(() => null)],
       );
-      for (const [place, { outcome, id }] of rows.entries())
-        if (outcome === 'granted') holds.push({ id, key: chosen[place]! });
+      const areAllGranted = rows[0]?.outcome === 'all_granted';
+      for (const [place, id] of ids.entries())
+        if (areAllGranted || rows[place]?.outcome === 'granted') holds.push({ id, key: chosen[place]! });
     } else if (kind === 'usage' || kind === 'settle') {
       const targets = kind === 'settle' ? someHolds(picks) : chosen.map((key) => ({ key, id: null }));
       const texts = targets.map(() => '');

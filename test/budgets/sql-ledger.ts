@@ -46,18 +46,21 @@ export class SqlLedger {
   }
 
   async hold(requests: readonly ModelRequest[]): Promise<string[]> {
-    const { rows } = await this.pool.query<{ outcome: string; id: string; wait_seconds: number | null }>(
-      'SELECT outcome, id, wait_seconds FROM grant_holds($1, $2, $3, $4, $5) ORDER BY n',
+    const ids = requests.map(() => uuidV7());
+    const { rows } = await this.pool.query<{ outcome: string }>(
+      'SELECT outcome FROM grant_holds($1, $2, $3, $4, $5) ORDER BY n',
       [
-        requests.map(() => uuidV7()),
+        ids,
         requests.map(({ key }) => this.keys[key]),
         requests.map(({ amount }) => amount),
         requests.map(() => 3_600),
         requests.map(({ requestId }) => requestId),
       ],
     );
-    for (const { outcome, id } of rows) if (outcome === 'granted') this.holdIds.push(id);
-    return rows.map(({ outcome }) => outcome);
+    const areAllGranted = rows[0]?.outcome === 'all_granted';
+    const outcomes = ids.map((_, place) => (areAllGranted ? 'granted' : (rows[place]?.outcome ?? 'none')));
+    for (const [place, id] of ids.entries()) if (outcomes[place] === 'granted') this.holdIds.push(id);
+    return outcomes;
   }
 
   async record(events: readonly ModelEvent[]): Promise<string[]> {

@@ -273,13 +273,11 @@ const HOLD_VIEWS = `
 
 const GRANT_HOLDS = `
   -- Grants holds when nothing stands in the way of any of them: every key is there and its account, which is locked and
-  -- has no parent, has room for all that is asked of it, and none was granted before. Otherwise does nothing, and answers
-  -- no row. Answers as grant_holds does.
+  -- has no parent, has room for all that is asked of it, and none was granted before. Otherwise does nothing. Answers
+  -- whether it granted them, and the states of the budgets of all keys.
   CREATE FUNCTION grant_all_holds(
     new_ids uuid[], keys bigint[], amounts bigint[], ttl_seconds integer[], request_ids text[], named_keys bigint[],
-    asked_amounts bigint[], at timestamptz
-  ) RETURNS TABLE (
-    n integer, outcome text, wait_seconds integer, id uuid, status text, amount text, expires_at timestamptz, states json
+    asked_amounts bigint[], at timestamptz, OUT is_granted boolean, OUT states json
   ) LANGUAGE plpgsql ${PLANS} AS $$
   #variable_conflict use_column
   DECLARE
@@ -287,8 +285,8 @@ const GRANT_HOLDS = `
     periods integer[];
     fitting integer;
     changed integer;
-    new_states json;
   BEGIN
+    is_granted := false;
     SELECT array_agg(id ORDER BY api_key_id), array_agg(period_number ORDER BY api_key_id),
       count(*) FILTER (WHERE asked_amounts[width_bucket(api_key_id, named_keys)]
         <= coalesce(limit_micro_cents, ${MOST_COUNTED}) - spent_micro_cents - held_micro_cents)
@@ -319,19 +317,17 @@ const GRANT_HOLDS = `
     )
     SELECT count(*), json_object_agg((account).api_key_id, json_build_array(budget_state(account, 1)))
       FILTER (WHERE (account).limit_micro_cents IS NOT NULL)
-    INTO changed, new_states FROM charged;
+    INTO changed, states FROM charged;
     IF changed <> cardinality(ids) THEN
       RAISE EXCEPTION 'A grant would have passed the limit of an account.';
     END IF;
-    RETURN QUERY
-      SELECT asked.n::integer, 'granted', NULL::integer, asked.id, 'held', asked.amount::text,
-        at + asked.ttl * interval '1 second', CASE WHEN asked.n = 1 THEN new_states END
-      FROM unnest(new_ids, amounts, ttl_seconds) WITH ORDINALITY AS asked (id, amount, ttl, n);
+    is_granted := true;
   END $$;
 
   -- Grants holds in the order in which they come, each on the whole chain of its key or on none of it.
-  -- outcome: granted, existing (same id, or same key and request id), unknown_key, or the reason of a refusal:
-  -- amount_exceeds_limit, budget_exhausted, held. wait_seconds, for held: until holds end that stand in the way; 0 or
+  -- When all are granted, one row says so: outcome all_granted, and in expires_at the moment from which their seconds
+  -- count. Else each has a row: granted, existing (same id, or same key and request id), unknown_key, or the reason of a
+  -- refusal: amount_exceeds_limit, budget_exhausted, held. wait_seconds, for held: until holds end that stand in the way; 0 or
   -- less when they have ended and were not swept yet. The first row carries the states of the budgets of all keys.
   CREATE FUNCTION grant_holds(
     new_ids uuid[], keys bigint[], amounts bigint[], ttl_seconds integer[], request_ids text[]
@@ -342,6 +338,7 @@ const GRANT_HOLDS = `
   DECLARE
     at timestamptz;
     is_chained boolean;
+    granted record;
     -- By key: what is asked for altogether.
     named_keys bigint[];
     asked_amounts bigint[];
@@ -378,9 +375,12 @@ const GRANT_HOLDS = `
     SELECT locked.is_chained INTO is_chained FROM lock_budgets(named_keys, NULL) AS locked;
     at := clock_timestamp();
     IF NOT is_chained THEN
-      RETURN QUERY
-        SELECT * FROM grant_all_holds(new_ids, keys, amounts, ttl_seconds, request_ids, named_keys, asked_amounts, at);
-      IF FOUND THEN RETURN; END IF;
+      SELECT * INTO granted
+      FROM grant_all_holds(new_ids, keys, amounts, ttl_seconds, request_ids, named_keys, asked_amounts, at);
+      IF granted.is_granted THEN
+        RETURN QUERY SELECT 1, 'all_granted', NULL::integer, NULL::uuid, NULL, NULL, at, granted.states;
+        RETURN;
+      END IF;
     END IF;
     WITH links AS MATERIALIZED (
       SELECT *, row_number() OVER (ORDER BY api_key_id, depth)::integer AS link FROM budget_chains(keys)
