@@ -42,9 +42,8 @@ export class GroupCommit<Item, Result = void> {
   readonly #options: Required<Omit<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>> &
     Pick<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>;
   #waiting: Waiting<Item, Result>[] = [];
+  /** Runs that will still look for who waits; one that is ending is not among them. */
   readonly #runs = new Set<Promise<void>>();
-  /** Runs that will look for who waits; one that is ending will not. */
-  #openRuns = 0;
   /** Items whose statement is under way. */
   #underWay = 0;
 
@@ -62,7 +61,7 @@ export class GroupCommit<Item, Result = void> {
     }
     return new Promise<Result>((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      if (this.#openRuns < statements) this.#begin();
+      if (this.#runs.size < statements) this.#begin();
     });
   }
 
@@ -72,13 +71,12 @@ export class GroupCommit<Item, Result = void> {
   }
 
   #begin(): void {
-    this.#openRuns += 1;
-    const run = this.#run().finally(() => this.#runs.delete(run));
+    const run: Promise<void> = this.#run(() => this.#runs.delete(run));
     this.#runs.add(run);
   }
 
   /** Sends one statement after the other until nobody waits. */
-  async #run(): Promise<void> {
+  async #run(end: () => void): Promise<void> {
     // One turn of the microtask queue lets callers of the same tick share the first group.
     await Promise.resolve();
     let lastLength = 0;
@@ -94,7 +92,7 @@ export class GroupCommit<Item, Result = void> {
       answer = () => group.forEach((waiting, index) => settle(waiting, outcomes[index]));
       lastLength = group.length;
     }
-    this.#openRuns -= 1;
+    end();
     answer();
   }
 
