@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { validationFailed } from '../common/app-error.js';
 import { Redactor } from '../common/redactor.js';
 import type { Config } from '../config/config.js';
 import { ClientAddresses } from './client-address.js';
@@ -40,11 +41,17 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
     skipMiddie: true,
   });
   const server: FastifyInstance = adapter.getInstance();
+  passOverExpectations(server);
   noteRoutes(server, routes);
   openContexts(server, config);
   readJson(server);
   readForms(server);
   return adapter;
+}
+
+/** An `Expect` of which Node knows nothing is passed over, which RFC 9110 §10.1.1 allows; Node's own answer has no body. */
+function passOverExpectations({ server }: FastifyInstance): void {
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
 }
 
 /** A caller's `X-Request-Id` when it is well formed, else a new one. What is shaped like a secret is not. */
@@ -109,11 +116,21 @@ function readJson(server: FastifyInstance): void {
   });
 }
 
-/** Forms, on the routes that take one; elsewhere they are no better than any other unknown media type. */
+/**
+ * Forms, on the routes that take one; elsewhere they are no better than any other unknown media type. OAuth, whose forms
+ * these are, has each field at most once (RFC 6749 §3.2).
+ */
 function readForms(server: FastifyInstance): void {
   server.addContentTypeParser(FORM, { parseAs: 'string' }, (request, body: string, done) => {
     const { isForm } = request.routeOptions.config as OperationSettings;
-    if (isForm) done(null, Object.fromEntries(new URLSearchParams(body)));
-    else done(Object.assign(new Error('The body must be JSON.'), { statusCode: 415 }));
+    if (!isForm) return done(Object.assign(new Error('The body must be JSON.'), { statusCode: 415 }));
+    const fields = new Map<string, string>();
+    const repeated = new Set<string>();
+    for (const [name, value] of new URLSearchParams(body)) {
+      if (fields.has(name)) repeated.add(name);
+      fields.set(name, value);
+    }
+    if (repeated.size === 0) return done(null, Object.fromEntries(fields));
+    done(validationFailed(Array.from(repeated, (field) => ({ field, message: 'must be sent once' }))));
   });
 }

@@ -46,12 +46,20 @@ export function problemDocument(error: AppError, path: string, requestId: string
     title: ERROR_CATALOGUE[error.code].title,
     status: error.status,
     detail: error.message,
-    instance: path,
+    instance: uriReference(path),
     code: error.code,
     request_id: requestId,
     ...error.members,
     ...(error.errors === undefined ? {} : { errors: error.errors }),
   };
+}
+
+/** `%` that begins no escape, and all that a path may not hold (RFC 3986 §3.3). */
+const NOT_IN_PATH = /%(?![0-9A-Fa-f]{2})|[^\w.~!$&'()*+,;=:@/%-]/g;
+
+/** A path as `instance` may hold it: a request line may hold more. */
+function uriReference(path: string): string {
+  return path.replace(NOT_IN_PATH, (character) => encodeURIComponent(character));
 }
 
 /** An address without its query, where people put secrets. */

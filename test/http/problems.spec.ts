@@ -7,6 +7,7 @@ import { answerClientError } from '../../src/http/client-errors.js';
 import type { ApiAnswer } from '../support/api-client.js';
 import { expectInvalid, expectProblem } from '../support/problems.js';
 import { TestApp } from '../support/test-app.js';
+import { newSecret } from '../verification/secrets.js';
 
 const KILOBYTE = 1_024;
 
@@ -87,13 +88,13 @@ describe('an error', () => {
     },
   );
 
-  it.each([
-    ['/api/v1/api-keys/%zz', 'request.malformed'],
-    ['/api/v1/%', 'request.malformed'],
+  it.each<[path: string, code: ErrorCode, instance?: string]>([
+    ['/api/v1/api-keys/%zz', 'request.malformed', '/api/v1/api-keys/%25zz'],
+    ['/api/v1/%', 'request.malformed', '/api/v1/%25'],
     ['/%ff', 'request.malformed'],
     [`/api/v1/api-keys/${'1'.repeat(300)}`, 'request.uri_too_long'],
     [`/errors/${'x'.repeat(300)}`, 'request.uri_too_long'],
-  ] as const)('is one too where the address cannot be read: %s', async (path, code) => {
+  ])('is one too where the address cannot be read: %s', async (path, code, instance = path) => {
     const { status, headers, text } = await rawRequest(app.anonymous.baseUrl, 'GET', path);
     expect([status, headers['content-type']]).toEqual([
       ERROR_CATALOGUE[code].status,
@@ -104,7 +105,7 @@ describe('an error', () => {
       title: ERROR_CATALOGUE[code].title,
       status: ERROR_CATALOGUE[code].status,
       detail: expect.stringMatching(/^[A-Z].*\.?$/),
-      instance: path,
+      instance,
       code,
       request_id: headers['x-request-id'],
     });
@@ -143,6 +144,29 @@ describe('an error', () => {
     };
     expectClientProblem(await answerTo('ERR_HTTP_REQUEST_TIMEOUT'), 'request.timeout');
     expect(await answerTo('ECONNRESET')).toBe('');
+  });
+
+  it.each([
+    ['/a"b<c>|{d}^`\\', '/a%22b%3Cc%3E%7C%7Bd%7D%5E%60%5C'],
+    ['/[x]', '/%5Bx%5D'],
+    [`/${newSecret()}`, '/%5Bredacted%5D'],
+    ["/-._~!$&'()*+,;=:@/%2f", "/-._~!$&'()*+,;=:@/%2f"],
+  ])('names the path %j as a URI may hold it', async (path, instance) => {
+    const { port } = new URL(app.anonymous.baseUrl);
+    const answer = await exchange(
+      Number(port),
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    );
+    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({
+      instance,
+      code: 'request.route_not_found',
+    });
+  });
+
+  it('is not needed for an expectation that nobody knows, which is passed over', async () => {
+    const { port } = new URL(app.anonymous.baseUrl);
+    const head = 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: the-best\r\n\r\n';
+    expect(await exchange(Number(port), head)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
   it('names the methods of a route that lacks the asked one', async () => {

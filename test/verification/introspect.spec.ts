@@ -29,6 +29,15 @@ describe('POST /introspect (RFC 7662)', () => {
     }
   }
 
+  it('takes each field once: which of two tokens is meant nobody can tell', async () => {
+    const { secret } = await app.apiKey(app.admin);
+    const answer = await app.admin.send('POST', '/introspect', {
+      rawBody: `token=${secret}&token_type_hint=access_token&token=${newSecret()}`,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    });
+    expectInvalid(answer, { field: 'token', message: 'must be sent once' });
+  });
+
   it('describes a key that is active, whole', async () => {
     const expiresAt = new Date(Date.now() + 3_600_000);
     const { id, secret, body } = await app.apiKey(app.admin, {
