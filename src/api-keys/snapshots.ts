@@ -49,10 +49,11 @@ export class Snapshots {
    * @throws AppError `service.unavailable` when neither memory nor the database may answer
    */
   find(secret: string, nowMs: number): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
-    if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
     const fingerprint = hash('sha256', secret, 'binary');
-    this.feed.requireFresh();
     const cached = this.#known.get(fingerprint);
+    // What is in memory was well formed, and to look there costs less than to check again.
+    if (cached === undefined && !isWellFormedSecret(secret, this.#prefixes)) return undefined;
+    this.feed.requireFresh();
     if (cached !== undefined) {
       const { snapshot, position } = cached;
       if (this.#evictions.isCurrent(position, snapshot.apiKeyId, snapshot.userId))

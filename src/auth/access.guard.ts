@@ -90,10 +90,14 @@ function admit(request: GuardedRequest, principal: Principal, rule: AccessRule):
   request.principal = principal;
   const actor = actorOf(principal);
   request.actor = actor;
-  const requestContext = currentRequestContext();
-  if (requestContext !== undefined) requestContext.actor = actor;
+  if (!request.operation?.isDataPlane) noteActor(actor);
   if (rule.kind === 'permission') requirePermission(principal, rule.permission);
   return true;
+}
+
+function noteActor(actor: Actor): void {
+  const requestContext = currentRequestContext();
+  if (requestContext !== undefined) requestContext.actor = actor;
 }
 
 /** Elsewhere the hook that opens the request context does it. */

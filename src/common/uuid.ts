@@ -5,7 +5,15 @@ import { randomUUID } from 'node:crypto';
  * application so that a write whose outcome is unknown can be repeated; ordered by time to keep indexes compact.
  */
 export function uuidV7(now: number = Date.now()): string {
-  const time = now.toString(16).padStart(12, '0');
+  if (now !== lastTime) [lastTime, lastTimeText] = [now, timeText(now)];
   // The variant and the random bits are those of a random UUID, for which Node keeps random bytes at hand.
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
+  return lastTimeText + randomUUID().slice(15);
 }
+
+/** Up to the version: the same for all that are made in one millisecond. */
+function timeText(now: number): string {
+  const time = now.toString(16).padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7`;
+}
+
+let [lastTime, lastTimeText] = [0, timeText(0)];

@@ -1,6 +1,7 @@
 import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
 import type { HoldRefusal, HoldWithBudget } from '../budgets/hold.js';
 import { AppError, type FieldError, validationFailed } from '../common/app-error.js';
+import { isoTimestamp } from '../common/iso-timestamp.js';
 import { decimalCentsFromMicroCents, parseCents } from '../common/money.js';
 import { TextField } from '../http/fields.js';
 import type { HoldTarget, Settlement } from './holds.service.js';
@@ -136,7 +137,7 @@ export function toHoldResponse({ hold, budget }: HoldWithBudget, now: Date): Rec
     api_key_id: hold.apiKeyId,
     status: hold.status,
     amount_cents_decimal: decimalCentsFromMicroCents(hold.amountMicroCents),
-    expires_at: hold.expiresAt.toISOString(),
+    expires_at: isoTimestamp(hold.expiresAt.getTime()),
     budget: toBudgetResponse(budget, now.getTime()),
   };
 }

@@ -1,4 +1,5 @@
 import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
+import { isoTimestamp } from '../common/iso-timestamp.js';
 import type { WindowState } from '../rate-limits/rate-windows.policy.js';
 import type { Explanation, Verdict } from './verification.service.js';
 import { isoOrNull, VERDICT_CODES } from './verdict.js';
@@ -171,18 +172,4 @@ export function toExplanationResponse({ verdict, rules }: Explanation): Record<s
 
 function toWindowResponse({ window, limit, remaining, resetAtMs }: WindowState): Record<string, unknown> {
   return { window, limit, remaining, reset_at: isoTimestamp(resetAtMs) };
-}
-
-const MOST_REMEMBERED_TIMESTAMPS = 1_000;
-const timestamps = new Map<number, string>();
-
-/** Windows end at few different moments, so their texts are worth remembering. */
-function isoTimestamp(timeMs: number): string {
-  let text = timestamps.get(timeMs);
-  if (text === undefined) {
-    if (timestamps.size >= MOST_REMEMBERED_TIMESTAMPS) timestamps.clear();
-    text = new Date(timeMs).toISOString();
-    timestamps.set(timeMs, text);
-  }
-  return text;
 }

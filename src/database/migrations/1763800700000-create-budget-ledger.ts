@@ -736,7 +736,7 @@ const RECORD_USAGE = `
         SELECT api_key_id, request_id, endpoint, method, model, request_tokens, response_tokens, cost, status_code,
           response_time, hold_id, occurred_at, now() FROM taken
     ), sums AS MATERIALIZED (
-      SELECT api_key_id, date_trunc('hour', occurred_at, 'UTC') AS hour, coalesce(model, '') AS model, count(*) AS requests,
+      SELECT api_key_id, date_bin('1 hour', occurred_at, 'epoch') AS hour, coalesce(model, '') AS model, count(*) AS requests,
         sum(request_tokens)::bigint AS request_tokens, sum(response_tokens)::bigint AS response_tokens,
         sum(cost)::bigint AS cost, coalesce(sum(cost) FILTER (WHERE hold_id IS NULL), 0)::bigint AS unheld_cost,
         max(occurred_at) AS last_occurred_at
