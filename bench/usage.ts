@@ -8,7 +8,7 @@ import { startLatchkey, startReference } from './support/latchkey.js';
 import { Load } from './support/load.js';
 import { canPin } from './support/pinning.js';
 import { markdownTable, provenance, rounded, writeToDocument } from './support/report.js';
-import { openSeededDatabase } from './support/seeded-database.js';
+import { type BenchDatabase, openSeededDatabase } from './support/seeded-database.js';
 import type { ServerProcess } from './support/server-process.js';
 import { logIn } from './support/sessions.js';
 import { freshReports, giveBudgets, holdRequests, writeHistory } from './support/usage-seed.js';
@@ -75,6 +75,7 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   const rows: string[][] = [];
   const take = async ({ eventsPerRequest = 1, mostPerSecond = Infinity, ...trial }: Measured) => {
     if (!trial.name.includes(flags.only)) return;
+    await bringToRest(database);
     const comparison = await compare(load, trial, options);
     const mostSent = options.seconds * mostPerSecond;
     for (const { requestsPerSecond } of [comparison.subject, comparison.reference]) {
@@ -116,8 +117,6 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   if (statistics.some((name) => nameOfStatistic(name).includes(flags.only))) {
     await writeHistory(database, keyOfFew, few);
     await writeHistory(database, keyOfMany, many);
-    await database.query('VACUUM (ANALYZE) usage_events, usage_hourly_rollups, api_key_totals');
-    await database.query('CHECKPOINT');
   }
   for (const path of statistics) {
     const asking = (apiKeyId: number): Contender => ({
@@ -134,6 +133,12 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   console.log(`\n${table}`);
   if (flags.write) writeToDocument('bench:usage', table);
 });
+
+/** What one trial wrote would else be vacuumed and written out during the next. */
+async function bringToRest(database: BenchDatabase): Promise<void> {
+  await database.query('VACUUM (ANALYZE)');
+  await database.query('CHECKPOINT');
+}
 
 function nameOfStatistic(path: string): string {
   return `GET …/${path}, ${many.toLocaleString('en')} beside ${few.toLocaleString('en')} events`;
