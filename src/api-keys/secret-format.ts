@@ -23,11 +23,15 @@ export function generateSecret(prefix: string): string {
   return body + checksumOf(body);
 }
 
+/** How long every secret under a prefix is. */
+export function lengthOfSecret(prefix: string): number {
+  return prefix.length + RANDOM_LENGTH + CHECKSUM_LENGTH;
+}
+
 /** True when a text has the shape and the checksum of a secret under one of the prefixes: worth a look-up. */
 export function isWellFormedSecret(text: string, prefixes: readonly string[]): boolean {
   const prefix = prefixes.find(
-    (candidate) =>
-      text.length === candidate.length + RANDOM_LENGTH + CHECKSUM_LENGTH && text.startsWith(candidate),
+    (candidate) => text.length === lengthOfSecret(candidate) && text.startsWith(candidate),
   );
   if (prefix === undefined) return false;
   for (let index = prefix.length; index < text.length; index += 1) {

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { Config } from '../config/config.js';
 import { ChangeFeed } from '../database/change-feed.js';
 import { Evictions } from '../database/evictions.js';
-import { isWellFormedSecret } from './secret-format.js';
+import { isWellFormedSecret, lengthOfSecret } from './secret-format.js';
 import type { KeySnapshot } from './snapshot.js';
 import { SnapshotLoader } from './snapshot-loader.js';
 
@@ -28,6 +28,7 @@ const ADDRESS_LIST_BYTES = 1_500;
 @Injectable()
 export class Snapshots {
   readonly #prefixes: readonly string[];
+  readonly #lengths: ReadonlySet<number>;
   readonly #known: LRUCache<string, CachedSnapshot>;
   readonly #unknown = new LRUCache<string, number>({ max: MOST_UNKNOWN_KEYS });
   readonly #loading = new Map<string, Promise<KeySnapshot | undefined>>();
@@ -39,6 +40,7 @@ export class Snapshots {
     private readonly feed: ChangeFeed,
   ) {
     this.#prefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
+    this.#lengths = new Set(this.#prefixes.map(lengthOfSecret));
     this.#known = new LRUCache({ maxSize: config.snapshotCacheBytes, sizeCalculation: sizeOf });
     feed.subscribe((changes) => this.#evictions.apply(changes));
   }
@@ -49,6 +51,8 @@ export class Snapshots {
    * @throws AppError `service.unavailable` when neither memory nor the database may answer
    */
   find(secret: string, nowMs: number): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
+    // Whoever sends much that is no secret must not make it be digested.
+    if (!this.#lengths.has(secret.length)) return undefined;
     const fingerprint = hash('sha256', secret, 'binary');
     const cached = this.#known.get(fingerprint);
     // What is in memory was well formed, and to look there costs less than to check again.
