@@ -3,13 +3,14 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { unhurriedOptions } from './connection-options.js';
 import { grantToServiceRole } from './grants.js';
+import { applySqlFunctions } from './sql-functions.js';
 
 /** Any number will do, so long as every instance uses the same. */
 const MIGRATION_LOCK = 7_221_986_001;
 const POLL_MS = 100;
 
 /**
- * Brings the schema up to date; answers the names of the migrations that ran. Of several instances that start
+ * Brings the schema and its functions up to date; returns the names of the migrations that ran. Of several instances that start
  * together one migrates while the others wait. The lock is polled: a session blocked in `pg_advisory_lock` would
  * hold a snapshot that statements such as CREATE INDEX CONCURRENTLY wait for.
  *
@@ -38,6 +39,7 @@ async function runMigrations(migrationUrl: string, serviceUrl: string): Promise<
   const dataSource = await new DataSource(unhurriedOptions(migrationUrl)).initialize();
   try {
     const done = await dataSource.runMigrations();
+    await applySqlFunctions(dataSource);
     if (serviceUrl !== migrationUrl) await grantToServiceRole(dataSource, serviceUrl);
     return done.map((migration) => migration.name);
   } finally {

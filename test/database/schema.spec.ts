@@ -6,6 +6,7 @@ import { RefreshToken, Session } from '../../src/auth/session.entity.js';
 import { Role, User } from '../../src/auth/user.entity.js';
 import { unhurriedOptions } from '../../src/database/connection-options.js';
 import { migrate } from '../../src/database/migrate.js';
+import { applySqlFunctions, sqlFunctions } from '../../src/database/sql-functions.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
 const ENTITIES = [ApiKey, ApiKeySecret, AuditLog, RefreshToken, Role, Session, User];
@@ -26,6 +27,36 @@ describe('the schema', () => {
     const { upQueries } = await dataSource.driver.createSchemaBuilder().log();
     await dataSource.destroy();
     expect(upQueries.map(({ query }) => query)).toEqual([]);
+  });
+
+  it('has the functions of the files in src/*/sql, each as its file says, and no others', async () => {
+    const definitions = () =>
+      database.query<{ signature: string; definition: string }>(`
+        SELECT oid::regprocedure::text AS signature, pg_get_functiondef(oid) AS definition FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace
+          AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+        ORDER BY 1`);
+    const migrated = await definitions();
+    expect(migrated.map(({ signature }) => signature.replace(/\(.*/, '')).toSorted()).toEqual(
+      sqlFunctions().map(({ name }) => name.replace(/\.previous$/, '')),
+    );
+    await database.query('DELETE FROM schema_functions');
+    await migrate(database.url);
+    expect(await definitions()).toEqual(migrated);
+  });
+
+  it('replaces a function whose file has changed since, and no other', async () => {
+    await database.query(`UPDATE schema_functions SET hash = 'of another text' WHERE name = 'budget_month'`);
+    await database.query(`
+      CREATE OR REPLACE FUNCTION budget_month(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'`);
+    const dataSource = await new DataSource(unhurriedOptions(database.url)).initialize();
+    expect(await applySqlFunctions(dataSource)).toEqual(['budget_month']);
+    expect(await applySqlFunctions(dataSource)).toEqual([]);
+    await dataSource.destroy();
+    const [row] = await database.query<{ month: Date }>(
+      `SELECT budget_month('2026-11-28T12:00:00Z') AS month`,
+    );
+    expect(row?.month).toEqual(new Date('2026-11-01T00:00:00Z'));
   });
 
   it('goes back to nothing, migration by migration, and forth again', async () => {

@@ -125,6 +125,7 @@ describe('the service as a lesser role than the owner of its schema', () => {
       `SET ROLE ${ownerRole}`,
       `UPDATE roles SET permissions = '{platform:*}'`,
       'DELETE FROM schema_migrations',
+      "UPDATE schema_functions SET hash = ''",
     ];
     for (const statement of statements)
       expect({ statement, ...(await refusal(statement)) }).toMatchObject({ statement, code: DENIED });

@@ -8,6 +8,7 @@ import { CreateUsage1763800600000 } from './1763800600000-create-usage.js';
 import { CreateBudgetLedger1763800700000 } from './1763800700000-create-budget-ledger.js';
 import { IndexUsageRollups1763800800000 } from './1763800800000-index-usage-rollups.js';
 import { CreateSearchTexts1763800900000 } from './1763800900000-create-search-texts.js';
+import { CreateSchemaFunctions1764300000000 } from './1764300000000-create-schema-functions.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -21,4 +22,5 @@ export const MIGRATIONS = [
   CreateBudgetLedger1763800700000,
   IndexUsageRollups1763800800000,
   CreateSearchTexts1763800900000,
+  CreateSchemaFunctions1764300000000,
 ];

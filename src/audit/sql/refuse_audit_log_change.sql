@@ -1,0 +1,4 @@
+CREATE OR REPLACE FUNCTION refuse_audit_log_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'Audit logs are append-only: % is refused.', TG_OP USING ERRCODE = 'insufficient_privilege';
+END $$;

@@ -1,0 +1,5 @@
+CREATE OR REPLACE FUNCTION note_user_removals() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM note_changes('user', ARRAY(SELECT id FROM before_rows));
+  RETURN NULL;
+END $$;

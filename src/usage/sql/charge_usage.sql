@@ -1,0 +1,35 @@
+-- Charges what keys have spent to their chains, and settles holds. Answers the accounts that were charged.
+CREATE OR REPLACE FUNCTION charge_usage(keys bigint[], costs bigint[], settled_ids uuid[], settled_costs bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+#variable_conflict use_column
+DECLARE
+  ids bigint[];
+  spent bigint[];
+  held bigint[];
+BEGIN
+  SELECT array_agg(account_id ORDER BY account_id), array_agg(sum_spent ORDER BY account_id),
+    array_agg(sum_held ORDER BY account_id)
+  INTO ids, spent, held
+  FROM (
+    SELECT account_id, sum(spent) AS sum_spent, sum(held) AS sum_held
+    FROM (
+      SELECT (chain.account).id AS account_id, cost AS spent, 0::bigint AS held
+      FROM budget_chains(keys) AS chain
+      JOIN unnest(keys, costs) AS charged (api_key_id, cost) USING (api_key_id)
+      UNION ALL
+      SELECT charge.account_id, settled.cost, CASE WHEN holds.status = 'held' THEN -holds.amount_micro_cents ELSE 0 END
+      FROM unnest(settled_ids, settled_costs) AS settled (id, cost)
+      CROSS JOIN LATERAL (SELECT * FROM budget_holds WHERE id = settled.id LIMIT 1) AS holds
+      CROSS JOIN unnest(holds.account_ids, holds.period_numbers) AS charge (account_id, period)
+      CROSS JOIN LATERAL (
+        SELECT FROM budget_accounts WHERE id = charge.account_id AND period_number = charge.period LIMIT 1
+      ) AS of_this_period
+    ) AS charges
+    GROUP BY account_id
+  ) AS sums;
+  UPDATE budget_holds SET status = 'settled', cost_micro_cents = settled_costs[width_bucket(id, settled_ids)],
+      closed_at = clock_timestamp()
+    WHERE id = ANY(settled_ids);
+  PERFORM charge_budget_accounts(ids, spent, held);
+  RETURN ids;
+END $$;

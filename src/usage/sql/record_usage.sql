@@ -1,0 +1,118 @@
+-- Records events: each once per key and request id, with its rollups, totals and the settlement of its budget.
+-- Answers one row. others: the status of each event that was not accepted, by its place from 0, null when all were:
+-- duplicate, unknown_key, unknown_hold, hold_released, hold_settled. notices: how many thresholds of budgets were
+-- reached. states: of the budgets of all keys.
+CREATE OR REPLACE FUNCTION record_usage(
+  keys bigint[], request_ids text[], endpoints text[], methods text[], models text[], request_tokens bigint[],
+  response_tokens bigint[], costs bigint[], status_codes integer[], response_times bigint[],
+  occurred_ats timestamptz[], hold_ids uuid[], OUT others json, OUT notices integer, OUT states json
+) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+#variable_conflict use_column
+DECLARE
+  named_keys bigint[] := ARRAY(SELECT DISTINCT key FROM unnest(keys) AS key ORDER BY key);
+  named_holds uuid[] := nullif(array_remove(hold_ids, NULL), '{}');
+  locked record;
+  -- By event; null when all are accepted.
+  statuses text[];
+  noted_keys bigint[];
+  noted_requests text[];
+  charged_keys bigint[];
+  charged_costs bigint[];
+  charged_ids bigint[];
+  settled_ids uuid[];
+  settled_costs bigint[];
+BEGIN
+  SELECT * INTO locked FROM lock_budgets(named_keys, named_holds);
+  IF named_holds IS NOT NULL OR locked.known_keys <> named_keys THEN
+    statuses := judge_usage(keys, request_ids, hold_ids, locked.known_keys);
+  END IF;
+
+  WITH noted AS (
+    INSERT INTO usage_request_ids (api_key_id, request_id, received_at)
+      SELECT api_key_id, request_id, now()
+      FROM unnest(keys, request_ids, statuses) AS input (api_key_id, request_id, status)
+      WHERE coalesce(status, 'accepted') = 'accepted'
+    ON CONFLICT DO NOTHING RETURNING api_key_id, request_id
+  )
+  SELECT array_agg(api_key_id), array_agg(request_id) INTO noted_keys, noted_requests FROM noted;
+  IF statuses IS NULL AND cardinality(keys) > coalesce(cardinality(noted_keys), 0) THEN
+    statuses := ARRAY(
+      SELECT CASE WHEN is_noted AND place = 1 THEN 'accepted' ELSE 'duplicate' END
+      FROM (
+        SELECT n, bool_or(n IS NULL) OVER same AS is_noted, row_number() OVER (same ORDER BY n) AS place
+        FROM (
+          SELECT * FROM unnest(keys, request_ids) WITH ORDINALITY AS input (api_key_id, request_id, n)
+          UNION ALL
+          SELECT api_key_id, request_id, NULL FROM unnest(noted_keys, noted_requests) AS noted (api_key_id, request_id)
+        ) AS requests
+        WINDOW same AS (PARTITION BY api_key_id, request_id)
+      ) AS judged
+      WHERE n IS NOT NULL ORDER BY n);
+  END IF;
+
+  WITH taken AS MATERIALIZED (
+    SELECT input.*
+    FROM unnest(keys, request_ids, endpoints, methods, models, request_tokens, response_tokens, costs, status_codes,
+      response_times, occurred_ats, hold_ids, statuses) AS input (api_key_id, request_id, endpoint, method, model,
+      request_tokens, response_tokens, cost, status_code, response_time, occurred_at, hold_id, status)
+    WHERE coalesce(input.status, 'accepted') = 'accepted'
+  ), stored AS (
+    INSERT INTO usage_events (api_key_id, request_id, endpoint, method, model, request_tokens, response_tokens,
+        cost_micro_cents, status_code, response_time_ms, hold_id, occurred_at, received_at)
+      SELECT api_key_id, request_id, endpoint, method, model, request_tokens, response_tokens, cost, status_code,
+        response_time, hold_id, occurred_at, now() FROM taken
+  ), sums AS MATERIALIZED (
+    SELECT api_key_id, date_bin('1 hour', occurred_at, 'epoch') AS hour, coalesce(model, '') AS model, count(*) AS requests,
+      sum(request_tokens)::bigint AS request_tokens, sum(response_tokens)::bigint AS response_tokens,
+      sum(cost)::bigint AS cost, coalesce(sum(cost) FILTER (WHERE hold_id IS NULL), 0)::bigint AS unheld_cost,
+      max(occurred_at) AS last_occurred_at
+    FROM taken GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+  ), rolled_up AS (
+    INSERT INTO usage_hourly_rollups AS rollups
+        (api_key_id, hour, model, requests, request_tokens, response_tokens, cost_micro_cents)
+      SELECT api_key_id, hour, model, requests, request_tokens, response_tokens, cost FROM sums
+    ON CONFLICT (api_key_id, hour, model) DO UPDATE SET
+      requests = rollups.requests + excluded.requests,
+      request_tokens = rollups.request_tokens + excluded.request_tokens,
+      response_tokens = rollups.response_tokens + excluded.response_tokens,
+      cost_micro_cents = rollups.cost_micro_cents + excluded.cost_micro_cents
+  ), sums_of_keys AS MATERIALIZED (
+    SELECT api_key_id, sum(requests)::bigint AS requests, sum(request_tokens + response_tokens)::bigint AS tokens,
+      sum(cost)::bigint AS cost, sum(unheld_cost)::bigint AS unheld_cost, max(last_occurred_at) AS last_occurred_at
+    FROM sums GROUP BY 1 ORDER BY 1
+  ), totalled AS (
+    INSERT INTO api_key_totals AS totals (api_key_id, requests, tokens, cost_micro_cents, last_used_at)
+      SELECT api_key_id, requests, tokens, cost, last_occurred_at FROM sums_of_keys
+    ON CONFLICT (api_key_id) DO UPDATE SET
+      requests = totals.requests + excluded.requests,
+      tokens = totals.tokens + excluded.tokens,
+      cost_micro_cents = totals.cost_micro_cents + excluded.cost_micro_cents,
+      last_used_at = greatest(totals.last_used_at, excluded.last_used_at)
+  )
+  SELECT * INTO charged_keys, charged_costs, settled_ids, settled_costs
+  FROM (SELECT array_agg(api_key_id), array_agg(unheld_cost) FROM sums_of_keys) AS charged, (
+    SELECT array_agg(hold_id ORDER BY hold_id), array_agg(cost ORDER BY hold_id) FROM taken WHERE hold_id IS NOT NULL
+  ) AS settled;
+
+  IF locked.is_chained OR settled_ids IS NOT NULL THEN
+    charged_ids := charge_usage(charged_keys, charged_costs, settled_ids, settled_costs);
+  ELSE
+    WITH charged AS (
+      UPDATE budget_accounts SET revision = revision + 1,
+          spent_micro_cents = spent_micro_cents + charged_costs[width_bucket(api_key_id, charged_keys)]
+        WHERE api_key_id = ANY(charged_keys) RETURNING id
+    )
+    SELECT array_agg(id) INTO charged_ids FROM charged;
+  END IF;
+
+  IF statuses IS NOT NULL THEN
+    others := (
+      SELECT json_object_agg(n - 1, status) FROM unnest(statuses) WITH ORDINALITY AS input (status, n)
+      WHERE status <> 'accepted');
+  END IF;
+  notices := 0;
+  IF locked.is_limited THEN
+    notices := notice_budget_thresholds(charged_ids);
+    states := budget_states(named_keys);
+  END IF;
+END $$;
