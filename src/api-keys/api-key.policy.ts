@@ -10,6 +10,14 @@ export type MergedPolicy =
     }
   | { readonly kind: 'invalid'; readonly errors: readonly FieldError[] };
 
+/** The last number of its column. */
+const LAST_VERSION = 2_147_483_647;
+
+/** The version after one; after the last the count begins anew, as any other tells that the key has changed. */
+export function nextVersion(version: number): number {
+  return version < LAST_VERSION ? version + 1 : 1;
+}
+
 /** A new key before anything was asked of it. */
 export const BLANK_POLICY: ApiKeyPolicy = {
   name: '',

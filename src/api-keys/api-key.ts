@@ -21,20 +21,24 @@ export interface ApiKeyPolicy {
 
 /** Lifetime usage of a key. */
 export interface ApiKeyTotals {
-  readonly requests: number;
-  readonly tokens: number;
+  readonly requests: bigint;
+  readonly tokens: bigint;
   readonly costMicroCents: bigint;
   readonly lastUsedAt: Date | null;
 }
 
-/** A key as the rest of the service sees it. */
-export interface ApiKeyRecord extends ApiKeyPolicy {
+/** A key without what it was used for: all that a change of it needs to know. */
+export interface ApiKeyCore extends ApiKeyPolicy {
   readonly id: number;
   readonly userId: number;
   readonly keyPrefix: string;
   readonly version: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
+}
+
+/** A key as the rest of the service sees it. */
+export interface ApiKeyRecord extends ApiKeyCore {
   readonly totals: ApiKeyTotals;
 }
 

@@ -1,5 +1,6 @@
 import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
+import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../http/fields.js';
 import type { ApiKeyRecord } from './api-key.js';
 import type { IssuedApiKey } from './api-keys.service.js';
@@ -7,6 +8,8 @@ import type { IssuedApiKey } from './api-keys.service.js';
 const TIMESTAMP = { type: 'string', format: 'date-time' } as const;
 const NULLABLE_TIMESTAMP = { ...TIMESTAMP, nullable: true } as const;
 const LIMIT = { type: 'integer', nullable: true, description: 'Null for no limit.' } as const;
+const COUNT = { type: 'integer', format: 'int64' } as const;
+const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;
 const TEXTS = { type: 'array', items: { type: 'string' } } as const;
 
 @ApiSchema({ name: 'ApiKey' })
@@ -78,17 +81,19 @@ export class ApiKeyResponse {
   @ResponseField(TEXTS)
   tags!: readonly string[];
 
-  @ResponseField({ type: 'integer', format: 'int64', description: 'Over the life of the key.' })
+  @ResponseField({ ...COUNT, description: 'Over the life of the key; 2^53 − 1 for more.' })
   total_requests!: number;
 
-  @ResponseField({ type: 'integer', format: 'int64', description: 'Over the life of the key.' })
+  @ResponseField(DECIMAL_COUNT)
+  total_requests_decimal!: string;
+
+  @ResponseField({ ...COUNT, description: 'Over the life of the key; 2^53 − 1 for more.' })
   total_tokens!: number;
 
-  @ResponseField({
-    type: 'integer',
-    format: 'int64',
-    description: 'Over the life of the key, rounded half up.',
-  })
+  @ResponseField(DECIMAL_COUNT)
+  total_tokens_decimal!: string;
+
+  @ResponseField({ ...COUNT, description: 'Over the life of the key, rounded half up; 2^53 − 1 for more.' })
   total_cost_cents!: number;
 
   @ResponseField({ type: 'string', description: 'The exact cost in cents.', example: '12.000350' })
@@ -157,8 +162,10 @@ export function toApiKeyResponse(apiKey: ApiKeyRecord): ApiKeyResponse {
     budget_limit_cents: apiKey.budgetLimitCents,
     budget_type: apiKey.budgetType,
     tags: apiKey.tags,
-    total_requests: totals.requests,
-    total_tokens: totals.tokens,
+    total_requests: wireInteger(totals.requests),
+    total_requests_decimal: totals.requests.toString(),
+    total_tokens: wireInteger(totals.tokens),
+    total_tokens_decimal: totals.tokens.toString(),
     total_cost_cents: centsFromMicroCents(totals.costMicroCents),
     total_cost_cents_decimal: decimalCentsFromMicroCents(totals.costMicroCents),
   };

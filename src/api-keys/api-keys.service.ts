@@ -11,9 +11,15 @@ import { MICRO_CENTS_PER_CENT } from '../common/money.js';
 import type { Secret } from '../common/secret.js';
 import type { EventValue } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.js';
-import { type ApiKeyChanges, type ApiKeyPolicy, type ApiKeyRecord, POLICY_WIRE_NAMES } from './api-key.js';
+import {
+  type ApiKeyChanges,
+  type ApiKeyCore,
+  type ApiKeyPolicy,
+  type ApiKeyRecord,
+  POLICY_WIRE_NAMES,
+} from './api-key.js';
 import { ApiKey } from './api-key.entity.js';
-import { BLANK_POLICY, type MergedPolicy, mergePolicy } from './api-key.policy.js';
+import { BLANK_POLICY, type MergedPolicy, mergePolicy, nextVersion } from './api-key.policy.js';
 import { ApiKeySecrets } from './api-key-secrets.js';
 import { ApiKeysStore } from './api-keys.store.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.js';
@@ -84,7 +90,7 @@ export class ApiKeysService {
     if (changed.some((field) => BUDGET_FIELDS.has(field))) await this.#setBudget(apiKeyId, policy);
     const [beforeValues, afterValues] = [wireValues(apiKey, changed), wireValues(policy, changed)];
     await this.events.change('api_key.updated', { apiKeyId, beforeValues, afterValues });
-    return updated;
+    return this.#withTotals(updated);
   }
 
   /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
@@ -125,7 +131,7 @@ export class ApiKeysService {
     const regenerated = await this.#save(apiKey, { keyPrefix: fresh.keyPrefix });
     if (claim !== undefined) await this.idempotency.remember(claim, apiKeyId);
     await this.events.change('api_key.regenerated', { apiKeyId, name: apiKey.name, gracePeriodSeconds });
-    return { apiKey: regenerated, secret: fresh.secret };
+    return { apiKey: await this.#withTotals(regenerated), secret: fresh.secret };
   }
 
   /** Ends the key; its usage and audit history stay. @throws AppError `api_key.not_found`, `permission.denied` */
@@ -152,14 +158,14 @@ export class ApiKeysService {
     }
   }
 
-  async #lock(principal: Principal, apiKeyId: number, action: PlatformAction): Promise<ApiKeyRecord> {
+  async #lock(principal: Principal, apiKeyId: number, action: PlatformAction): Promise<ApiKeyCore> {
     const apiKey = requireFound(await this.store.lock(apiKeyId));
     requireOwnerOr(principal, apiKey.userId, `platform:api-keys:${action}`);
     return apiKey;
   }
 
   /** Whoever could give a key new life or a new secret must hold what the key can do, unless it is theirs. */
-  async #lockForUpdate(principal: Principal, apiKeyId: number): Promise<ApiKeyRecord> {
+  async #lockForUpdate(principal: Principal, apiKeyId: number): Promise<ApiKeyCore> {
     const apiKey = await this.#lock(principal, apiKeyId, 'update');
     if (!isOwner(principal, apiKey.userId)) requireHeld(principal, platformScopes(apiKey.scopes));
     return apiKey;
@@ -167,12 +173,17 @@ export class ApiKeysService {
 
   /** Makes the next version of a locked key. */
   async #save(
-    apiKey: ApiKeyRecord,
+    apiKey: ApiKeyCore,
     values: Partial<ApiKeyPolicy & { keyPrefix: string }>,
-  ): Promise<ApiKeyRecord> {
-    const saved = { ...apiKey, ...values, version: apiKey.version + 1, updatedAt: this.clock.now() };
+  ): Promise<ApiKeyCore> {
+    const version = nextVersion(apiKey.version);
+    const saved = { ...apiKey, ...values, version, updatedAt: this.clock.now() };
     await this.store.save(saved);
     return saved;
+  }
+
+  async #withTotals(apiKey: ApiKeyCore): Promise<ApiKeyRecord> {
+    return { ...apiKey, totals: await this.store.totals(apiKey.id) };
   }
 
   async #setBudget(apiKeyId: number, { budgetLimitCents, budgetType }: ApiKeyPolicy): Promise<void> {
@@ -202,9 +213,9 @@ const BUDGET_FIELDS: ReadonlySet<keyof ApiKeyPolicy> = new Set([
   'budgetLimitCents',
   'budgetType',
 ]);
-const NO_USAGE = { requests: 0, tokens: 0, costMicroCents: 0n, lastUsedAt: null };
+const NO_USAGE = { requests: 0n, tokens: 0n, costMicroCents: 0n, lastUsedAt: null };
 
-function requireFound(apiKey: ApiKeyRecord | undefined): ApiKeyRecord {
+function requireFound<Key>(apiKey: Key | undefined): Key {
   if (apiKey === undefined) throw new AppError('api_key.not_found', 'API key not found');
   return apiKey;
 }

@@ -2,12 +2,29 @@ import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { runPrepared } from '../database/prepared-statement.js';
-import { type ApiKeyPolicy, type ApiKeyRecord, POLICY_FIELDS, POLICY_WIRE_NAMES } from './api-key.js';
-import { type ApiKeyRow, SELECT_API_KEY, toApiKeyRecord } from './api-key-rows.js';
+import {
+  type ApiKeyCore,
+  type ApiKeyPolicy,
+  type ApiKeyRecord,
+  type ApiKeyTotals,
+  POLICY_FIELDS,
+  POLICY_WIRE_NAMES,
+} from './api-key.js';
+import {
+  type ApiKeyCoreRow,
+  type ApiKeyRow,
+  SELECT_API_KEY,
+  SELECT_API_KEY_CORE,
+  SELECT_TOTALS,
+  toApiKeyCore,
+  toApiKeyRecord,
+  toApiKeyTotals,
+  type TotalsRow,
+} from './api-key-rows.js';
 import type { SecretDigest } from './secret-digests.js';
 
 /** A key before it is stored. */
-export type NewApiKey = Omit<ApiKeyRecord, 'id' | 'version' | 'totals'>;
+export type NewApiKey = Omit<ApiKeyCore, 'id' | 'version'>;
 
 /** The columns of the policy are named as its fields are on the wire. */
 const POLICY_COLUMNS = POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]);
@@ -35,10 +52,11 @@ const SAVE = {
     WHERE id = $1`,
 };
 const READ = { name: 'read_api_key', text: `${SELECT_API_KEY} WHERE keys.id = $1` };
-// Not FOR UPDATE: that would stand in the way of rows elsewhere that refer to this one.
+const READ_TOTALS = { name: 'read_api_key_totals', text: `${SELECT_TOTALS} WHERE totals.api_key_id = $1` };
+// A change knows nothing of counters. Not FOR UPDATE: that would stand in the way of rows elsewhere that refer to this one.
 const LOCK = {
   name: 'lock_api_key',
-  text: `${SELECT_API_KEY} WHERE keys.id = $1 AND keys.deleted_at IS NULL FOR NO KEY UPDATE OF keys`,
+  text: `${SELECT_API_KEY_CORE} WHERE keys.id = $1 AND keys.deleted_at IS NULL FOR NO KEY UPDATE OF keys`,
 };
 
 /** Rows of keys as changes read and write them. Every method is part of the caller's transaction. */
@@ -55,9 +73,9 @@ export class ApiKeysStore {
   }
 
   /** The key, kept from other changes until the transaction ends; undefined when there is none or it was deleted. */
-  async lock(apiKeyId: number): Promise<ApiKeyRecord | undefined> {
-    const [row] = await runPrepared<ApiKeyRow>(this.#manager, LOCK, [apiKeyId]);
-    return row && toApiKeyRecord(row);
+  async lock(apiKeyId: number): Promise<ApiKeyCore | undefined> {
+    const [row] = await runPrepared<ApiKeyCoreRow>(this.#manager, LOCK, [apiKeyId]);
+    return row && toApiKeyCore(row);
   }
 
   /** The key as it stands in this transaction; a deleted one included, as the repeat of a create may find it. */
@@ -66,8 +84,14 @@ export class ApiKeysStore {
     return row && toApiKeyRecord(row);
   }
 
+  /** What a key was used for, for the answer to a change that is made. */
+  async totals(apiKeyId: number): Promise<ApiKeyTotals> {
+    const [row] = await runPrepared<TotalsRow>(this.#manager, READ_TOTALS, [apiKeyId]);
+    return toApiKeyTotals(row);
+  }
+
   /** Writes all that can change of a key that was locked. */
-  async save(apiKey: ApiKeyRecord): Promise<void> {
+  async save(apiKey: ApiKeyCore): Promise<void> {
     const { id, keyPrefix, version, updatedAt } = apiKey;
     await runPrepared(this.#manager, SAVE, [id, keyPrefix, version, updatedAt, ...policyValues(apiKey)]);
   }

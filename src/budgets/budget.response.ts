@@ -1,4 +1,5 @@
 import { decimalCentsFromMicroCents, MICRO_CENTS_PER_CENT } from '../common/money.js';
+import { wireInteger } from '../common/wire-integer.js';
 import { type Budget, budgetView } from './budget.policy.js';
 
 const NULLABLE_TIMESTAMP = { type: ['string', 'null'], format: 'date-time' } as const;
@@ -30,7 +31,7 @@ export function toBudgetResponse(budget: Budget, nowMs: number): Record<string, 
   const view = budgetView(budget, nowMs);
   return (
     view && {
-      limit_cents: Number(view.limitMicroCents / MICRO_CENTS_PER_CENT),
+      limit_cents: wireInteger(view.limitMicroCents / MICRO_CENTS_PER_CENT),
       spent_cents_decimal: decimalCentsFromMicroCents(view.spentMicroCents),
       held_cents_decimal: decimalCentsFromMicroCents(view.heldMicroCents),
       remaining_cents_decimal: decimalCentsFromMicroCents(view.remainingMicroCents),

@@ -1,10 +1,11 @@
+import { wireInteger } from './wire-integer.js';
+
 /** Money is an integer count of micro-cents, a millionth of a cent, held as bigint and never as a float. */
 export const MICRO_CENTS_PER_CENT = 1_000_000n;
 
-/** Whole cents, rounded half up: 500,000 micro-cents are 1 cent. */
+/** Whole cents, rounded half up: 500,000 micro-cents are 1 cent. At most 2^53 − 1. */
 export function centsFromMicroCents(microCents: bigint): number {
-  const rounded = (microCents + MICRO_CENTS_PER_CENT / 2n) / MICRO_CENTS_PER_CENT;
-  return Number(rounded);
+  return wireInteger((microCents + MICRO_CENTS_PER_CENT / 2n) / MICRO_CENTS_PER_CENT);
 }
 
 /** The exact amount in cents as a decimal string with six places, e.g. `12.000350`. */

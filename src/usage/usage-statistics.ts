@@ -8,8 +8,8 @@ import { EventPublisher } from '../events/event-publisher.js';
 
 /** Requests, tokens and cost of a span of time. */
 export interface UsageSums {
-  readonly requests: number;
-  readonly tokens: number;
+  readonly requests: bigint;
+  readonly tokens: bigint;
   readonly costMicroCents: bigint;
 }
 
@@ -23,8 +23,8 @@ export interface ApiKeyUsage {
 
 interface SumsRow {
   readonly is_today: boolean;
-  readonly requests: number;
-  readonly tokens: number;
+  readonly requests: string;
+  readonly tokens: string;
   readonly cost_micro_cents: string;
 }
 
@@ -53,8 +53,8 @@ export class UsageStatistics {
     const { rows } = await this.pool.query<SumsRow>({
       name: 'sum_recent_usage',
       text: `
-        SELECT span.is_today, coalesce(sum(requests), 0)::bigint AS requests,
-          coalesce(sum(request_tokens + response_tokens), 0)::bigint AS tokens,
+        SELECT span.is_today, coalesce(sum(requests), 0)::text AS requests,
+          coalesce(sum(request_tokens) + sum(response_tokens), 0)::text AS tokens,
           coalesce(sum(cost_micro_cents), 0)::text AS cost_micro_cents
         FROM (VALUES (true, $2::timestamptz), (false, $3::timestamptz)) AS span (is_today, starts_at)
         LEFT JOIN usage_hourly_rollups AS rollups
@@ -78,8 +78,8 @@ function startOf(now: number, spanMs: number): Date {
 
 function sumsOf(row: SumsRow | undefined): UsageSums {
   return {
-    requests: row?.requests ?? 0,
-    tokens: row?.tokens ?? 0,
+    requests: BigInt(row?.requests ?? 0),
+    tokens: BigInt(row?.tokens ?? 0),
     costMicroCents: BigInt(row?.cost_micro_cents ?? 0),
   };
 }

@@ -94,7 +94,7 @@ export class UsageSummary {
         SELECT kind, api_key_id, names.name, model, day, requests, request_tokens, response_tokens, cost_micro_cents
         FROM (
           SELECT *, row_number() OVER (
-            PARTITION BY kind ORDER BY cost_micro_cents::numeric DESC, requests DESC, api_key_id, model COLLATE "C"
+            PARTITION BY kind ORDER BY cost_micro_cents::numeric DESC, requests::numeric DESC, api_key_id, model COLLATE "C"
           ) AS place
           FROM (
             SELECT CASE GROUPING(api_key_id, model, day) WHEN 3 THEN 'key' WHEN 5 THEN 'model' WHEN 6 THEN 'day' ELSE 'total' END

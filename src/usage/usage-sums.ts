@@ -1,58 +1,72 @@
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
+import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../http/fields.js';
 
 /** What was used in some time, by some keys, of some models. */
 export interface DetailedUsage {
-  readonly requests: number;
-  readonly requestTokens: number;
-  readonly responseTokens: number;
+  readonly requests: bigint;
+  readonly requestTokens: bigint;
+  readonly responseTokens: bigint;
   readonly costMicroCents: bigint;
 }
 
 export const NO_USAGE: DetailedUsage = {
-  requests: 0,
-  requestTokens: 0,
-  responseTokens: 0,
+  requests: 0n,
+  requestTokens: 0n,
+  responseTokens: 0n,
   costMicroCents: 0n,
 };
 
-/** The columns of a statement that sums rollups. Sums of bigint are numeric, which is read as text. */
-export const USAGE_SUM_COLUMNS = `sum(requests)::bigint AS requests, sum(request_tokens)::bigint AS request_tokens,
-  sum(response_tokens)::bigint AS response_tokens, sum(cost_micro_cents)::text AS cost_micro_cents`;
+/** The columns of a statement that sums rollups. Sums of bigint are numeric, which has no end and is read as text. */
+export const USAGE_SUM_COLUMNS = `sum(requests)::text AS requests, sum(request_tokens)::text AS request_tokens,
+  sum(response_tokens)::text AS response_tokens, sum(cost_micro_cents)::text AS cost_micro_cents`;
 
 export interface UsageSumRow {
-  readonly requests: number;
-  readonly request_tokens: number;
-  readonly response_tokens: number;
+  readonly requests: string;
+  readonly request_tokens: string;
+  readonly response_tokens: string;
   readonly cost_micro_cents: string;
 }
 
 export function toDetailedUsage(row: UsageSumRow): DetailedUsage {
   return {
-    requests: row.requests,
-    requestTokens: row.request_tokens,
-    responseTokens: row.response_tokens,
+    requests: BigInt(row.requests),
+    requestTokens: BigInt(row.request_tokens),
+    responseTokens: BigInt(row.response_tokens),
     costMicroCents: BigInt(row.cost_micro_cents),
   };
 }
 
-const COUNT = { type: 'integer', format: 'int64' } as const;
+const COUNT = { type: 'integer', format: 'int64', description: '2^53 − 1 for more.' } as const;
+const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;
 
 /** Usage on the wire, in JSON and in the last columns of CSV. */
 export class DetailedUsageFields {
   @ResponseField(COUNT)
   requests!: number;
 
+  @ResponseField(DECIMAL_COUNT)
+  requests_decimal!: string;
+
   @ResponseField(COUNT)
   request_tokens!: number;
+
+  @ResponseField(DECIMAL_COUNT)
+  request_tokens_decimal!: string;
 
   @ResponseField(COUNT)
   response_tokens!: number;
 
-  @ResponseField({ ...COUNT, description: 'Of requests and responses together.' })
+  @ResponseField(DECIMAL_COUNT)
+  response_tokens_decimal!: string;
+
+  @ResponseField({ ...COUNT, description: 'Of requests and responses together; 2^53 − 1 for more.' })
   tokens!: number;
 
-  @ResponseField({ ...COUNT, description: 'Rounded half up.' })
+  @ResponseField(DECIMAL_COUNT)
+  tokens_decimal!: string;
+
+  @ResponseField({ ...COUNT, description: 'Rounded half up; 2^53 − 1 for more.' })
   cost_cents!: number;
 
   @ResponseField({ type: 'string', description: 'The exact cost in cents.', example: '0.004250' })
@@ -62,7 +76,7 @@ export class DetailedUsageFields {
 /** The same as plain values: no instance of a class. */
 type UsageFields = { [Name in keyof DetailedUsageFields]: DetailedUsageFields[Name] };
 
-/** Names of the fields of `usageFields`, in their order. */
+/** Names of the fields of `usageFields`, as columns: what was there first keeps its place. */
 export const USAGE_FIELD_NAMES = [
   'requests',
   'request_tokens',
@@ -70,15 +84,24 @@ export const USAGE_FIELD_NAMES = [
   'tokens',
   'cost_cents',
   'cost_cents_decimal',
+  'requests_decimal',
+  'request_tokens_decimal',
+  'response_tokens_decimal',
+  'tokens_decimal',
 ] as const satisfies readonly (keyof DetailedUsageFields)[];
 
 export function usageFields(usage: DetailedUsage): UsageFields {
   const { requests, requestTokens, responseTokens, costMicroCents } = usage;
+  const tokens = requestTokens + responseTokens;
   return {
-    requests,
-    request_tokens: requestTokens,
-    response_tokens: responseTokens,
-    tokens: requestTokens + responseTokens,
+    requests: wireInteger(requests),
+    requests_decimal: requests.toString(),
+    request_tokens: wireInteger(requestTokens),
+    request_tokens_decimal: requestTokens.toString(),
+    response_tokens: wireInteger(responseTokens),
+    response_tokens_decimal: responseTokens.toString(),
+    tokens: wireInteger(tokens),
+    tokens_decimal: tokens.toString(),
     cost_cents: centsFromMicroCents(costMicroCents),
     cost_cents_decimal: decimalCentsFromMicroCents(costMicroCents),
   };

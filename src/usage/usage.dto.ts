@@ -1,10 +1,16 @@
 import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
+import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../http/fields.js';
 import type { ApiKeyUsage } from './usage-statistics.js';
 
-const COUNT = { type: 'integer', format: 'int64' } as const;
-const CENTS = { type: 'integer', format: 'int64', description: 'Rounded half up.' } as const;
+const COUNT = { type: 'integer', format: 'int64', description: '2^53 − 1 for more.' } as const;
+const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;
+const CENTS = {
+  type: 'integer',
+  format: 'int64',
+  description: 'Rounded half up; 2^53 − 1 for more.',
+} as const;
 const DECIMAL_CENTS = {
   type: 'string',
   description: 'The exact cost in cents.',
@@ -19,8 +25,14 @@ export class ApiKeyUsageResponse {
   @ResponseField(COUNT)
   total_requests!: number;
 
+  @ResponseField(DECIMAL_COUNT)
+  total_requests_decimal!: string;
+
   @ResponseField(COUNT)
   total_tokens!: number;
+
+  @ResponseField(DECIMAL_COUNT)
+  total_tokens_decimal!: string;
 
   @ResponseField(CENTS)
   total_cost_cents!: number;
@@ -31,8 +43,14 @@ export class ApiKeyUsageResponse {
   @ResponseField(COUNT)
   requests_today!: number;
 
+  @ResponseField(DECIMAL_COUNT)
+  requests_today_decimal!: string;
+
   @ResponseField(COUNT)
   tokens_today!: number;
+
+  @ResponseField(DECIMAL_COUNT)
+  tokens_today_decimal!: string;
 
   @ResponseField(CENTS)
   cost_today_cents!: number;
@@ -43,8 +61,14 @@ export class ApiKeyUsageResponse {
   @ResponseField(COUNT)
   requests_this_hour!: number;
 
+  @ResponseField(DECIMAL_COUNT)
+  requests_this_hour_decimal!: string;
+
   @ResponseField(COUNT)
   tokens_this_hour!: number;
+
+  @ResponseField(DECIMAL_COUNT)
+  tokens_this_hour_decimal!: string;
 
   @ResponseField(CENTS)
   cost_this_hour_cents!: number;
@@ -64,16 +88,22 @@ export function toApiKeyUsageResponse({
 }: ApiKeyUsage): ApiKeyUsageResponse {
   return {
     api_key_id: String(apiKeyId),
-    total_requests: totals.requests,
-    total_tokens: totals.tokens,
+    total_requests: wireInteger(totals.requests),
+    total_requests_decimal: totals.requests.toString(),
+    total_tokens: wireInteger(totals.tokens),
+    total_tokens_decimal: totals.tokens.toString(),
     total_cost_cents: centsFromMicroCents(totals.costMicroCents),
     total_cost_cents_decimal: decimalCentsFromMicroCents(totals.costMicroCents),
-    requests_today: today.requests,
-    tokens_today: today.tokens,
+    requests_today: wireInteger(today.requests),
+    requests_today_decimal: today.requests.toString(),
+    tokens_today: wireInteger(today.tokens),
+    tokens_today_decimal: today.tokens.toString(),
     cost_today_cents: centsFromMicroCents(today.costMicroCents),
     cost_today_cents_decimal: decimalCentsFromMicroCents(today.costMicroCents),
-    requests_this_hour: thisHour.requests,
-    tokens_this_hour: thisHour.tokens,
+    requests_this_hour: wireInteger(thisHour.requests),
+    requests_this_hour_decimal: thisHour.requests.toString(),
+    tokens_this_hour: wireInteger(thisHour.tokens),
+    tokens_this_hour_decimal: thisHour.tokens.toString(),
     cost_this_hour_cents: centsFromMicroCents(thisHour.costMicroCents),
     cost_this_hour_cents_decimal: decimalCentsFromMicroCents(thisHour.costMicroCents),
     last_used_at: totals.lastUsedAt?.toISOString() ?? null,

@@ -43,7 +43,9 @@ describe('GET /api-keys/{id}', () => {
     expect(answer.body).toStrictEqual({
       ...body,
       total_requests: 3,
+      total_requests_decimal: '3',
       total_tokens: 4000,
+      total_tokens_decimal: '4000',
       total_cost_cents: cents,
       total_cost_cents_decimal: decimal,
       last_used_at: '2026-11-22T08:12:00.123Z',

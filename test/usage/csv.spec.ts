@@ -6,7 +6,9 @@ import { type TestApiKey, TestApp } from '../support/test-app.js';
 import { writeRollup } from '../support/usage-rows.js';
 
 const SPAN = 'from=2026-03-01T10:00:00Z&to=2026-03-01T12:00:00Z';
-const SUMS = 'requests,request_tokens,response_tokens,tokens,cost_cents,cost_cents_decimal';
+const SUMS =
+  'requests,request_tokens,response_tokens,tokens,cost_cents,cost_cents_decimal,' +
+  'requests_decimal,request_tokens_decimal,response_tokens_decimal,tokens_decimal';
 
 describe('usage as CSV', () => {
   let app: TestApp;
@@ -38,8 +40,8 @@ describe('usage as CSV', () => {
     expect(answer.text).toBe(
       [
         `start,${SUMS}`,
-        '2026-03-01T10:00:00.000Z,4,6,8,14,3,3.000000',
-        '2026-03-01T11:00:00.000Z,0,0,0,0,0,0.000000',
+        '2026-03-01T10:00:00.000Z,4,6,8,14,3,3.000000,4,6,8,14',
+        '2026-03-01T11:00:00.000Z,0,0,0,0,0,0.000000,0,0,0,0',
         '',
       ].join('\r\n'),
     );
@@ -49,10 +51,10 @@ describe('usage as CSV', () => {
     expect((await series('&group_by=model', 'text/csv')).text).toBe(
       [
         `start,model,${SUMS}`,
-        `2026-03-01T10:00:00.000Z,'=1+1,2,3,4,7,2,1.500000`,
-        `2026-03-01T11:00:00.000Z,'=1+1,0,0,0,0,0,0.000000`,
-        `2026-03-01T10:00:00.000Z,"a ""b"", c",2,3,4,7,2,1.500000`,
-        `2026-03-01T11:00:00.000Z,"a ""b"", c",0,0,0,0,0,0.000000`,
+        `2026-03-01T10:00:00.000Z,'=1+1,2,3,4,7,2,1.500000,2,3,4,7`,
+        `2026-03-01T11:00:00.000Z,'=1+1,0,0,0,0,0,0.000000,0,0,0,0`,
+        `2026-03-01T10:00:00.000Z,"a ""b"", c",2,3,4,7,2,1.500000,2,3,4,7`,
+        `2026-03-01T11:00:00.000Z,"a ""b"", c",0,0,0,0,0,0.000000,0,0,0,0`,
         '',
       ].join('\r\n'),
     );
@@ -63,11 +65,11 @@ describe('usage as CSV', () => {
     expect(answer.text).toBe(
       [
         `section,api_key_id,name,model,day,${SUMS}`,
-        'total,,,,,4,6,8,14,3,3.000000',
-        `api_key,${key.id},"'=HYPERLINK(""http://evil.example"",""all, of it"")",,,4,6,8,14,3,3.000000`,
-        `model,,,'=1+1,,2,3,4,7,2,1.500000`,
-        `model,,,"a ""b"", c",,2,3,4,7,2,1.500000`,
-        'day,,,,2026-03-01,4,6,8,14,3,3.000000',
+        'total,,,,,4,6,8,14,3,3.000000,4,6,8,14',
+        `api_key,${key.id},"'=HYPERLINK(""http://evil.example"",""all, of it"")",,,4,6,8,14,3,3.000000,4,6,8,14`,
+        `model,,,'=1+1,,2,3,4,7,2,1.500000,2,3,4,7`,
+        `model,,,"a ""b"", c",,2,3,4,7,2,1.500000,2,3,4,7`,
+        'day,,,,2026-03-01,4,6,8,14,3,3.000000,4,6,8,14',
         '',
       ].join('\r\n'),
     );

@@ -53,7 +53,17 @@ describe('GET /api-keys/{id}/usage/series', () => {
     await rollUp('2026-03-01T12:00:00Z', 4, '', 1n);
     const [from, to] = ['2026-03-01T09:00:00.000Z', '2026-03-01T13:00:00.000Z'];
     const answer = await ask({ interval: 'hour', from, to });
-    const none = { requests: 0, request_tokens: 0, response_tokens: 0, tokens: 0, cost_cents: 0 };
+    const counts = (requests: number) => ({
+      requests,
+      requests_decimal: String(requests),
+      request_tokens: requests * 10,
+      request_tokens_decimal: String(requests * 10),
+      response_tokens: requests,
+      response_tokens_decimal: String(requests),
+      tokens: requests * 11,
+      tokens_decimal: String(requests * 11),
+    });
+    const none = { ...counts(0), cost_cents: 0 };
     expect(answer.body).toEqual({
       api_key_id: String(key.id),
       interval: 'hour',
@@ -67,20 +77,14 @@ describe('GET /api-keys/{id}/usage/series', () => {
             { start: from, ...none, cost_cents_decimal: '0.000000' },
             {
               start: '2026-03-01T10:00:00.000Z',
-              requests: 3,
-              request_tokens: 30,
-              response_tokens: 3,
-              tokens: 33,
+              ...counts(3),
               cost_cents: 1,
               cost_cents_decimal: '0.800000',
             },
             { start: '2026-03-01T11:00:00.000Z', ...none, cost_cents_decimal: '0.000000' },
             {
               start: '2026-03-01T12:00:00.000Z',
-              requests: 4,
-              request_tokens: 40,
-              response_tokens: 4,
-              tokens: 44,
+              ...counts(4),
               cost_cents: 0,
               cost_cents_decimal: '0.000001',
             },

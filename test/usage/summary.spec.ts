@@ -43,9 +43,13 @@ describe('GET /usage/summary', () => {
     expect(answer.status).toBe(200);
     const sums = (requests: number, cost_cents: number, cost_cents_decimal: string) => ({
       requests,
+      requests_decimal: String(requests),
       request_tokens: requests * 10,
+      request_tokens_decimal: String(requests * 10),
       response_tokens: requests,
+      response_tokens_decimal: String(requests),
       tokens: requests * 11,
+      tokens_decimal: String(requests * 11),
       cost_cents,
       cost_cents_decimal,
     });

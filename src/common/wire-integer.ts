@@ -1,0 +1,9 @@
+const MOST = BigInt(Number.MAX_SAFE_INTEGER);
+
+/**
+ * A count as an integer of JSON, which clients read exactly up to 2^53 − 1: what is more is shown as that, and its exact
+ * digits in the `*_decimal` field beside it.
+ */
+export function wireInteger(count: bigint): number {
+  return Number(count < MOST ? count : MOST);
+}
