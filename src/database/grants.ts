@@ -1,5 +1,5 @@
 import pg from 'pg';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 
 /**
  * Grants the service's role what it needs, when migrations run as another role. On the audit log that is
@@ -28,7 +28,21 @@ export async function grantToServiceRole(owner: DataSource, serviceUrl: string):
          LOOP EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s FROM ${grantee.replaceAll("'", "''")}', log); END LOOP;
        END $$`,
     );
+    await takeTemporaryTables(manager);
   });
+}
+
+/**
+ * PostgreSQL lets every role make temporary tables, which the service needs none of: what a statement or a function names may be
+ * mistaken for one of them. The right belongs to PUBLIC, from which only the owner of the database may take it.
+ */
+async function takeTemporaryTables(owner: EntityManager): Promise<void> {
+  await owner.query(`
+    DO $$ BEGIN
+      IF (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) THEN
+        EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+      END IF;
+    END $$`);
 }
 
 async function roleOf(url: string): Promise<string> {

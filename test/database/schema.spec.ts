@@ -45,6 +45,31 @@ describe('the schema', () => {
     expect(await definitions()).toEqual(migrated);
   });
 
+  it('has no function that could be led to objects of whoever calls it', async () => {
+    const functions = await database.query<{
+      name: string;
+      is_definer: boolean;
+      path: string;
+      is_for_all: boolean;
+    }>(`
+      SELECT proname AS name, prosecdef AS is_definer,
+        coalesce((SELECT setting FROM unnest(proconfig) AS setting WHERE setting LIKE 'search_path=%'), '') AS path,
+        proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0 AND privilege_type = 'EXECUTE') AS is_for_all
+      FROM pg_proc
+      WHERE pronamespace = 'public'::regnamespace AND (prosecdef OR prorettype = 'trigger'::regtype)
+        AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')`);
+    expect(functions.length).toBeGreaterThan(15);
+    // Its names are looked for in the catalog first and among temporary objects last, also in a trigger of a session
+    // with a setting of its own.
+    for (const { name, path } of functions)
+      expect({ name, path }).toEqual({ name, path: 'search_path=pg_catalog, public, pg_temp' });
+    // Only who is granted it may run as the owner.
+    const definers = functions.filter(({ is_definer }) => is_definer);
+    expect(definers.length).toBeGreaterThan(2);
+    for (const { name, is_for_all: isForAll } of definers)
+      expect({ name, isForAll }).toEqual({ name, isForAll: false });
+  });
+
   it('replaces a function whose file has changed since, and no other', async () => {
     await database.query(`UPDATE schema_functions SET hash = 'of another text' WHERE name = 'budget_month'`);
     await database.query(`

@@ -89,14 +89,60 @@ describe('the service as a lesser role than the owner of its schema', () => {
     expect(app.stdout).not.toMatch(/"level":"(warn|error)"/);
   });
 
-  it('makes partitions whatever temporary tables the role has made', async () => {
+  it('cannot make temporary objects, which functions of the owner could be led to', async () => {
+    const statements = [
+      'CREATE TEMPORARY TABLE audit_logs (id int)',
+      'CREATE TEMPORARY VIEW pg_class AS SELECT 1::oid AS oid',
+      'CREATE FUNCTION pg_temp.intruder() RETURNS name LANGUAGE sql AS $$ SELECT NULL::name $$',
+    ];
+    for (const statement of statements)
+      expect({ statement, ...(await refusal(statement)) }).toMatchObject({ statement, code: DENIED });
+  });
+
+  it('makes and drops partitions as told, whatever temporary objects a role has made that may make them', async () => {
+    await database.query(`GRANT TEMPORARY ON DATABASE ${database.name} TO ${serviceRole}`);
     await service.query('CREATE TEMPORARY TABLE audit_logs_2091_01 (id int)');
     await service.query(
       'CREATE TEMPORARY TABLE audit_logs (created_at timestamptz) PARTITION BY RANGE (created_at)',
     );
+    await service.query('CREATE TEMPORARY TABLE usage_events_2091_01_15 (id int)');
     await service.query(`SELECT ensure_audit_log_partitions('2091-01-15', 1)`);
+    await service.query(`SELECT ensure_usage_event_partitions('2091-01-15', 1)`);
     await service.query('DISCARD TEMP');
     expect(await partitions()).toContain('audit_logs_2091_01');
+    expect(await partitions('usage_events')).toContain('usage_events_2091_01_15');
+  });
+
+  it('never becomes the owner through a function that runs as the owner', async () => {
+    await database.query(`GRANT TEMPORARY ON DATABASE ${database.name} TO ${serviceRole}`);
+    const counts = () => service.query('SELECT action, count(*) FROM audit_logs GROUP BY 1 ORDER BY 1');
+    const before = (await counts()).rows;
+    const notices: string[] = [];
+    service.on('notice', ({ message }) => notices.push(message ?? ''));
+    // Catalogs that lead to code of the caller's, for every function that runs with the rights of another.
+    await service.query(`
+      CREATE FUNCTION pg_temp.intruder() RETURNS name LANGUAGE plpgsql AS $$
+      BEGIN
+        RAISE NOTICE 'running as %', current_user;
+        EXECUTE 'ALTER TABLE public.audit_logs DISABLE TRIGGER audit_logs_append_only';
+        EXECUTE $q$DELETE FROM public.audit_logs WHERE action = 'create_api_key'$q$;
+        RETURN 'nothing';
+      END $$;
+      CREATE TEMP VIEW pg_inherits AS SELECT 1::oid AS inhrelid, 'public.usage_events'::regclass AS inhparent;
+      CREATE TEMP VIEW pg_class AS SELECT 1::oid AS oid, pg_temp.intruder() AS relname;
+      GRANT SELECT ON pg_temp.pg_class, pg_temp.pg_inherits TO public;`);
+    const definers = await database.query<{ call: string }>(`
+      SELECT format('%s(%s)', proname, (
+          SELECT string_agg(format('%s::%s', CASE WHEN kind = 'date'::regtype THEN quote_literal(current_date - 400) ELSE '1' END,
+            kind::regtype), ', ' ORDER BY n)
+          FROM unnest(proargtypes) WITH ORDINALITY AS arguments (kind, n))) AS call
+      FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace ORDER BY 1`);
+    expect(definers.length).toBeGreaterThan(2);
+    for (const { call } of definers) await service.query(`SELECT ${call}`).catch(() => undefined);
+    expect(notices).toEqual([]);
+    expect((await counts()).rows).toEqual(before);
+    await service.query('DISCARD TEMP');
+    await database.query(`REVOKE TEMPORARY ON DATABASE ${database.name} FROM ${serviceRole}`);
   });
 
   it('cannot change or remove an audit row, in the log or in a partition of it', async () => {
@@ -138,9 +184,10 @@ describe('the service as a lesser role than the owner of its schema', () => {
     expect((await refusal('TRUNCATE audit_logs')).code).toBe(DENIED);
   });
 
-  async function partitions(): Promise<string[]> {
+  async function partitions(table = 'audit_logs'): Promise<string[]> {
     const rows = await database.query<{ name: string }>(
-      `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass`,
+      'SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = $1::regclass',
+      [table],
     );
     return rows.map(({ name }) => name);
   }

@@ -1,4 +1,5 @@
-CREATE OR REPLACE FUNCTION change_api_key_search_text() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION change_api_key_search_text() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
   IF NEW.deleted_at IS NULL THEN
     INSERT INTO api_key_search_texts AS texts (api_key_id, text)

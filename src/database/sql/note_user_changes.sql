@@ -1,4 +1,5 @@
-CREATE OR REPLACE FUNCTION note_user_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION note_user_changes() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
   PERFORM note_changes('user', ARRAY(
     SELECT id FROM before_rows EXCEPT
