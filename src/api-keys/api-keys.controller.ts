@@ -16,7 +16,6 @@ import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
 import { MessageResponse } from '../auth/auth.dto.js';
 import type { Principal } from '../auth/principal.js';
-import { ChangeFeed } from '../database/change-feed.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
@@ -62,7 +61,6 @@ export class ApiKeysController {
   constructor(
     private readonly apiKeys: ApiKeysService,
     private readonly reader: ApiKeysReader,
-    private readonly changes: ChangeFeed,
   ) {}
 
   @Get()
@@ -156,8 +154,7 @@ export class ApiKeysController {
     @IfMatchVersions() expectedVersions: readonly number[] | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyResponse> {
-    const change = this.apiKeys.update(principal, id, toApiKeyChanges(body), expectedVersions);
-    const apiKey = await this.changes.after(change);
+    const apiKey = await this.apiKeys.update(principal, id, toApiKeyChanges(body), expectedVersions);
     void reply.header('etag', entityTag(apiKey.version));
     return toApiKeyResponse(apiKey);
   }
@@ -175,7 +172,7 @@ export class ApiKeysController {
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
   ): Promise<MessageResponse> {
-    await this.changes.after(this.apiKeys.delete(principal, id));
+    await this.apiKeys.delete(principal, id);
     return { message: 'API key deleted successfully' };
   }
 
@@ -203,8 +200,7 @@ export class ApiKeysController {
       key === undefined
         ? undefined
         : { userId: principal.userId, operation: 'regenerate_api_key', key, request };
-    const change = this.apiKeys.regenerate(principal, id, body.grace_period_seconds, claim);
-    return withSecret(reply, await this.changes.after(change));
+    return withSecret(reply, await this.apiKeys.regenerate(principal, id, body.grace_period_seconds, claim));
   }
 
   @Post(':id/activate')
@@ -221,7 +217,7 @@ export class ApiKeysController {
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
   ): Promise<MessageResponse> {
-    await this.changes.after(this.apiKeys.activate(principal, id));
+    await this.apiKeys.activate(principal, id);
     return { message: 'API key activated successfully' };
   }
 
@@ -239,7 +235,7 @@ export class ApiKeysController {
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
   ): Promise<MessageResponse> {
-    await this.changes.after(this.apiKeys.deactivate(principal, id));
+    await this.apiKeys.deactivate(principal, id);
     return { message: 'API key deactivated successfully' };
   }
 }

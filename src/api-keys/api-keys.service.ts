@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
+import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { IsNull } from 'typeorm';
 import { isOwner, platformScopes, requireHeld, requireOwnerOr } from '../auth/access.policy.js';
@@ -9,6 +9,7 @@ import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { MICRO_CENTS_PER_CENT } from '../common/money.js';
 import type { Secret } from '../common/secret.js';
+import { Change } from '../events/change.decorator.js';
 import type { EventValue } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import {
@@ -46,7 +47,7 @@ export class ApiKeysService {
   ) {}
 
   /** @throws AppError `auth.credential_invalid`, `permission.denied`, `validation.failed`, `idempotency.*` */
-  @Transactional()
+  @Change()
   async create(principal: Principal, input: ApiKeyChanges, claim?: IdempotencyClaim): Promise<IssuedApiKey> {
     requireHeld(principal, platformScopes(input.scopes ?? []));
     const earlierId = claim && (await this.idempotency.earlier(claim));
@@ -69,7 +70,7 @@ export class ApiKeysService {
    * Changes the fields present. `expectedVersions` are those that the caller is willing to change.
    * @throws AppError `api_key.not_found`, `permission.denied`, `api_key.version_mismatch`, `validation.failed`
    */
-  @Transactional()
+  @Change()
   async update(
     principal: Principal,
     apiKeyId: number,
@@ -94,7 +95,7 @@ export class ApiKeysService {
   }
 
   /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
-  @Transactional()
+  @Change()
   async activate(principal: Principal, apiKeyId: number): Promise<void> {
     const apiKey = await this.#lockForUpdate(principal, apiKeyId);
     if (!apiKey.isActive) await this.#save(apiKey, { isActive: true });
@@ -102,7 +103,7 @@ export class ApiKeysService {
   }
 
   /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
-  @Transactional()
+  @Change()
   async deactivate(principal: Principal, apiKeyId: number): Promise<void> {
     const apiKey = await this.#lock(principal, apiKeyId, 'update');
     if (apiKey.isActive) await this.#save(apiKey, { isActive: false });
@@ -113,7 +114,7 @@ export class ApiKeysService {
    * Gives the key a new secret; the old one stays valid for `gracePeriodSeconds`.
    * @throws AppError `api_key.not_found`, `permission.denied`, `idempotency.*`
    */
-  @Transactional()
+  @Change()
   async regenerate(
     principal: Principal,
     apiKeyId: number,
@@ -135,7 +136,7 @@ export class ApiKeysService {
   }
 
   /** Ends the key; its usage and audit history stay. @throws AppError `api_key.not_found`, `permission.denied` */
-  @Transactional()
+  @Change()
   async delete(principal: Principal, apiKeyId: number): Promise<void> {
     const { name } = await this.#lock(principal, apiKeyId, 'delete');
     await this.#end(apiKeyId);
@@ -143,6 +144,7 @@ export class ApiKeysService {
   }
 
   /** Ends every key of a user, as part of the transaction that ends the user. */
+  @Change()
   async deleteAllOf(userId: number): Promise<void> {
     const select = { id: true, name: true };
     const keys = await this.#manager.find(ApiKey, {

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
+import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { Secret } from '../common/secret.js';
 import { Config, ConfigurationError } from '../config/config.js';
+import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { normaliseUsername } from './login.service.js';
 import { passwordProblem } from './password.policy.js';
@@ -53,7 +54,7 @@ export class FirstAdmin {
    * Instances that start together on an empty database must make one admin between them: `busy` while another one is
    * at it. None of them waits for the lock, which would take longer than a statement may when the database is slow.
    */
-  @Transactional()
+  @Change()
   protected async insert(username: string, passwordHash: string): Promise<'made' | 'exists' | 'busy'> {
     const manager = this.transactions.tx;
     const [lock] = await manager.query<{ taken: boolean }[]>(

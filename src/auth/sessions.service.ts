@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
+import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { IsNull } from 'typeorm';
 import { AppError } from '../common/app-error.js';
@@ -10,6 +10,7 @@ import { Secret } from '../common/secret.js';
 import { uuidV7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { Maintenance } from '../database/maintenance.js';
+import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { RefreshToken, Session } from './session.entity.js';
 import { User } from './user.entity.js';
@@ -48,7 +49,7 @@ export class SessionsService {
    * password change or a disabling that came in between must not leave a session behind.
    * @throws AppError `auth.login_failed`
    */
-  @Transactional()
+  @Change()
   async open(userId: number, passwordHash: string): Promise<OpenedSession> {
     const stillValid = { id: userId, passwordHash, isActive: true, deletedAt: IsNull() };
     const user = await this.#manager.findOne(User, { where: stillValid, lock: { mode: 'pessimistic_read' } });
@@ -82,7 +83,7 @@ export class SessionsService {
   }
 
   /** Ends one session; ending it again changes nothing. */
-  @Transactional()
+  @Change()
   async close(sessionId: string, userId: number): Promise<void> {
     const { affected } = await this.#manager.update(
       Session,
@@ -97,7 +98,7 @@ export class SessionsService {
     await this.#manager.update(Session, { userId, endedAt: IsNull() }, { endedAt: this.clock.now() });
   }
 
-  @Transactional()
+  @Change()
   protected async rotate(digest: Buffer): Promise<RefreshOutcome> {
     const now = this.clock.now();
     const token = await this.#manager.findOne(RefreshToken, {

@@ -1,6 +1,5 @@
 import { Body, Controller, Delete, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { ChangeFeed } from '../database/change-feed.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
@@ -23,10 +22,7 @@ import { UsersService } from './users.service.js';
 @ApiTags('Users')
 @Controller(`${API_PATH}/users`)
 export class UsersController {
-  constructor(
-    private readonly users: UsersService,
-    private readonly changes: ChangeFeed,
-  ) {}
+  constructor(private readonly users: UsersService) {}
 
   @Get()
   @RequirePermission('platform:users:read')
@@ -79,8 +75,7 @@ export class UsersController {
     @Param() { id }: UserIdParameter,
     @Body() { role, permissions, is_active }: UpdateUserDto,
   ): Promise<UserResponse> {
-    const change = this.users.update(principal, id, { role, permissions, isActive: is_active });
-    return toUserResponse(await this.changes.after(change));
+    return toUserResponse(await this.users.update(principal, id, { role, permissions, isActive: is_active }));
   }
 
   @Put(':id/password')
@@ -116,7 +111,7 @@ export class UsersController {
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: UserIdParameter,
   ): Promise<MessageResponse> {
-    await this.changes.after(this.users.delete(principal, id));
+    await this.users.delete(principal, id);
     return { message: 'User deleted successfully' };
   }
 }

@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
+import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { IsNull } from 'typeorm';
 import { AppError, type FieldError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
+import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { currentRequestContext } from '../http/request-context.js';
 import { isOwner, requireHeld } from './access.policy.js';
@@ -76,7 +77,7 @@ export class UsersService {
   }
 
   /** @throws AppError `permission.denied`, `user.not_found`, `user.last_admin`, `validation.failed` */
-  @Transactional()
+  @Change()
   async update(principal: Principal, userId: number, changes: UserChanges): Promise<User> {
     const adminIds = await this.#lockActiveAdmins();
     const user = await this.#findLocked(userId);
@@ -113,7 +114,7 @@ export class UsersService {
   }
 
   /** Ends the user; whoever subscribes ends what is theirs. @throws AppError `permission.denied`, `user.not_found`, `user.last_admin` */
-  @Transactional()
+  @Change()
   async delete(principal: Principal, userId: number): Promise<void> {
     const adminIds = await this.#lockActiveAdmins();
     const user = await this.#findLocked(userId);
@@ -125,7 +126,7 @@ export class UsersService {
     await this.events.change('user.deleted', { userId, username: user.username });
   }
 
-  @Transactional()
+  @Change()
   protected async insert(principal: Principal, input: NewUser): Promise<User> {
     requireHeld(principal, await this.#permissionsOf(input.role, input.permissions));
     const { username, password, role, permissions } = input;
@@ -152,7 +153,7 @@ export class UsersService {
     return this.#find(row.id);
   }
 
-  @Transactional()
+  @Change()
   protected async replacePassword(
     principal: Principal,
     userId: number,

@@ -1,9 +1,10 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
-import { Transactional, TransactionHost } from '@nestjs-cls/transactional';
+import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { decimalCentsFromMicroCents, MICRO_CENTS_PER_CENT } from '../common/money.js';
 import { Maintenance } from '../database/maintenance.js';
+import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
 
 interface NoticeRow {
@@ -83,7 +84,7 @@ export class BudgetNotices implements OnModuleDestroy {
     }
   }
 
-  @Transactional()
+  @Change()
   protected async publishSome(): Promise<number> {
     const notices = await this.transactions.tx.query<NoticeRow[]>(LOCK_NOTICES, [PUBLISHED_AT_ONCE]);
     for (const notice of notices) await this.#publish(notice);

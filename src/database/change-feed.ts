@@ -160,13 +160,6 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     }
   }
 
-  /** Resolves as a change does, once the caches of this instance know of it. */
-  async after<Result>(change: Promise<Result>): Promise<Result> {
-    const result = await change;
-    await this.readNow();
-    return result;
-  }
-
   #schedule(delayMs: number): void {
     if (this.#isStopped) return;
     this.#timer = setTimeout(() => {

@@ -3,6 +3,7 @@ import { EventEmitter2 } from '@nestjs/event-emitter';
 import { Clock } from '../common/clock.js';
 import { uuidV7 } from '../common/uuid.js';
 import { currentRequestContext } from '../http/request-context.js';
+import { isInChange } from './change-scope.js';
 import type {
   ChangeEvents,
   DomainEvent,
@@ -24,9 +25,10 @@ export class EventPublisher {
     private readonly clock: Clock,
   ) {}
 
-  /** Publishes a change; call it inside the transaction that makes it. */
-  change<Name extends keyof ChangeEvents>(name: Name, payload: ChangeEvents[Name]): Promise<void> {
-    return this.#publish(name, true, payload as DomainEvents[Name]);
+  /** Publishes a change, from within the `@Change()` that makes it. */
+  async change<Name extends keyof ChangeEvents>(name: Name, payload: ChangeEvents[Name]): Promise<void> {
+    if (!isInChange()) throw new Error(`${name} is published outside of a method marked with @Change().`);
+    await this.#publish(name, true, payload as DomainEvents[Name]);
   }
 
   /** Publishes a read or a refusal; resolves when its trace is committed. */

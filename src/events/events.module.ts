@@ -1,12 +1,14 @@
 import { Global, Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
 import { EventEmitterModule } from '@nestjs/event-emitter';
+import { Changes } from './changes.js';
 import { EventPublisher } from './event-publisher.js';
 
-/** Domain events and how they are published. */
+/** Domain events, how they are published, and the changes that they tell of. */
 @Global()
 @Module({
-  imports: [EventEmitterModule.forRoot({ wildcard: true, maxListeners: 50 })],
-  providers: [EventPublisher],
+  imports: [DiscoveryModule, EventEmitterModule.forRoot({ wildcard: true, maxListeners: 50 })],
+  providers: [Changes, EventPublisher],
   exports: [EventPublisher],
 })
 export class EventsModule {}

@@ -1,0 +1,98 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { UsersService } from '../../src/auth/users.service.js';
+import { isChange } from '../../src/events/change.decorator.js';
+import { EventPublisher } from '../../src/events/event-publisher.js';
+import { TestApp } from '../support/test-app.js';
+
+/** A member of a class: what it is called, how it is decorated, what of its own class it calls. */
+interface Member {
+  readonly name: string;
+  readonly decorators: readonly string[];
+  readonly publishesChange: boolean;
+  readonly calls: ReadonlySet<string>;
+}
+
+const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => ({
+    path,
+    tree: ts.createSourceFile(path, readFileSync(join('src', path), 'utf8'), ts.ScriptTarget.Latest, true),
+  }));
+
+const classes = sources.flatMap(({ path, tree }) =>
+  tree.statements.filter(ts.isClassDeclaration).map((declaration) => ({
+    name: `${path}: ${declaration.name?.text ?? ''}`,
+    members: declaration.members.map(toMember),
+  })),
+);
+
+function toMember(member: ts.ClassElement): Member {
+  const calls = new Set<string>();
+  let publishesChange = false;
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
+      const { expression: target, name } = node.expression;
+      if (target.kind === ts.SyntaxKind.ThisKeyword) calls.add(name.text);
+      if (name.text === 'change' && /events$/i.test(target.getText())) publishesChange = true;
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(member);
+  const decorators = ts.canHaveDecorators(member) ? (ts.getDecorators(member) ?? []) : [];
+  return {
+    name: member.name?.getText() ?? 'constructor',
+    decorators: decorators.map(({ expression }) =>
+      (ts.isCallExpression(expression) ? expression.expression : expression).getText(),
+    ),
+    publishesChange,
+    calls,
+  };
+}
+
+/** Marked itself, or only the class itself can call it and does so from what is marked. */
+function belongsToChange(member: Member, members: readonly Member[]): boolean {
+  if (member.decorators.includes('Change')) return true;
+  const callers = members.filter(({ calls }) => calls.has(member.name));
+  return (
+    member.name.startsWith('#') &&
+    callers.length > 0 &&
+    callers.every((caller) => belongsToChange(caller, members))
+  );
+}
+
+describe('every change is made by the one mechanism for changes', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await TestApp.start();
+  });
+  afterAll(() => app.stop());
+
+  it('each method that publishes a change is marked with @Change()', () => {
+    const publishing = classes.flatMap(({ name, members }) =>
+      members.filter(({ publishesChange }) => publishesChange).map((member) => ({ name, member, members })),
+    );
+    expect(publishing.length).toBeGreaterThan(15);
+    const unmarked = publishing.filter(({ member, members }) => !belongsToChange(member, members));
+    expect(unmarked.map(({ name, member }) => `${name}.${member.name}`)).toEqual([]);
+  });
+
+  it('no method opens a transaction of its own beside it', () => {
+    const own = sources
+      .filter(({ tree }) => /@Transactional\((?!Propagation\.Mandatory\))/.test(tree.text))
+      .map(({ path }) => path);
+    expect(own).toEqual([]);
+  });
+
+  it('the mark stays with the method that runs', () => {
+    expect(isChange(UsersService.prototype.update)).toBe(true);
+    expect(isChange(UsersService.prototype.list)).toBe(false);
+  });
+
+  it('a change that is published outside of it is refused', async () => {
+    const publish = app.app.get(EventPublisher).change('api_key.activated', { apiKeyId: 1, name: 'x' });
+    await expect(publish).rejects.toThrow('@Change()');
+  });
+});
