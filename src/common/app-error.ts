@@ -44,7 +44,20 @@ export class AppError extends Error {
   }
 }
 
-/** 422 with one line per broken rule. */
+/** An answer names so many broken rules; that there are more is said by `errors_truncated`. */
+export const MOST_ERRORS = 50;
+const LONGEST_FIELD = 200;
+
+/** 422 with one line per broken rule, the first of them when there are many. */
 export function validationFailed(errors: readonly FieldError[]): AppError {
-  return new AppError('validation.failed', 'The request breaks the rules listed in errors.', { errors });
+  return new AppError('validation.failed', 'The request breaks the rules listed in errors.', {
+    errors: errors.slice(0, MOST_ERRORS).map(shown),
+    ...(errors.length > MOST_ERRORS ? { members: { errors_truncated: true } } : {}),
+  });
+}
+
+/** A broken rule as it is answered. A field that nobody knows is called as its caller called it: its name may be of any length. */
+export function shown({ field, message }: FieldError): FieldError {
+  const isShort = field.length <= LONGEST_FIELD;
+  return { field: isShort ? field : `${field.slice(0, LONGEST_FIELD).toWellFormed()}…`, message };
 }

@@ -1,4 +1,5 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
+import { MOST_ERRORS } from '../common/app-error.js';
 import { ERROR_CATALOGUE } from '../common/error-catalogue.js';
 import { PROBLEM_MEDIA_TYPE } from './problem.js';
 
@@ -50,6 +51,11 @@ const VALIDATION_PROBLEM_SCHEMA = {
           message: { type: 'string', examples: ['must be a whole number from 1 to 10000'] },
         },
       },
+      maxItems: MOST_ERRORS,
+    },
+    errors_truncated: {
+      type: 'boolean',
+      description: '`true` when more rules are broken than are listed; absent otherwise.',
     },
   },
 };
@@ -64,7 +70,7 @@ const STATUS_MEANING: Readonly<Record<number, string>> = {
   409: 'The request conflicts with the state of things.',
   412: 'The thing has changed since the version in If-Match.',
   413: 'The request body is too large.',
-  414: 'A part of the path is longer than 256 characters.',
+  414: 'The address has more than 8192 characters or 128 query parameters, or a part of its path more than 256 characters.',
   415: 'The request body has an unsupported media type.',
   422: 'The request breaks the rules listed in `errors`.',
   429: 'Too many failures; wait for `Retry-After` seconds.',
@@ -121,11 +127,10 @@ function problemStatuses(operation: DocumentedOperation): number[] {
   );
   return [
     ...(operation.requestBody === undefined ? [] : [400, 413, 415, 422]),
-    ...((operation.parameters ?? []).length > 0 ? [422] : []),
+    ...((operation.parameters ?? []).length > 0 ? [414, 422] : []),
     ...(rule === undefined ? [] : [400, 401]),
     ...(rule === undefined || rule === 'authenticated' ? [] : [403]),
     ...(rule !== undefined && hasPathId ? [404] : []),
-    ...(hasPathId ? [414] : []),
     ...(SPECIAL_STATUSES[operation.operationId ?? ''] ?? []),
     500,
     503,

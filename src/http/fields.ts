@@ -1,6 +1,5 @@
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
-import { Transform } from 'class-transformer';
-import { ValidateBy, ValidateIf } from 'class-validator';
+import { type Convert, noteFieldRule } from './field-rules.js';
 import {
   booleanCheck,
   type Check,
@@ -43,6 +42,8 @@ interface TextListFieldOptions extends FieldOptions {
   readonly maxEntries?: number;
   readonly maxLength?: number;
   readonly entryCheck?: Check;
+  /** Makes the list of what arrives instead of one. */
+  readonly convert?: Convert;
 }
 
 export function TextField(options: TextFieldOptions): PropertyDecorator {
@@ -59,23 +60,12 @@ export function TextField(options: TextFieldOptions): PropertyDecorator {
 
 export function IntegerField(options: IntegerFieldOptions): PropertyDecorator {
   const { minimum, maximum, fromText } = options;
-  const decorate = field(options, { type: 'integer', minimum, maximum }, integerCheck(minimum, maximum));
-  return fromText
-    ? all(
-        decorate,
-        Transform(({ value }) => integerFromText(value)),
-      )
-    : decorate;
+  const schema = { type: 'integer', minimum, maximum };
+  return field(options, schema, integerCheck(minimum, maximum), fromText ? integerFromText : undefined);
 }
 
 export function BooleanField(options: FieldOptions & { readonly fromText?: boolean }): PropertyDecorator {
-  const decorate = field(options, { type: 'boolean' }, booleanCheck);
-  return options.fromText
-    ? all(
-        decorate,
-        Transform(({ value }) => booleanFromText(value)),
-      )
-    : decorate;
+  return field(options, { type: 'boolean' }, booleanCheck, options.fromText ? booleanFromText : undefined);
 }
 
 export function ChoiceField(
@@ -85,18 +75,14 @@ export function ChoiceField(
 }
 
 export function TimestampField(options: FieldOptions): PropertyDecorator {
-  const decorate = field(options, { type: 'string', format: 'date-time' }, timestampCheck);
-  return all(
-    decorate,
-    Transform(({ value }) => parseTimestamp(value)),
-  );
+  return field(options, { type: 'string', format: 'date-time' }, timestampCheck, parseTimestamp);
 }
 
 export function TextListField(options: TextListFieldOptions): PropertyDecorator {
-  const { maxEntries = 100, maxLength = 200, entryCheck = textCheck(1, maxLength) } = options;
+  const { maxEntries = 100, maxLength = 200, entryCheck = textCheck(1, maxLength), convert } = options;
   const items = { type: 'string' as const, minLength: 1, maxLength };
   const schema = { type: 'array', items, maxItems: maxEntries, uniqueItems: true };
-  return field(options, schema, textListCheck(maxEntries, entryCheck));
+  return field(options, schema, textListCheck(maxEntries, entryCheck), convert);
 }
 
 /** Documents a field of an answer; nothing is validated. */
@@ -115,7 +101,7 @@ export function IdField(description: string): PropertyDecorator {
   });
 }
 
-function field(options: FieldOptions, schema: object, check: Check): PropertyDecorator {
+function field(options: FieldOptions, schema: object, check: Check, convert?: Convert): PropertyDecorator {
   const { optional = false, nullable = false, description, example, default: defaultValue } = options;
   const documented = {
     ...schema,
@@ -125,29 +111,14 @@ function field(options: FieldOptions, schema: object, check: Check): PropertyDec
     ...(example === undefined ? {} : { example }),
     ...(defaultValue === undefined ? {} : { default: defaultValue }),
   } as ApiPropertyOptions;
-  const isPresent = (value: unknown) => !(optional && value === undefined) && !(nullable && value === null);
-  return all(
-    ApiProperty(documented),
-    ValidateIf((_object, value) => isPresent(value)),
-    rule((value) =>
-      value === undefined ? 'is required' : value === null ? 'must not be null' : check(value),
-    ),
-  );
-}
-
-function rule(check: Check): PropertyDecorator {
-  return ValidateBy({
-    name: 'rule',
-    validator: {
-      validate: (value) => check(value) === undefined,
-      defaultMessage: (parameters) => check(parameters?.value) ?? '',
-    },
-  });
-}
-
-function all(...decorators: PropertyDecorator[]): PropertyDecorator {
+  const judge: Check = (value) => {
+    if (value === undefined) return optional ? undefined : 'is required';
+    if (value === null) return nullable ? undefined : 'must not be null';
+    return check(value);
+  };
   return (target, property) => {
-    for (const decorate of decorators) decorate(target, property);
+    ApiProperty(documented)(target, property);
+    noteFieldRule(target, String(property), { check: judge, convert });
   };
 }
 

@@ -1,7 +1,8 @@
-import type { FieldError } from '../common/app-error.js';
+import { type FieldError, MOST_ERRORS } from '../common/app-error.js';
 
-const DEEPEST_NESTING = 16;
-/** Names that every object inherits: class-transformer passes over them, so the check for unknown ones never sees them. */
+/** Lists and objects within each other; more can only be an attack. */
+export const DEEPEST_NESTING = 16;
+/** Names that every object inherits. */
 const RESERVED_NAMES = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype']);
 
 /** Why a value is refused, as the end of a sentence that begins with the field's name; undefined when it is fine. */
@@ -84,20 +85,20 @@ function lastDayOf(year: number, month: number): number {
 
 /**
  * What no input may hold, whatever its schema: text that PostgreSQL cannot store (NUL, lone surrogates),
- * names that reach into a prototype, and nesting so deep that it can only be an attack.
+ * names that reach into a prototype, and nesting so deep that it can only be an attack. `name` is that of the input.
  */
-export function unsafeInput(input: unknown): FieldError[] {
+export function unsafeInput(input: unknown, name = ''): FieldError[] {
   const errors: FieldError[] = [];
-  const pending: { value: unknown; path: string; depth: number }[] = [{ value: input, path: '', depth: 0 }];
-  for (let next = pending.pop(); next !== undefined && errors.length < 20; next = pending.pop()) {
+  const pending: { value: unknown; path: string; depth: number }[] = [{ value: input, path: name, depth: 0 }];
+  for (let next = pending.pop(); next !== undefined && errors.length <= MOST_ERRORS; next = pending.pop()) {
     const { value, path, depth } = next;
     if (typeof value === 'string' && !isStorable(value)) {
       errors.push({ field: path, message: 'must not hold NUL characters or lone surrogates' });
     } else if (typeof value === 'object' && value !== null) {
       if (depth >= DEEPEST_NESTING) return [{ field: path, message: 'is nested too deeply' }];
-      for (const [name, item] of Object.entries(value)) {
-        const field = Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`;
-        if (RESERVED_NAMES.has(name) || !isStorable(name))
+      for (const [key, item] of Object.entries(value)) {
+        const field = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`;
+        if (RESERVED_NAMES.has(key) || !isStorable(key))
           errors.push({ field, message: 'is not a known property' });
         else pending.push({ value: item, path: field, depth: depth + 1 });
       }

@@ -1,8 +1,7 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform, type Type } from '@nestjs/common';
-import { plainToInstance } from 'class-transformer';
-import { validateSync, type ValidationError } from 'class-validator';
-import { type FieldError, validationFailed } from '../common/app-error.js';
+import { type FieldError, MOST_ERRORS, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
+import { type FieldRules, fieldRulesOf } from './field-rules.js';
 import { unsafeInput } from './input-checks.js';
 
 /** The name of a dto's method that judges rules across fields. A symbol, so that no property can be called like it. */
@@ -28,28 +27,51 @@ export class InputPipe implements PipeTransform {
     if (typeof input !== 'object' || Array.isArray(input)) {
       throw validationFailed([{ field: metadata.type, message: 'must be a JSON object' }]);
     }
-    const unsafe = unsafeInput(input);
-    const safe = unsafe.length === 0 ? input : withoutUnsafe(input);
-    const instance = plainToInstance(dto as Type<object>, safe, { exposeDefaultValues: true });
-    const broken = validateSync(instance, {
-      whitelist: true,
-      forbidNonWhitelisted: true,
-      stopAtFirstError: true,
-    });
-    if (unsafe.length === 0 && broken.length === 0) return instance;
-    throw validationFailed([...unsafe, ...this.#otherErrors(input, safe, instance, broken)]);
+    const rules = fieldRulesOf(dto);
+    const instance = new (dto as Type<object>)();
+    const broken = fill(instance, input, rules);
+    const unknown = unknownFields(input, rules);
+    if (broken.length === 0 && unknown.length === 0) return instance;
+    throw validationFailed([...broken, ...this.#furtherErrors(instance, broken), ...unknown]);
   }
 
-  /** What is wrong beside unsafe properties, of which nothing more is said. */
-  #otherErrors(input: object, safe: object, instance: object, broken: ValidationError[]): FieldError[] {
-    const unsafeNames = new Set(Object.keys(input).filter((name) => !Object.hasOwn(safe, name)));
-    const own = broken.filter(({ property }) => !unsafeNames.has(property));
-    const brokenNames = new Set([...unsafeNames, ...own.map(({ property }) => property)]);
-    const further = judgesFields(instance)
-      ? instance[FURTHER_ERRORS]((field) => brokenNames.has(field), this.clock.now())
-      : [];
-    return [...own.flatMap((error) => fieldErrors(error, '')), ...further];
+  #furtherErrors(instance: object, broken: readonly FieldError[]): readonly FieldError[] {
+    if (!judgesFields(instance)) return [];
+    const names = new Set(broken.map(({ field }) => topOf(field)));
+    return instance[FURTHER_ERRORS]((field) => names.has(field), this.clock.now());
   }
+}
+
+/** Takes over what the fields of a dto are given, and tells which rules that breaks. Fields that are not given keep their defaults. */
+function fill(instance: object, input: object, rules: FieldRules): FieldError[] {
+  const given = input as Readonly<Record<string, unknown>>;
+  const target = instance as Record<string, unknown>;
+  const errors: FieldError[] = [];
+  for (const [name, { check, convert }] of rules) {
+    const value = Object.hasOwn(input, name) ? given[name] : undefined;
+    const unsafe = unsafeInput(value, name);
+    errors.push(...unsafe);
+    if (unsafe.length > 0) continue;
+    if (value !== undefined) target[name] = convert === undefined ? value : convert(value);
+    const message = check(target[name]);
+    if (message !== undefined) errors.push({ field: name, message });
+  }
+  return errors;
+}
+
+/** Names that no field has: one more than are reported is enough to know that there are more. */
+function unknownFields(input: object, rules: FieldRules): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const name of Object.keys(input)) {
+    if (!rules.has(name)) errors.push({ field: name, message: 'is not a known property' });
+    if (errors.length > MOST_ERRORS) break;
+  }
+  return errors;
+}
+
+/** `tags` for `tags[3]` and `tags.x`. */
+function topOf(field: string): string {
+  return field.split(/[.[]/, 1)[0] ?? field;
 }
 
 function isBuiltIn(type: unknown): boolean {
@@ -58,18 +80,4 @@ function isBuiltIn(type: unknown): boolean {
 
 function judgesFields(dto: object): dto is JudgesFields {
   return FURTHER_ERRORS in dto;
-}
-
-function withoutUnsafe(input: object): object {
-  const isSafe = ([name, item]: [string, unknown]) => unsafeInput({ [name]: item }).length === 0;
-  return Object.fromEntries(Object.entries(input).filter(isSafe));
-}
-
-function fieldErrors(error: ValidationError, parent: string): FieldError[] {
-  const field = parent === '' ? error.property : `${parent}.${error.property}`;
-  const own = Object.entries(error.constraints ?? {}).map(([name, message]) => ({
-    field,
-    message: name === 'whitelistValidation' ? 'is not a known property' : message,
-  }));
-  return [...own, ...(error.children ?? []).flatMap((child) => fieldErrors(child, field))];
 }

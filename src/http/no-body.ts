@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, UseGuards } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { validationFailed } from '../common/app-error.js';
+import { MOST_ERRORS, validationFailed } from '../common/app-error.js';
 
 /** Stands before a handler that reads no body: what is in one would be ignored, so it is refused (422) instead. */
 class NoBodyGuard implements CanActivate {
@@ -10,7 +10,9 @@ class NoBodyGuard implements CanActivate {
     if (typeof body !== 'object' || Array.isArray(body)) {
       throw validationFailed([{ field: 'body', message: 'must be a JSON object' }]);
     }
-    const errors = Object.keys(body).map((field) => ({ field, message: 'is not a known property' }));
+    const errors = Object.keys(body)
+      .slice(0, MOST_ERRORS + 1)
+      .map((field) => ({ field, message: 'is not a known property' }));
     if (errors.length > 0) throw validationFailed(errors);
     return true;
   }

@@ -1,4 +1,3 @@
-import { Transform } from 'class-transformer';
 import { TextField, TextListField } from '../http/fields.js';
 
 /** What the gateway knows of the request beside its headers. */
@@ -11,14 +10,13 @@ export class ForwardAuthQuery {
 
   @TextListField({
     optional: true,
+    convert: scopesOf,
     description: 'Scopes the key must have; repeated, or separated by spaces.',
   })
-  @Transform(({ value }) => scopesOf(value))
   scope?: string[];
 }
 
 function scopesOf(value: unknown): unknown {
-  if (value === undefined) return undefined;
   const texts: unknown[] = Array.isArray(value) ? value : [value];
   if (!texts.every((text) => typeof text === 'string')) return value;
   return [...new Set(texts.flatMap((text) => text.split(' ')).filter((scope) => scope !== ''))];

@@ -15,6 +15,12 @@ const INHERITED = ['prototype', ...Object.getOwnPropertyNames(Object.prototype)]
 /** A property of its own even where its name is `__proto__`. */
 const asProperty = (name: string) => [name, { value: '1', enumerable: true }] as const;
 
+/** An answer names 50 broken rules at most. */
+function inGroups(names: readonly string[]): string[][] {
+  const groups = Math.ceil(names.length / 40);
+  return Array.from({ length: groups }, (_, index) => names.slice(index * 40, (index + 1) * 40));
+}
+
 describe('the actor and the columns come from the service alone', { timeout: 120_000 }, () => {
   let app: TestApp;
   let operations: DescribedOperation[];
@@ -64,7 +70,11 @@ describe('the actor and the columns come from the service alone', { timeout: 120
     for (const operation of operations) {
       const isForeign = (name: string) => !Object.hasOwn(operation.body!, name);
       const foreign = [...new Set([...PROPERTIES, ...columnNames])].filter(isForeign);
-      for (const names of [foreign, INHERITED, ...PROPERTIES.filter(isForeign).map((name) => [name])]) {
+      for (const names of [
+        ...inGroups(foreign),
+        INHERITED,
+        ...PROPERTIES.filter(isForeign).map((name) => [name]),
+      ]) {
         const hostile = Object.defineProperties({}, Object.fromEntries(names.map(asProperty))) as Record<
           string,
           string

@@ -1,0 +1,41 @@
+import type { Check } from './input-checks.js';
+
+/** Makes of a value that arrived what the field holds; a value it cannot make anything of stays as it is. */
+export type Convert = (value: unknown) => unknown;
+
+/** What is asked of one field of a dto. */
+export interface FieldRule {
+  /** Asked also of a field that is not there or null. */
+  readonly check: Check;
+  readonly convert: Convert | undefined;
+}
+
+/** The fields of a dto by their names; there are no others. */
+export type FieldRules = ReadonlyMap<string, FieldRule>;
+
+/** By the prototype that declares them. */
+const declared = new WeakMap<object, Map<string, FieldRule>>();
+/** By dto, with what it inherits. */
+const whole = new WeakMap<object, FieldRules>();
+
+/** Adds a field to the dto of which `prototype` is. */
+export function noteFieldRule(prototype: object, name: string, rule: FieldRule): void {
+  const rules = declared.get(prototype) ?? new Map<string, FieldRule>();
+  declared.set(prototype, rules.set(name, rule));
+}
+
+/** The fields of a dto, those that it inherits first. */
+export function fieldRulesOf(dto: { readonly prototype: object }): FieldRules {
+  let rules = whole.get(dto);
+  if (rules === undefined) {
+    rules = collect(dto.prototype);
+    whole.set(dto, rules);
+  }
+  return rules;
+}
+
+function collect(prototype: object): Map<string, FieldRule> {
+  const parent: object | null = Object.getPrototypeOf(prototype) as object | null;
+  const inherited = parent === null ? [] : collect(parent);
+  return new Map([...inherited, ...(declared.get(prototype) ?? [])]);
+}
