@@ -8,6 +8,7 @@ import type { Config } from './config/config.js';
 import { serveApiDocument } from './http/api-document.js';
 import { allowOrigins } from './http/cors.js';
 import { callDirectly } from './http/direct-routes.js';
+import { guardBeforeBodies } from './http/early-guard.js';
 import { createHttpAdapter } from './http/http-server.js';
 import { ProblemFilter } from './http/problem.filter.js';
 import { RouteTable } from './http/route-table.js';
@@ -32,7 +33,9 @@ export async function createApp(config: Config, clock?: Clock): Promise<NestFast
   );
   logRequests(adapter.getInstance(), logger);
   measureRequests(adapter.getInstance(), app.get(Metrics));
-  callDirectly(app, { guard: app.get(AccessGuard), filter: app.get(ProblemFilter) });
+  const surroundings = { guard: app.get(AccessGuard), filter: app.get(ProblemFilter) };
+  guardBeforeBodies(adapter.getInstance(), surroundings);
+  callDirectly(app, surroundings);
   allowOrigins(app, config.corsOrigins);
   serveApiDocument(app);
   return app;

@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
+import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
 import { operationOf } from '../http/operation.js';
 import { isPublic } from '../http/public.decorator.js';
@@ -19,7 +20,17 @@ export interface GuardedRequest extends FastifyRequest {
   operation?: OperationName | undefined;
   /** The principal as an audit row names it, for a request that has no context to keep it in. */
   actor?: Actor;
+  admission?: Admission;
 }
+
+/** For which handler a request was let through, and when. */
+interface Admission {
+  readonly handler: object;
+  readonly atMs: number;
+}
+
+/** For so long an admission counts: authority that was taken away while a body trickled in is noticed. */
+const ADMITTED_MS = 1_000;
 
 /** What a handler declares; read once, since reflection is slow. */
 interface Declaration {
@@ -28,7 +39,11 @@ interface Declaration {
   readonly operation: OperationName | undefined;
 }
 
-/** Stands before every route: finds out who calls and refuses who may not. A route without a rule answers nobody. */
+/**
+ * Stands before every route: finds out who calls and refuses who may not. A route without a rule answers nobody. It is
+ * asked before the body of a request is read, and once more before the handler, when it judges again only if the
+ * body took long to arrive.
+ */
 @Injectable()
 export class AccessGuard implements CanActivate {
   readonly #apiKeyPrefixes: readonly string[];
@@ -39,14 +54,25 @@ export class AccessGuard implements CanActivate {
     private readonly accessTokens: AccessTokenAuthenticator,
     private readonly apiKeys: ApiKeyAuthenticator,
     private readonly dataPlane: DataPlaneAuthenticator,
+    private readonly clock: Clock,
   ) {
     this.#apiKeyPrefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
   }
 
   /** Synchronous for a caller of the data plane who is in memory. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const { isPublic: isOpen, rule, operation } = this.#declarationOf(context);
     const request = context.switchToHttp().getRequest<GuardedRequest>();
+    const { admission } = request;
+    const nowMs = this.clock.now().getTime();
+    const handler = context.getHandler();
+    if (admission?.handler === handler && Math.abs(nowMs - admission.atMs) < ADMITTED_MS) return true;
+    const admitted = this.#judge(request, context);
+    request.admission = { handler, atMs: nowMs };
+    return admitted;
+  }
+
+  #judge(request: GuardedRequest, context: ExecutionContext): boolean | Promise<boolean> {
+    const { isPublic: isOpen, rule, operation } = this.#declarationOf(context);
     request.operation = operation;
     if (operation?.isDataPlane) echoRequestId(request, context);
     else nameOperation(request);

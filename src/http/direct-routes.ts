@@ -1,4 +1,4 @@
-import type { CanActivate, ExecutionContext, Type } from '@nestjs/common';
+import type { ExecutionContext, Type } from '@nestjs/common';
 import {
   EXCEPTION_FILTERS_METADATA,
   GUARDS_METADATA,
@@ -13,14 +13,8 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
-import type { DirectHandler, OperationSettings } from './operation.js';
-import type { ProblemFilter } from './problem.filter.js';
-
-/** What stands before and behind every handler, however it is called. */
-export interface Surroundings {
-  readonly guard: CanActivate;
-  readonly filter: ProblemFilter;
-}
+import type { Surroundings } from './early-guard.js';
+import type { OperationSettings, RouteHandler } from './operation.js';
 
 type Handler = (request: FastifyRequest) => unknown;
 
@@ -41,10 +35,10 @@ const REQUEST_ALONE = `${RouteParamtypes.REQUEST}:0`;
 export function callDirectly(app: NestFastifyApplication, surroundings: Surroundings): void {
   const server: FastifyInstance = app.getHttpAdapter().getInstance();
   server.addHook('onRoute', (route) => {
-    const { direct }: OperationSettings = { ...route.config };
-    if (direct === undefined) return;
-    const controller: object = app.get(direct.controller, { strict: false });
-    const directRoute = new DirectRoute(direct, controller, surroundings);
+    const { isDirect, handler }: OperationSettings = { ...route.config };
+    if (!isDirect || handler === undefined) return;
+    const controller: object = app.get(handler.controller, { strict: false });
+    const directRoute = new DirectRoute(handler, controller, surroundings);
     route.handler = (request, reply) => directRoute.answer(request, reply);
   });
 }
@@ -56,10 +50,10 @@ class DirectRoute {
   readonly #status: number;
   readonly #surroundings: Surroundings;
 
-  constructor(direct: DirectHandler, controller: object, surroundings: Surroundings) {
-    this.#class = direct.controller;
+  constructor(handler: RouteHandler, controller: object, surroundings: Surroundings) {
+    this.#class = handler.controller;
     this.#controller = controller;
-    this.#handler = handlerOf(direct);
+    this.#handler = handlerOf(handler);
     this.#status = (Reflect.getMetadata(HTTP_CODE_METADATA, this.#handler) as number | undefined) ?? 201;
     this.#surroundings = surroundings;
   }
@@ -104,7 +98,7 @@ class DirectRoute {
 }
 
 /** @throws Error when the handler asks for something that only Nest's router would give it */
-function handlerOf({ controller, method }: DirectHandler): Handler {
+function handlerOf({ controller, method }: RouteHandler): Handler {
   const handler = (controller.prototype as Readonly<Record<string, Handler>>)[method] as Handler;
   const parameters = Object.keys(
     (Reflect.getMetadata(ROUTE_ARGS_METADATA, controller, method) ?? {}) as object,

@@ -9,14 +9,18 @@ import { ClientAddresses } from './client-address.js';
 import { answerClientError } from './client-errors.js';
 import { RequestOrigins } from './request-origins.js';
 import { addControlPlaneHooks } from './control-plane-hooks.js';
-import { parseJson } from './json-text.js';
+import { excessOf, parseJson } from './json-text.js';
 import type { OperationSettings } from './operation.js';
 import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
 import { openRequestContext, resumeRequestContext } from './request-context.js';
+import { BrokenSchema } from './route-schema.js';
 import { RouteTable } from './route-table.js';
+import { schemaValidator } from './schema-validator.js';
+import { holdBackBodies } from './unread-body.js';
 
 const DEFAULT_BODY_LIMIT = 64 * 1024;
 const WELL_FORMED_REQUEST_ID = /^[\w.:-]{1,128}$/;
+const MOST_FORM_FIELDS = 100;
 const FORM = 'application/x-www-form-urlencoded';
 
 /** The Fastify server under Nest, with what holds for every request: id, context, body limits, JSON reading. */
@@ -29,9 +33,6 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
     clientErrorHandler: answerClientError,
     requestIdHeader: false,
     bodyLimit: DEFAULT_BODY_LIMIT,
-    ajv: {
-      customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true, allowUnionTypes: true },
-    },
     forceCloseConnections: 'idle',
     // While the service stops, requests on connections that are still open are answered, not refused.
     return503OnClosing: false,
@@ -41,17 +42,13 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
     skipMiddie: true,
   });
   const server: FastifyInstance = adapter.getInstance();
-  passOverExpectations(server);
+  holdBackBodies(server);
   noteRoutes(server, routes);
   openContexts(server, config);
   readJson(server);
   readForms(server);
+  checkBySchemas(server);
   return adapter;
-}
-
-/** An `Expect` of which Node knows nothing is passed over, which RFC 9110 §10.1.1 allows; Node's own answer has no body. */
-function passOverExpectations({ server }: FastifyInstance): void {
-  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
 }
 
 /** A caller's `X-Request-Id` when it is well formed, else a new one. What is shaped like a secret is not. */
@@ -106,8 +103,10 @@ function answerUnreadableAddress(
 /** JSON as the wire has it; an empty body counts as none, since many clients send the header alone. */
 function readJson(server: FastifyInstance): void {
   server.removeContentTypeParser(['application/json', 'text/plain']);
-  server.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body: string, done) => {
+  server.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body: string, done) => {
     if (body === '') return done(null, undefined);
+    const excess = excessOf(body, request.routeOptions.bodyLimit);
+    if (excess !== undefined) return done(validationFailed([{ field: 'body', message: excess }]));
     try {
       return done(null, parseJson(body));
     } catch {
@@ -124,6 +123,10 @@ function readForms(server: FastifyInstance): void {
   server.addContentTypeParser(FORM, { parseAs: 'string' }, (request, body: string, done) => {
     const { isForm } = request.routeOptions.config as OperationSettings;
     if (!isForm) return done(Object.assign(new Error('The body must be JSON.'), { statusCode: 415 }));
+    if (body.split('&', MOST_FORM_FIELDS + 1).length > MOST_FORM_FIELDS)
+      return done(
+        validationFailed([{ field: 'body', message: `must have at most ${MOST_FORM_FIELDS} fields` }]),
+      );
     const fields = new Map<string, string>();
     const repeated = new Set<string>();
     for (const [name, value] of new URLSearchParams(body)) {
@@ -132,5 +135,16 @@ function readForms(server: FastifyInstance): void {
     }
     if (repeated.size === 0) return done(null, Object.fromEntries(fields));
     done(validationFailed(Array.from(repeated, (field) => ({ field, message: 'must be sent once' }))));
+  });
+}
+
+/** Bodies of routes with a schema are checked by ours, which bounds what a body that breaks it costs. */
+function checkBySchemas(server: FastifyInstance): void {
+  server.setValidatorCompiler<object>(({ schema }) => {
+    const validate = schemaValidator(schema);
+    return (value: unknown) => {
+      const errors = validate(value);
+      return errors.length === 0 ? true : { error: new BrokenSchema(errors) };
+    };
   });
 }

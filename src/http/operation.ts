@@ -24,8 +24,8 @@ interface OperationOptions {
   readonly isForm?: boolean;
 }
 
-/** A handler that Fastify calls itself, with the request alone. */
-export interface DirectHandler {
+/** The method of a controller that answers a route. */
+export interface RouteHandler {
   readonly controller: Type<object>;
   readonly method: string;
 }
@@ -35,7 +35,8 @@ export interface OperationSettings {
   readonly bodyLimit?: number | undefined;
   readonly isDataPlane?: boolean | undefined;
   readonly isForm?: boolean | undefined;
-  readonly direct?: DirectHandler | undefined;
+  readonly isDirect?: boolean | undefined;
+  readonly handler?: RouteHandler | undefined;
 }
 
 /** Names a route once: the name is its OpenAPI operationId and the action of its audit rows. */
@@ -43,10 +44,8 @@ export function Operation(action: string, options: OperationOptions): MethodDeco
   const { summary, description, resourceType, bodyLimit, isDataPlane = false, isDirect, isForm } = options;
   const name: OperationName = { action, resourceType, isDataPlane };
   return (target, method, descriptor) => {
-    const direct = isDirect
-      ? { controller: target.constructor as Type<object>, method: String(method) }
-      : undefined;
-    const settings: OperationSettings = { bodyLimit, isDataPlane, isForm, direct };
+    const handler = { controller: target.constructor as Type<object>, method: String(method) };
+    const settings: OperationSettings = { bodyLimit, isDataPlane, isForm, isDirect, handler };
     applyDecorators(
       SetMetadata(OPERATION, name),
       ApiOperation({ operationId: action, summary, description }),

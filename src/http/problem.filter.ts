@@ -6,6 +6,7 @@ import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './probl
 import type { Actor, OperationName, RequestContext } from './request-context.js';
 import { RequestOrigins } from './request-origins.js';
 import { RouteTable } from './route-table.js';
+import { passOverBody } from './unread-body.js';
 
 /** Called with each error before it is answered; the answer waits for it. Refusals are audited through it. */
 export abstract class ErrorObserver {
@@ -42,6 +43,7 @@ export class ProblemFilter implements ExceptionFilter {
     }
     if (error.status >= 500) this.#log(error, request);
     if (reply.sent) return;
+    passOverBody(request, reply);
     const path = this.redactor.maskText(pathOf(request.url));
     const body = this.redactor.maskJson(problemDocument(error, path, request.id));
     void reply

@@ -2,7 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { RouteSchema } from '@nestjs/platform-fastify';
 import { ApiBody, ApiResponse } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import { type FieldError, validationFailed } from '../common/app-error.js';
+import { type FieldError, MOST_ERRORS, validationFailed } from '../common/app-error.js';
 import { unsafeInput } from './input-checks.js';
 import { mayHoldUnstorableText } from './json-text.js';
 
@@ -14,11 +14,11 @@ export interface JsonRoute {
   readonly status?: 200 | 201;
 }
 
-interface SchemaViolation {
-  readonly instancePath: string;
-  readonly keyword: string;
-  readonly message?: string;
-  readonly params: Readonly<Record<string, unknown>>;
+/** How Fastify is told, and tells, that a body breaks the schema of its route. */
+export class BrokenSchema extends Error {
+  constructor(readonly errors: readonly FieldError[]) {
+    super('The body breaks the schema of its route.');
+  }
 }
 
 /**
@@ -51,6 +51,7 @@ export function checkedBody<Body>(
 ): Body {
   const errors = bodyErrors(request);
   if (errors.length === 0) return request.body as Body;
+  if (errors.length > MOST_ERRORS) throw validationFailed(errors);
   const named = new Set(errors.map(({ field }) => field));
   throw validationFailed([
     ...errors,
@@ -62,26 +63,8 @@ export function checkedBody<Body>(
 export function bodyErrors({ validationError, body }: FastifyRequest): readonly FieldError[] {
   const unsafe = mayHoldUnstorableText(body) ? unsafeInput(body) : NO_ERRORS;
   if (unsafe.length > 0 || validationError === undefined) return unsafe;
-  return (validationError.validation as unknown as SchemaViolation[]).map(toFieldError);
+  if (validationError instanceof BrokenSchema) return validationError.errors;
+  throw validationError;
 }
 
 const NO_ERRORS: readonly FieldError[] = [];
-
-function toFieldError({ instancePath, keyword, message, params }: SchemaViolation): FieldError {
-  const parent = fieldOf(instancePath);
-  const join = (name: unknown) => (parent === '' ? String(name) : `${parent}.${String(name)}`);
-  if (keyword === 'required') return { field: join(params['missingProperty']), message: 'is required' };
-  if (keyword === 'additionalProperties')
-    return { field: join(params['additionalProperty']), message: 'is not a known property' };
-  return { field: parent === '' ? 'body' : parent, message: message ?? 'is not valid' };
-}
-
-/** `/requests/3/ip` as `requests[3].ip`. */
-function fieldOf(instancePath: string): string {
-  return instancePath
-    .split('/')
-    .slice(1)
-    .map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`))
-    .join('')
-    .replace(/^\./, '');
-}

@@ -1,7 +1,7 @@
-import { Ajv, type ErrorObject } from 'ajv';
 import type { FieldError } from '../common/app-error.js';
 import { parseCents } from '../common/money.js';
 import { parseTimestamp } from '../http/input-checks.js';
+import { schemaValidator } from '../http/schema-validator.js';
 import type { UsageEvent } from './usage-event.js';
 
 const MOST_TOKENS = 1_000_000_000;
@@ -76,11 +76,13 @@ export type CheckedEvent =
   | { readonly kind: 'event'; readonly event: UsageEvent }
   | { readonly kind: 'invalid'; readonly errors: readonly FieldError[] };
 
-const validate = new Ajv({ allErrors: true, strict: false }).compile<UsageEventBody>(USAGE_EVENT_SCHEMA);
+const validate = schemaValidator(USAGE_EVENT_SCHEMA);
 
 /** Checks one reported event on its own. */
-export function checkUsageEvent(value: unknown, now: Date): CheckedEvent {
-  if (!validate(value)) return { kind: 'invalid', errors: everyError(value, now) };
+export function checkUsageEvent(reported: unknown, now: Date): CheckedEvent {
+  const broken = validate(reported);
+  if (broken.length > 0) return { kind: 'invalid', errors: everyError(broken, reported, now) };
+  const value = reported as UsageEventBody;
   const costMicroCents = parseCents(value.cost_cents);
   const occurredAt = value.occurred_at === undefined ? now : parseTimestamp(value.occurred_at);
   const errors = [...timeErrors(occurredAt, now), ...textErrors(value), ...costErrors(costMicroCents)];
@@ -106,8 +108,7 @@ export function checkUsageEvent(value: unknown, now: Date): CheckedEvent {
 }
 
 /** What the schema says of a value that breaks it, and what the rules beyond it say of its other fields. */
-function everyError(value: unknown, now: Date): FieldError[] {
-  const errors = (validate.errors ?? []).map(toFieldError);
+function everyError(errors: readonly FieldError[], value: unknown, now: Date): readonly FieldError[] {
   if (typeof value !== 'object' || value === null) return errors;
   const body = value as Partial<Record<keyof UsageEventBody, unknown>>;
   const further = [
@@ -145,13 +146,4 @@ function textErrors(body: Partial<Record<(typeof TEXTS)[number], unknown>>): Fie
     const text = body[field];
     return typeof text === 'string' && (text.includes('\0') || !text.isWellFormed());
   }).map((field) => ({ field, message: 'must not hold NUL characters or lone surrogates' }));
-}
-
-function toFieldError({ instancePath, keyword, message, params }: ErrorObject): FieldError {
-  const field = instancePath.slice(1);
-  if (keyword === 'required') return { field: String(params['missingProperty']), message: 'is required' };
-  if (keyword === 'additionalProperties') {
-    return { field: String(params['additionalProperty']), message: 'is not a known property' };
-  }
-  return { field: field === '' ? 'body' : field, message: message ?? 'is not valid' };
 }

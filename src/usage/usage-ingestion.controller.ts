@@ -31,6 +31,11 @@ const RESULT_SCHEMA = {
           },
         },
       },
+      description: 'Every event that was not recorded. Together they name at most 50 broken rules.',
+    },
+    errors_truncated: {
+      type: 'boolean',
+      description: '`true` when more rules are broken than are named; absent otherwise.',
     },
   },
 };

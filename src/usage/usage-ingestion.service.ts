@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { type FieldError, validationFailed } from '../common/app-error.js';
+import { type FieldError, MOST_ERRORS, shown, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
 import { UsageCounts } from './usage-counts.js';
@@ -17,6 +17,8 @@ export interface IngestionResult {
   readonly accepted: number;
   readonly duplicates: number;
   readonly rejected: readonly RejectedEvent[];
+  /** Every rejected event is listed, but no more than 50 broken rules are. */
+  readonly errors_truncated?: true;
 }
 
 const MOST_EVENTS = 1_000;
@@ -77,8 +79,21 @@ export class UsageIngestionService {
       else if (error === undefined) duplicates += 1;
       else rejected.push({ index: indexes[place] ?? place, errors: [error] });
     }
-    return { accepted, duplicates, rejected: rejected.toSorted((a, b) => a.index - b.index) };
+    return { accepted, duplicates, ...bounded(rejected.toSorted((a, b) => a.index - b.index)) };
   }
+}
+
+/** A thousand events may break many thousand rules: the first of these are answered, as everywhere. */
+function bounded(rejected: readonly RejectedEvent[]): Pick<IngestionResult, 'rejected' | 'errors_truncated'> {
+  let left = MOST_ERRORS;
+  let isTruncated = false;
+  const shortened = rejected.map(({ index, errors }) => {
+    const kept = errors.slice(0, left).map(shown);
+    left -= kept.length;
+    isTruncated ||= kept.length < errors.length;
+    return { index, errors: kept };
+  });
+  return { rejected: shortened, ...(isTruncated ? { errors_truncated: true as const } : {}) };
 }
 
 /** Why an event was not recorded; undefined for one that was, now or before. */

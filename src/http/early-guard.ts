@@ -1,0 +1,74 @@
+import { type ExecutionContext, NotFoundException } from '@nestjs/common';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '../common/app-error.js';
+import { isAddressTooLong } from './address-bounds.js';
+import type { OperationSettings, RouteHandler } from './operation.js';
+import type { ProblemFilter } from './problem.filter.js';
+import { letBodyCome, passOverBody } from './unread-body.js';
+
+/** Decides who may go on; Nest asks it too, before the handler of a route. */
+export interface Guard {
+  canActivate(context: ExecutionContext): boolean | Promise<boolean>;
+}
+
+/** What stands before and behind every handler, however it is called. */
+export interface Surroundings {
+  readonly guard: Guard;
+  readonly filter: ProblemFilter;
+}
+
+type Done = (error?: Error) => void;
+type Handler = () => unknown;
+
+/**
+ * Asks the guard before the body of a request is read, so that nobody makes the service read and check what they may
+ * not send. Addresses that are too long or no route at all are answered here too. Call it before routes are made.
+ */
+export function guardBeforeBodies(server: FastifyInstance, surroundings: Surroundings): void {
+  const { filter } = surroundings;
+  server.addHook('onRequest', (request, reply, done) => {
+    if (isAddressTooLong(request.raw.url)) refuse(new AppError('request.uri_too_long', TOO_LONG));
+    else if (request.is404) refuse(new NotFoundException());
+    else done();
+
+    function refuse(error: Error): void {
+      void filter.answer(error, new ExecutionContextHost([request, reply]));
+    }
+  });
+  server.addHook('onRoute', (route) => {
+    const { handler }: OperationSettings = { ...route.config };
+    if (handler === undefined) return;
+    const earlier = route.onRequest === undefined ? [] : [route.onRequest].flat();
+    route.onRequest = [...earlier, hookOf(handler, surroundings)];
+  });
+}
+
+const TOO_LONG =
+  'An address may have 8192 characters and 128 query parameters, and each part of its path 256 characters.';
+
+function hookOf({ controller, method }: RouteHandler, { guard, filter }: Surroundings) {
+  const handler = (controller.prototype as Readonly<Record<string, Handler>>)[method] as Handler;
+  /** Synchronous as long as the guard is. */
+  return (request: FastifyRequest, reply: FastifyReply, done: Done): void => {
+    const context = new ExecutionContextHost([request, reply], controller, handler);
+    const fail = (thrown: unknown) => void filter.answer(thrown, context);
+    const goOn = () => {
+      letBodyCome(request, reply);
+      done();
+    };
+    const settle = (isAdmitted: boolean) => {
+      if (isAdmitted) goOn();
+      else fail(new AppError('permission.denied', 'This is not allowed.'));
+    };
+    // What comes with these methods is never read.
+    if (request.method === 'GET' || request.method === 'HEAD') passOverBody(request, reply);
+    try {
+      const admitted = guard.canActivate(context);
+      if (typeof admitted === 'boolean') settle(admitted);
+      else admitted.then(settle, fail);
+    } catch (error) {
+      fail(error);
+    }
+  };
+}

@@ -1,0 +1,52 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+/** Requests whose caller waits to be told that the body may come. */
+const waiting = new WeakSet<IncomingMessage>();
+
+/**
+ * Lets callers that send `Expect: 100-continue` wait until their request is admitted. One that is answered before may
+ * send its body or not, so its connection ends with the answer (RFC 9110 §10.1.1). Any other expectation is passed
+ * over, which the RFC allows; Node's own answer to one has no body.
+ */
+export function holdBackBodies({ server }: FastifyInstance): void {
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+  server.on('checkContinue', (request, response) => {
+    waiting.add(request);
+    response.setHeader('connection', 'close');
+    server.emit('request', request, response);
+  });
+}
+
+/** Tells the caller of an admitted request to send the body, unless it is larger than the route accepts. */
+export function letBodyCome({ raw, headers, routeOptions }: FastifyRequest, reply: FastifyReply): void {
+  if (headers.expect === undefined || !waiting.has(raw)) return;
+  if (Number(headers['content-length'] ?? 0) > (routeOptions.bodyLimit ?? 0)) return;
+  waiting.delete(raw);
+  reply.raw.removeHeader('connection');
+  reply.raw.writeContinue();
+}
+
+/**
+ * Bounds what is received of a body that nobody reads: up to the limit of the route it is passed over, so that the
+ * connection can go on; the connection of a longer one ends.
+ */
+export function passOverBody({ raw, headers, routeOptions }: FastifyRequest, reply: FastifyReply): void {
+  const length = headers['content-length'];
+  if (raw.complete || (length === undefined && headers['transfer-encoding'] === undefined)) return;
+  const limit = routeOptions.bodyLimit ?? 0;
+  if (length === undefined) cutBeyond(limit, raw, reply);
+  else if (Number(length) > limit) void reply.header('connection', 'close');
+}
+
+/** The answer leaves before the connection is cut. */
+function cutBeyond(limit: number, raw: IncomingMessage, { raw: response }: FastifyReply): void {
+  let left = limit;
+  raw.on('data', (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left >= 0) return;
+    raw.pause();
+    if (response.writableFinished) raw.destroy();
+    else response.once('finish', () => raw.destroy());
+  });
+}
