@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { IsNull } from 'typeorm';
 import { isOwner, platformScopes, requireHeld, requireOwnerOr } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
 import { BudgetLimits } from '../budgets/budget-limits.js';
@@ -140,23 +139,20 @@ export class ApiKeysService {
   async delete(principal: Principal, apiKeyId: number): Promise<void> {
     const { name } = await this.#lock(principal, apiKeyId, 'delete');
     await this.#end(apiKeyId);
-    await this.events.change('api_key.deleted', { apiKeyId, name, reason: 'requested' });
+    await this.events.change('api_key.deleted', { apiKeyId, name });
   }
 
-  /** Ends every key of a user, as part of the transaction that ends the user. */
+  /** Ends every key of a user, a batch to a statement, as part of the transaction that ends the user. */
   @Change()
   async deleteAllOf(userId: number): Promise<void> {
-    const select = { id: true, name: true };
-    const keys = await this.#manager.find(ApiKey, {
-      select,
-      where: { userId, deletedAt: IsNull() },
-      order: { id: 'ASC' },
-      // Whoever is ending one of them already is waited for, so that it ends once.
-      lock: { mode: 'for_no_key_update' },
-    });
-    for (const { id, name } of keys) {
-      await this.#end(id);
-      await this.events.change('api_key.deleted', { apiKeyId: id, name, reason: 'owner_deleted' });
+    const endedAt = this.clock.now();
+    for (let lastId = 0; ;) {
+      const ended = await this.store.endSomeOf(userId, endedAt, lastId, ENDED_TOGETHER);
+      if (ended.length === 0) return;
+      const [apiKeyIds, names] = [ended.map(({ id }) => id), ended.map(({ name }) => name)];
+      await this.events.change('api_keys.deleted', { apiKeyIds, names, reason: 'owner_deleted' });
+      if (ended.length < ENDED_TOGETHER) return;
+      lastId = apiKeyIds.at(-1) ?? lastId;
     }
   }
 
@@ -215,6 +211,8 @@ const BUDGET_FIELDS: ReadonlySet<keyof ApiKeyPolicy> = new Set([
   'budgetLimitCents',
   'budgetType',
 ]);
+/** So few that a batch holds neither its connection nor this process up. */
+const ENDED_TOGETHER = 2_000;
 const NO_USAGE = { requests: 0n, tokens: 0n, costMicroCents: 0n, lastUsedAt: null };
 
 function requireFound<Key>(apiKey: Key | undefined): Key {

@@ -26,6 +26,12 @@ import type { SecretDigest } from './secret-digests.js';
 /** A key before it is stored. */
 export type NewApiKey = Omit<ApiKeyCore, 'id' | 'version'>;
 
+/** What is left to say of a key that was ended. */
+export interface EndedApiKey {
+  readonly id: number;
+  readonly name: string;
+}
+
 /** The columns of the policy are named as its fields are on the wire. */
 const POLICY_COLUMNS = POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]);
 
@@ -57,6 +63,26 @@ const READ_TOTALS = { name: 'read_api_key_totals', text: `${SELECT_TOTALS} WHERE
 const LOCK = {
   name: 'lock_api_key',
   text: `${SELECT_API_KEY_CORE} WHERE keys.id = $1 AND keys.deleted_at IS NULL FOR NO KEY UPDATE OF keys`,
+};
+
+// In the order of the ids, as others lock several: whoever is ending one of them already is waited for. Secrets are asked
+// for by the conditions of their two indexes.
+const END_SOME = {
+  name: 'end_api_keys_of_user',
+  text: `
+    WITH chosen AS MATERIALIZED (
+      SELECT id FROM api_keys WHERE user_id = $1 AND deleted_at IS NULL AND id > $4
+      ORDER BY user_id, id LIMIT $3 FOR NO KEY UPDATE
+    ), current_secrets AS (
+      DELETE FROM api_key_secrets WHERE api_key_id = ANY (ARRAY(SELECT id FROM chosen)) AND retires_at IS NULL
+    ), retiring_secrets AS (
+      DELETE FROM api_key_secrets WHERE api_key_id = ANY (ARRAY(SELECT id FROM chosen)) AND retires_at IS NOT NULL
+    ), ended AS (
+      UPDATE api_keys SET is_active = false, deleted_at = $2, updated_at = $2
+      WHERE id = ANY (ARRAY(SELECT id FROM chosen))
+      RETURNING id, name
+    )
+    SELECT id, name FROM ended ORDER BY id`,
 };
 
 /** Rows of keys as changes read and write them. Every method is part of the caller's transaction. */
@@ -94,6 +120,11 @@ export class ApiKeysStore {
   async save(apiKey: ApiKeyCore): Promise<void> {
     const { id, keyPrefix, version, updatedAt } = apiKey;
     await runPrepared(this.#manager, SAVE, [id, keyPrefix, version, updatedAt, ...policyValues(apiKey)]);
+  }
+
+  /** Ends the next live keys of a user after one, at most so many, in the order of their ids; none are left when they are fewer. */
+  async endSomeOf(userId: number, endedAt: Date, afterId: number, most: number): Promise<EndedApiKey[]> {
+    return runPrepared(this.#manager, END_SOME, [userId, endedAt, most, afterId]);
   }
 
   get #manager() {

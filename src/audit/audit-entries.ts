@@ -6,6 +6,12 @@ import type {
   EventValue,
 } from '../events/domain-events.js';
 
+/** One of the things that an event tells of. */
+interface AuditedResource {
+  readonly id: string;
+  readonly details: AuditEntry['details'];
+}
+
 /** What an audit row says of an event, beside who, when and from where. */
 export interface AuditEntry {
   readonly action: string;
@@ -13,6 +19,8 @@ export interface AuditEntry {
   readonly resourceId: string | null;
   readonly details: Readonly<Record<string, EventValue>>;
   readonly success: boolean;
+  /** Where an event tells of many things at once: a row for each, in place of the one. */
+  readonly resources?: readonly AuditedResource[];
   /** Set where the event knows the actor better than the request does: on routes without a credential. */
   readonly actorUserId?: number | null;
 }
@@ -29,8 +37,14 @@ const ENTRIES: Entries = {
   'usage.summary_viewed': ({ filters }) => entry('get_usage_summary', 'usage', null, { filters }),
   'api_key.created': ({ apiKeyId, name, scopes }) => apiKey('create_api_key', apiKeyId, { name, scopes }),
   'api_key.updated': ({ apiKeyId, ...values }) => apiKey('update_api_key', apiKeyId, updateDetails(values)),
-  'api_key.deleted': ({ apiKeyId, name, reason }) =>
-    apiKey('delete_api_key', apiKeyId, reason === 'requested' ? { name } : { name, reason }),
+  'api_key.deleted': ({ apiKeyId, name }) => apiKey('delete_api_key', apiKeyId, { name }),
+  'api_keys.deleted': ({ apiKeyIds, names, reason }) => ({
+    ...apiKey('delete_api_key', null),
+    resources: apiKeyIds.map((id, index) => ({
+      id: String(id),
+      details: { name: names[index] ?? '', reason },
+    })),
+  }),
   'api_key.regenerated': ({ apiKeyId, name, gracePeriodSeconds }) =>
     apiKey(
       'regenerate_api_key',

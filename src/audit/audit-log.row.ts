@@ -1,20 +1,22 @@
 import type { Redactor } from '../common/redactor.js';
+import { uuidV7 } from '../common/uuid.js';
 import type { DomainEvent } from '../events/domain-events.js';
-import { auditEntryOf } from './audit-entries.js';
+import { type AuditEntry, auditEntryOf } from './audit-entries.js';
 import type { AuditLog } from './audit-log.entity.js';
-import { storableJson, storableText } from './storable.js';
+import { storableDetails, storableText } from './storable.js';
 
-/** Above the largest change that the API accepts (five lists of 100 texts of 200 characters, before and after). */
-const LONGEST_DETAILS = 512 * 1024;
 const LONGEST_TEXT = 512;
 
-/** The row of an event: masked, storable and bounded, whatever the caller sent. */
-export function auditLogOf(event: DomainEvent, redactor: Redactor): AuditLog {
+/** The rows of an event, most often one: masked, storable and bounded, whatever the caller sent. */
+export function auditLogsOf(event: DomainEvent, redactor: Redactor): AuditLog[] {
   const { origin } = event;
-  const { action, resourceType, resourceId, details, success, actorUserId } = auditEntryOf(event);
+  const entry = auditEntryOf(event);
+  const { action, resourceType, resourceId, success, actorUserId, resources } = entry;
   const text = (value: string) => storableText(redactor.maskText(value), LONGEST_TEXT);
   const optional = (value: string | null) => (value === null ? null : text(value));
-  return {
+  const detailsOf = (details: AuditEntry['details']) =>
+    storableDetails(redactor.maskJson(details) as AuditLog['details']);
+  const row = {
     id: event.id,
     createdAt: event.occurredAt,
     userId: actorUserId === undefined ? origin.userId : actorUserId,
@@ -22,10 +24,19 @@ export function auditLogOf(event: DomainEvent, redactor: Redactor): AuditLog {
     action: text(action),
     resourceType: text(resourceType),
     resourceId: optional(resourceId),
-    details: storableJson(redactor.maskJson(details), LONGEST_DETAILS) as AuditLog['details'],
+    details: detailsOf(entry.details),
     ipAddress: optional(origin.ipAddress),
     userAgent: optional(origin.userAgent),
     requestId: optional(origin.requestId),
     success,
   };
+  if (resources === undefined) return [row];
+  // In order: the rows are then the next entries of nearly all indexes.
+  const ids = resources.map(() => uuidV7(event.occurredAt.getTime())).toSorted();
+  return resources.map(({ id, details }, index) => ({
+    ...row,
+    id: ids[index] ?? row.id,
+    resourceId: text(id),
+    details: detailsOf(details),
+  }));
 }

@@ -6,12 +6,21 @@ import { BackgroundPool } from '../database/pools.js';
 import { runPrepared } from '../database/prepared-statement.js';
 import type { AuditLog } from './audit-log.entity.js';
 
-const COLUMNS = `id, created_at, user_id, api_key_id, action, resource_type, resource_id, details,
-  ip_address, user_agent, request_id, success`;
+const COLUMNS = `id, resource_id, details, created_at, user_id, api_key_id, action, resource_type, ip_address,
+  user_agent, request_id, success`;
 
 const INSERT_ONE = {
   name: 'insert_audit_log',
   text: `INSERT INTO audit_logs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+};
+
+/** Rows that differ in what they are about alone: id, resource and details. */
+const INSERT_OF_ONE_EVENT = {
+  name: 'insert_audit_logs_of_one_event',
+  text: `
+    INSERT INTO audit_logs (${COLUMNS})
+    SELECT id, "resourceId", details, $2, $3, $4, $5, $6, $7, $8, $9, $10
+    FROM json_to_recordset($1) AS own (id uuid, "resourceId" text, details jsonb)`,
 };
 
 /** The ids are the application's: a row whose first insert had an unknown outcome may be there already. */
@@ -19,8 +28,8 @@ const INSERT_MANY = {
   name: 'insert_audit_logs',
   text: `
     INSERT INTO audit_logs (${COLUMNS})
-    SELECT id, "createdAt", "userId", "apiKeyId", action, "resourceType", "resourceId", details,
-      "ipAddress", "userAgent", "requestId", success
+    SELECT id, "resourceId", details, "createdAt", "userId", "apiKeyId", action, "resourceType", "ipAddress",
+      "userAgent", "requestId", success
     FROM json_to_recordset($1) AS row (
       id uuid, "createdAt" timestamptz, "userId" bigint, "apiKeyId" bigint, action text, "resourceType" text,
       "resourceId" text, details jsonb, "ipAddress" text, "userAgent" text, "requestId" text, success boolean
@@ -47,18 +56,22 @@ export class AuditLogWriter implements OnModuleDestroy {
     });
   }
 
-  /** Adds a row to the open transaction: it commits with the change it tells of, or neither does. */
+  /** Adds the rows of an event to the open transaction: they commit with the change they tell of, or neither does. */
   @Transactional(Propagation.Mandatory)
-  async addToChange(row: AuditLog): Promise<void> {
-    await runPrepared(this.transactions.tx, INSERT_ONE, [
-      row.id,
+  async addToChange(rows: readonly AuditLog[]): Promise<void> {
+    const [row] = rows;
+    if (row === undefined) return;
+    const isOne = rows.length === 1;
+    const own = isOne
+      ? [row.id, row.resourceId, JSON.stringify(row.details)]
+      : [JSON.stringify(rows.map(({ id, resourceId, details }) => ({ id, resourceId, details })))];
+    await runPrepared(this.transactions.tx, isOne ? INSERT_ONE : INSERT_OF_ONE_EVENT, [
+      ...own,
       row.createdAt,
       row.userId,
       row.apiKeyId,
       row.action,
       row.resourceType,
-      row.resourceId,
-      JSON.stringify(row.details),
       row.ipAddress,
       row.userAgent,
       row.requestId,
@@ -66,9 +79,9 @@ export class AuditLogWriter implements OnModuleDestroy {
     ]);
   }
 
-  /** Resolves once the row is committed, in one statement with those of other callers. */
-  addObservation(row: AuditLog): Promise<void> {
-    return this.#observations.submit(row);
+  /** Resolves once the rows are committed, in one statement with those of other callers. */
+  async addObservations(rows: readonly AuditLog[]): Promise<void> {
+    await Promise.all(rows.map((row) => this.#observations.submit(row)));
   }
 
   async onModuleDestroy(): Promise<void> {

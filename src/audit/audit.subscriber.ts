@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { OnEvent } from '@nestjs/event-emitter';
 import { Redactor } from '../common/redactor.js';
 import type { DomainEvent } from '../events/domain-events.js';
-import { auditLogOf } from './audit-log.row.js';
+import { auditLogsOf } from './audit-log.row.js';
 import { AuditLogWriter } from './audit-log.writer.js';
 
 /** Gives every event its row. An event whose row cannot be written fails, and with it what the event tells of. */
@@ -15,7 +15,7 @@ export class AuditSubscriber {
 
   @OnEvent('**', { suppressErrors: false })
   async record(event: DomainEvent): Promise<void> {
-    const row = auditLogOf(event, this.redactor);
-    await (event.isChange ? this.writer.addToChange(row) : this.writer.addObservation(row));
+    const rows = auditLogsOf(event, this.redactor);
+    await (event.isChange ? this.writer.addToChange(rows) : this.writer.addObservations(rows));
   }
 }

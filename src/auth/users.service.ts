@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { IsNull } from 'typeorm';
+import { IsNull, Not } from 'typeorm';
 import { AppError, type FieldError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
+import { runPrepared } from '../database/prepared-statement.js';
 import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { currentRequestContext } from '../http/request-context.js';
@@ -32,6 +33,11 @@ export interface UserChanges {
 }
 
 const ADMIN_ROLE = 'admin';
+/** Held until the transaction ends. */
+const TAKE_AN_ADMIN_AWAY = {
+  name: 'lock_removal_of_admins',
+  text: `SELECT pg_advisory_xact_lock(hashtextextended('latchkey:removal-of-admins', 0))`,
+};
 const WRONG_PASSWORD: FieldError = { field: 'current_password', message: 'must be the current password' };
 
 /** Administration of users. Each change is one transaction with its audit row. */
@@ -79,16 +85,16 @@ export class UsersService {
   /** @throws AppError `permission.denied`, `user.not_found`, `user.last_admin`, `validation.failed` */
   @Change()
   async update(principal: Principal, userId: number, changes: UserChanges): Promise<User> {
-    const adminIds = await this.#lockActiveAdmins();
     const user = await this.#findLocked(userId);
     requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
+    const wasActiveAdmin = isActiveAdmin(user);
     const before = { role: user.role, permissions: user.permissions, is_active: user.isActive };
     if (changes.role !== undefined) user.role = changes.role;
     if (changes.permissions !== undefined) user.permissions = [...changes.permissions];
     if (changes.isActive !== undefined) user.isActive = changes.isActive;
     const after = { role: user.role, permissions: user.permissions, is_active: user.isActive };
     requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
-    if (user.role !== ADMIN_ROLE || !user.isActive) requireAnotherAdmin(adminIds, userId);
+    if (wasActiveAdmin && !isActiveAdmin(user)) await this.#requireAnotherAdmin(userId);
     user.updatedAt = this.clock.now();
     await this.#manager.save(User, user, { transaction: false });
     if (before.is_active && !after.is_active) await this.sessions.endAllOf(userId);
@@ -116,10 +122,9 @@ export class UsersService {
   /** Ends the user; whoever subscribes ends what is theirs. @throws AppError `permission.denied`, `user.not_found`, `user.last_admin` */
   @Change()
   async delete(principal: Principal, userId: number): Promise<void> {
-    const adminIds = await this.#lockActiveAdmins();
     const user = await this.#findLocked(userId);
     requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
-    requireAnotherAdmin(adminIds, userId);
+    if (isActiveAdmin(user)) await this.#requireAnotherAdmin(userId);
     const now = this.clock.now();
     await this.#manager.update(User, { id: userId }, { isActive: false, deletedAt: now, updatedAt: now });
     await this.sessions.endAllOf(userId);
@@ -200,15 +205,15 @@ export class UsersService {
     return user;
   }
 
-  /** Locked in one order, so that two admins who disable each other wait for each other and one of them stays. */
-  async #lockActiveAdmins(): Promise<number[]> {
-    const admins = await this.#manager.find(User, {
-      select: { id: true },
-      where: { role: ADMIN_ROLE, isActive: true, deletedAt: IsNull() },
-      order: { id: 'ASC' },
-      lock: { mode: 'pessimistic_write' },
-    });
-    return admins.map((admin) => admin.id);
+  /**
+   * Changes that take an active admin away follow one another, so that of two admins who disable each other one stays.
+   * They alone wait: a lock on the rows of all admins would hold up whatever any of them does.
+   */
+  async #requireAnotherAdmin(userId: number): Promise<void> {
+    await runPrepared(this.#manager, TAKE_AN_ADMIN_AWAY, []);
+    const others = { id: Not(userId), role: ADMIN_ROLE, isActive: true, deletedAt: IsNull() };
+    if (await this.#manager.existsBy(User, others)) return;
+    throw new AppError('user.last_admin', 'The last active admin cannot be disabled, demoted or deleted.');
   }
 
   async #permissionsOf(role: string, extra: readonly string[]): Promise<string[]> {
@@ -226,10 +231,8 @@ function requireNone(errors: readonly FieldError[]): void {
   if (errors.length > 0) throw validationFailed(errors);
 }
 
-function requireAnotherAdmin(activeAdminIds: readonly number[], userId: number): void {
-  if (activeAdminIds.length === 1 && activeAdminIds[0] === userId) {
-    throw new AppError('user.last_admin', 'The last active admin cannot be disabled, demoted or deleted.');
-  }
+function isActiveAdmin({ role, isActive }: User): boolean {
+  return role === ADMIN_ROLE && isActive;
 }
 
 type UserValues = Record<'role' | 'permissions' | 'is_active', string | string[] | boolean>;

@@ -32,6 +32,13 @@ export function sqlFunctions(): SqlFunction[] {
   return functions;
 }
 
+/** What creates or replaces one function, for a migration whose triggers run it. @throws Error when there is no such file */
+export function sqlFunctionText(name: string): string {
+  const found = sqlFunctions().find((candidate) => candidate.name === name);
+  if (found === undefined) throw new Error(`There is no file for the SQL function ${name}.`);
+  return found.text;
+}
+
 /**
  * Creates or replaces each function whose text differs from what the database had last, in one transaction. Call it
  * after the migrations, under their lock. Bodies are checked when they first run: functions may name each other.

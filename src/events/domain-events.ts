@@ -27,7 +27,12 @@ export interface ChangeEvents {
   'api_key.deleted': {
     readonly apiKeyId: number;
     readonly name: string;
-    readonly reason: 'requested' | 'owner_deleted';
+  };
+  /** Keys that ended together: `names` in the order of `apiKeyIds`. Each has an audit row of its own. */
+  'api_keys.deleted': {
+    readonly apiKeyIds: readonly number[];
+    readonly names: readonly string[];
+    readonly reason: 'owner_deleted';
   };
   'api_key.regenerated': {
     readonly apiKeyId: number;

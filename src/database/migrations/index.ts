@@ -9,6 +9,7 @@ import { CreateBudgetLedger1763800700000 } from './1763800700000-create-budget-l
 import { IndexUsageRollups1763800800000 } from './1763800800000-index-usage-rollups.js';
 import { CreateSearchTexts1763800900000 } from './1763800900000-create-search-texts.js';
 import { CreateSchemaFunctions1764300000000 } from './1764300000000-create-schema-functions.js';
+import { ChangeSearchTextsByStatement1764300300000 } from './1764300300000-change-search-texts-by-statement.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -23,4 +24,5 @@ export const MIGRATIONS = [
   IndexUsageRollups1763800800000,
   CreateSearchTexts1763800900000,
   CreateSchemaFunctions1764300000000,
+  ChangeSearchTextsByStatement1764300300000,
 ];

@@ -1,6 +1,22 @@
+-- Of the secrets of very many keys it is noted whose they are, as with the keys themselves; where one of the keys is gone,
+-- that everything changed.
 CREATE OR REPLACE FUNCTION note_api_key_secret_changes() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+  keys bigint[] := ARRAY(SELECT DISTINCT api_key_id FROM before_rows);
+  owners bigint[];
+  found integer;
 BEGIN
-  PERFORM note_changes('api_key', ARRAY(SELECT DISTINCT api_key_id FROM before_rows));
+  IF cardinality(keys) <= 500 THEN
+    PERFORM note_changes('api_key', keys);
+    RETURN NULL;
+  END IF;
+  SELECT array_agg(DISTINCT user_id), count(*) INTO owners, found FROM api_keys WHERE id = ANY (keys);
+  IF found = cardinality(keys) THEN
+    PERFORM note_changes('user', owners);
+  ELSE
+    INSERT INTO change_feed (kind) VALUES ('everything');
+    PERFORM pg_notify('latchkey_changes', '');
+  END IF;
   RETURN NULL;
 END $$;
