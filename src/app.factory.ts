@@ -20,10 +20,11 @@ import { measureRequests } from './observability/request-metrics.js';
 /** Makes the application over a database that is migrated; the caller listens and closes. */
 export async function createApp(config: Config, clock?: Clock): Promise<NestFastifyApplication> {
   const routes = new RouteTable();
-  const logger = createLogger(config, new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]));
-  const adapter = createHttpAdapter(config, routes);
+  const redactor = new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]);
+  const logger = createLogger(config, redactor);
+  const adapter = createHttpAdapter(config, routes, redactor);
   const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.forRoot(config, routes, clock),
+    AppModule.forRoot(config, routes, redactor, clock),
     adapter,
     {
       bodyParser: false,

@@ -8,6 +8,7 @@ import { AccessRefusals } from './auth/access-refusals.js';
 import { ApiKeyAuthenticator } from './auth/api-key-authenticator.js';
 import { AuthModule } from './auth/auth.module.js';
 import type { Clock } from './common/clock.js';
+import type { Redactor } from './common/redactor.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
@@ -36,11 +37,11 @@ class Joints {}
 /** The whole service. The only file, beside those that start it, that sees every room. */
 @Module({})
 export class AppModule {
-  static forRoot(config: Config, routes: RouteTable, clock?: Clock): DynamicModule {
+  static forRoot(config: Config, routes: RouteTable, redactor: Redactor, clock?: Clock): DynamicModule {
     return {
       module: AppModule,
       imports: [
-        ConfigModule.forRoot(config, clock),
+        ConfigModule.forRoot(config, redactor, clock),
         HttpModule.forRoot(routes),
         DatabaseModule.forRoot(),
         ObservabilityModule,

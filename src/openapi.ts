@@ -3,6 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { AppModule } from './app.module.js';
 import { projectVersion } from './common/project-path.js';
+import { Redactor } from './common/redactor.js';
 import { loadConfig } from './config/load-config.js';
 import { describeApi } from './http/api-document.js';
 import { createHttpAdapter } from './http/http-server.js';
@@ -17,8 +18,9 @@ export async function buildOpenApiDocument(): Promise<OpenAPIObject> {
     API_KEY_PEPPERS: `1:${UNUSED_SECRET.replaceAll(' ', '_')}`,
   });
   const routes = new RouteTable();
-  const adapter = createHttpAdapter(config, routes);
-  const module = AppModule.forRoot(config, routes);
+  const redactor = new Redactor([config.apiKeyPrefix]);
+  const adapter = createHttpAdapter(config, routes, redactor);
+  const module = AppModule.forRoot(config, routes, redactor);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     preview: true,
     logger: false,

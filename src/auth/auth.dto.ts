@@ -25,7 +25,7 @@ const USERNAME = { regex: /^[A-Za-z0-9._@+-]+$/, rule: 'made of the characters A
 
 @ApiSchema({ name: 'LoginRequest' })
 export class LoginDto {
-  @TextField({ minLength: 1, maxLength: 256, example: 'admin' })
+  @TextField({ minLength: 1, maxLength: 256, example: 'admin', areSecretsAllowed: true })
   username!: string;
 
   @TextField({ minLength: 1, maxLength: 256, isSecret: true })

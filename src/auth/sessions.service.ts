@@ -5,8 +5,8 @@ import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adap
 import { IsNull } from 'typeorm';
 import { AppError } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
-import { REFRESH_TOKEN_PREFIX } from '../common/redactor.js';
 import { Secret } from '../common/secret.js';
+import { REFRESH_TOKEN_PREFIX } from '../common/secret-shapes.js';
 import { uuidV7 } from '../common/uuid.js';
 import { Config } from '../config/config.js';
 import { Maintenance } from '../database/maintenance.js';

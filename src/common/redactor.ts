@@ -1,27 +1,47 @@
+import { base64Heads, secretShapes, SHORTEST_SECRET } from './secret-shapes.js';
+import { hasEscapes, unescaped } from './unescaped.js';
+
 const MASK = '[redacted]';
+/** Base64 that is long enough for the shortest secret; also what stands around it where nothing divides them. */
+const BASE64_RUN = /[\w+/-]{32,}/g;
+
+/** A part of a text, from its first character to the one after its last. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
- * A run of token characters is read once, as a whole: the lookahead never gives back what it took. Tried from every
- * `eyJ` in it instead, 64 kB of them would take seconds.
+ * Finds and masks whatever is shaped like one of our secrets, also where a caller put it in the wrong place: in clear, in
+ * hexadecimal, in base64 or base64url, and behind any number of percent and JSON escapes. The work grows with the
+ * length of the text alone. There is one for the whole process.
  */
-const JSON_WEB_TOKEN = String.raw`(?<![\w-])(?=(?<head>[\w-]*eyJ[\w-]{5,}))\k<head>\.[\w-]+\.[\w-]*`;
-const REFRESH_TOKEN = String.raw`rt_[\w-]{24,}`;
-
-/** The prefix of refresh tokens, by which the redactor knows them. */
-export const REFRESH_TOKEN_PREFIX = 'rt_';
-
-/** Masks whatever is shaped like one of our secrets, also where a caller put it in the wrong place. */
 export class Redactor {
-  readonly #pattern: RegExp;
+  readonly #shapes: RegExp;
+  readonly #base64Heads: RegExp;
 
-  /** `apiKeyPrefixes` are made of letters, digits and `_` only, so they stand in a pattern as they are. */
+  /** `apiKeyPrefixes` are made of letters, digits and `_` only. */
   constructor(apiKeyPrefixes: readonly string[]) {
-    const apiKey = `(?:${apiKeyPrefixes.join('|')})[0-9A-Za-z]{24,}`;
-    this.#pattern = new RegExp(`${apiKey}|${JSON_WEB_TOKEN}|${REFRESH_TOKEN}`, 'gi');
+    this.#shapes = secretShapes(apiKeyPrefixes);
+    this.#base64Heads = base64Heads(apiKeyPrefixes);
+  }
+
+  /** True when a part of the text is shaped like a secret, in any of the forms above. */
+  holdsSecret(text: string): boolean {
+    return this.#secretsIn(text).length > 0;
   }
 
   /** The text with every secret-shaped part replaced. */
   maskText(text: string): string {
-    return text.replace(this.#pattern, MASK);
+    const secrets = this.#secretsIn(text);
+    if (secrets.length === 0) return text;
+    let masked = '';
+    let done = 0;
+    for (const { start, end } of secrets) {
+      masked += text.slice(done, start) + MASK;
+      done = end;
+    }
+    return masked + text.slice(done);
   }
 
   /** A copy of a JSON value with every string in it masked, names of properties included. */
@@ -33,4 +53,62 @@ export class Redactor {
       Object.entries(value).map(([name, item]) => [this.maskText(name), this.maskJson(item)]),
     );
   }
+
+  /** In order, none overlapping another. */
+  #secretsIn(text: string): readonly Span[] {
+    if (text.length < SHORTEST_SECRET) return NONE;
+    const found: Span[] = [];
+    this.#addWithoutEscapes(text, found);
+    if (hasEscapes(text)) {
+      const decoded = unescaped(text);
+      const inDecoded: Span[] = [];
+      this.#addWithoutEscapes(decoded.text, inDecoded);
+      for (const { start, end } of inDecoded)
+        found.push({ start: decoded.startOf(start), end: decoded.endOf(end - 1) });
+    }
+    return found.length < 2 ? found : united(found);
+  }
+
+  #addWithoutEscapes(text: string, found: Span[]): void {
+    this.#addInClear(text, found);
+    if (!this.#base64Heads.test(text)) return;
+    for (const { 0: run, index } of text.matchAll(BASE64_RUN))
+      if (this.#base64Heads.test(run)) found.push(...this.#inBase64(run, index));
+  }
+
+  /** Without `matchAll`, which copies the pattern each time: this is asked of each text of each usage event. */
+  #addInClear(text: string, found: Span[]): void {
+    const shapes = this.#shapes;
+    shapes.lastIndex = 0;
+    for (let match = shapes.exec(text); match !== null; match = shapes.exec(text))
+      found.push({ start: match.index, end: shapes.lastIndex });
+  }
+
+  /** Read from each of its first four characters on: what stands before the base64 may look like a part of it. */
+  #inBase64(run: string, place: number): Span[] {
+    const found: Span[] = [];
+    for (let skipped = 0; skipped < 4; skipped += 1) {
+      const decoded = Buffer.from(run.slice(skipped), 'base64').toString('latin1');
+      const inDecoded: Span[] = [];
+      this.#addInClear(decoded, inDecoded);
+      for (const { start, end } of inDecoded) {
+        const first = skipped + Math.floor(start / 3) * 4;
+        const last = Math.min(run.length, skipped + Math.ceil(end / 3) * 4);
+        found.push({ start: place + first, end: place + last });
+      }
+    }
+    return found;
+  }
+}
+
+const NONE: readonly Span[] = [];
+
+function united(spans: readonly Span[]): Span[] {
+  const joined: Span[] = [];
+  for (const span of spans.toSorted((a, b) => a.start - b.start)) {
+    const last = joined.at(-1);
+    if (last === undefined || span.start >= last.end) joined.push(span);
+    else joined[joined.length - 1] = { start: last.start, end: Math.max(last.end, span.end) };
+  }
+  return joined;
 }

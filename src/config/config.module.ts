@@ -7,11 +7,11 @@ import { Config } from './config.js';
 @Global()
 @Module({})
 export class ConfigModule {
-  static forRoot(config: Config, clock: Clock = new Clock()): DynamicModule {
+  static forRoot(config: Config, redactor: Redactor, clock: Clock = new Clock()): DynamicModule {
     const providers = [
       { provide: Config, useValue: config },
       { provide: Clock, useValue: clock },
-      { provide: Redactor, useValue: new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]) },
+      { provide: Redactor, useValue: redactor },
     ];
     return { module: ConfigModule, providers, exports: providers };
   }

@@ -8,6 +8,8 @@ export interface FieldRule {
   /** Asked also of a field that is not there or null. */
   readonly check: Check;
   readonly convert: Convert | undefined;
+  /** What it says is never stored in clear. Other fields of a body refuse text that holds a secret. */
+  readonly areSecretsAllowed: boolean;
 }
 
 /** The fields of a dto by their names; there are no others. */

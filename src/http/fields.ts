@@ -22,12 +22,15 @@ interface FieldOptions {
   readonly optional?: boolean;
   readonly nullable?: boolean;
   readonly default?: unknown;
+  /** What it says is never stored in clear. Other fields of a body refuse text that holds a secret. */
+  readonly areSecretsAllowed?: boolean;
 }
 
 interface TextFieldOptions extends FieldOptions {
   readonly minLength?: number;
   readonly maxLength: number;
   readonly pattern?: { readonly regex: RegExp; readonly rule: string };
+  /** A password or a token: documented as one, and allowed to look like one. */
   readonly isSecret?: boolean;
 }
 
@@ -47,7 +50,7 @@ interface TextListFieldOptions extends FieldOptions {
 }
 
 export function TextField(options: TextFieldOptions): PropertyDecorator {
-  const { minLength = 0, maxLength, pattern, isSecret } = options;
+  const { minLength = 0, maxLength, pattern, isSecret = false } = options;
   const schema = {
     type: 'string',
     minLength,
@@ -55,7 +58,8 @@ export function TextField(options: TextFieldOptions): PropertyDecorator {
     ...(pattern === undefined ? {} : { pattern: pattern.regex.source }),
     ...(isSecret ? { format: 'password' } : {}),
   };
-  return field(options, schema, textCheck(minLength, maxLength, pattern));
+  const secrets = { areSecretsAllowed: options.areSecretsAllowed ?? isSecret };
+  return field({ ...options, ...secrets }, schema, textCheck(minLength, maxLength, pattern));
 }
 
 export function IntegerField(options: IntegerFieldOptions): PropertyDecorator {
@@ -103,6 +107,7 @@ export function IdField(description: string): PropertyDecorator {
 
 function field(options: FieldOptions, schema: object, check: Check, convert?: Convert): PropertyDecorator {
   const { optional = false, nullable = false, description, example, default: defaultValue } = options;
+  const { areSecretsAllowed = false } = options;
   const documented = {
     ...schema,
     required: !optional,
@@ -118,7 +123,7 @@ function field(options: FieldOptions, schema: object, check: Check, convert?: Co
   };
   return (target, property) => {
     ApiProperty(documented)(target, property);
-    noteFieldRule(target, String(property), { check: judge, convert });
+    noteFieldRule(target, String(property), { check: judge, convert, areSecretsAllowed });
   };
 }
 

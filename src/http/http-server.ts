@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { validationFailed } from '../common/app-error.js';
-import { Redactor } from '../common/redactor.js';
+import type { Redactor } from '../common/redactor.js';
 import type { Config } from '../config/config.js';
 import { ClientAddresses } from './client-address.js';
 import { answerClientError } from './client-errors.js';
@@ -24,8 +24,7 @@ const MOST_FORM_FIELDS = 100;
 const FORM = 'application/x-www-form-urlencoded';
 
 /** The Fastify server under Nest, with what holds for every request: id, context, body limits, JSON reading. */
-export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAdapter {
-  const redactor = new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]);
+export function createHttpAdapter(config: Config, routes: RouteTable, redactor: Redactor): FastifyAdapter {
   const adapter = new FastifyAdapter({
     genReqId: (request: IncomingMessage) => requestId(request, redactor),
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
@@ -55,7 +54,7 @@ export function createHttpAdapter(config: Config, routes: RouteTable): FastifyAd
 function requestId(request: IncomingMessage, redactor: Redactor): string {
   const given = request.headers['x-request-id'];
   const isUsable =
-    typeof given === 'string' && WELL_FORMED_REQUEST_ID.test(given) && redactor.maskText(given) === given;
+    typeof given === 'string' && WELL_FORMED_REQUEST_ID.test(given) && !redactor.holdsSecret(given);
   return isUsable ? given : randomUUID();
 }
 

@@ -1,8 +1,10 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform, type Type } from '@nestjs/common';
 import { type FieldError, MOST_ERRORS, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
+import { Redactor } from '../common/redactor.js';
 import { type FieldRules, fieldRulesOf } from './field-rules.js';
 import { unsafeInput } from './input-checks.js';
+import { secretProblem } from './secret-text.js';
 
 /** The name of a dto's method that judges rules across fields. A symbol, so that no property can be called like it. */
 export const FURTHER_ERRORS = Symbol('latchkey:further-errors');
@@ -18,7 +20,10 @@ export interface JudgesFields {
 /** Turns a body, a query or path parameters into its checked dto; every broken rule is reported at once (422). */
 @Injectable()
 export class InputPipe implements PipeTransform {
-  constructor(private readonly clock: Clock) {}
+  constructor(
+    private readonly clock: Clock,
+    private readonly redactor: Redactor,
+  ) {}
 
   transform(value: unknown, metadata: ArgumentMetadata): unknown {
     const dto = metadata.metatype;
@@ -29,7 +34,8 @@ export class InputPipe implements PipeTransform {
     }
     const rules = fieldRulesOf(dto);
     const instance = new (dto as Type<object>)();
-    const broken = fill(instance, input, rules);
+    // What an address says is stored in audit rows alone, which are masked.
+    const broken = fill(instance, input, rules, metadata.type === 'body' ? this.redactor : undefined);
     const unknown = unknownFields(input, rules);
     if (broken.length === 0 && unknown.length === 0) return instance;
     throw validationFailed([...broken, ...this.#furtherErrors(instance, broken), ...unknown]);
@@ -43,17 +49,23 @@ export class InputPipe implements PipeTransform {
 }
 
 /** Takes over what the fields of a dto are given, and tells which rules that breaks. Fields that are not given keep their defaults. */
-function fill(instance: object, input: object, rules: FieldRules): FieldError[] {
+function fill(
+  instance: object,
+  input: object,
+  rules: FieldRules,
+  redactor: Redactor | undefined,
+): FieldError[] {
   const given = input as Readonly<Record<string, unknown>>;
   const target = instance as Record<string, unknown>;
   const errors: FieldError[] = [];
-  for (const [name, { check, convert }] of rules) {
+  for (const [name, { check, convert, areSecretsAllowed }] of rules) {
     const value = Object.hasOwn(input, name) ? given[name] : undefined;
     const unsafe = unsafeInput(value, name);
     errors.push(...unsafe);
     if (unsafe.length > 0) continue;
     if (value !== undefined) target[name] = convert === undefined ? value : convert(value);
-    const message = check(target[name]);
+    const isSearched = redactor !== undefined && !areSecretsAllowed;
+    const message = check(target[name]) ?? (isSearched ? secretProblem(target[name], redactor) : undefined);
     if (message !== undefined) errors.push({ field: name, message });
   }
   return errors;

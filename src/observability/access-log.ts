@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { addControlPlaneHooks } from '../http/control-plane-hooks.js';
+import { pathOf } from '../http/problem.js';
 import { type RequestContext, requestContextOf } from '../http/request-context.js';
 import { isServiceRoute, routePattern } from './request-route.js';
 
@@ -52,10 +53,4 @@ function write(
 function levelOf(status: number, route: string): 'debug' | 'info' | 'warn' | 'error' {
   if (status >= 500) return status === 503 ? 'warn' : 'error';
   return isServiceRoute(route) ? 'debug' : 'info';
-}
-
-/** Without the query, where people put secrets. */
-function pathOf(url: string): string {
-  const end = url.indexOf('?');
-  return end === -1 ? url : url.slice(0, end);
 }

@@ -31,12 +31,15 @@ export function createLogger(
       formatters: { level: (label) => ({ level: label }) },
       mixin: requestFields,
     },
-    { write: (line) => destination.write(mask(format(line), redactor)) },
+    { write: (line) => destination.write(maskLine(format(line), redactor)) },
   );
 }
 
-/** A mask may swallow the end of a JSON escape (`\n` before a secret that begins with n): what is left of it goes too. */
-function mask(line: string, redactor: Redactor): string {
+/**
+ * A line of the log without secrets. A mask may swallow the end of a JSON escape (`\n` before a secret that begins with
+ * n): what is left of it goes too.
+ */
+export function maskLine(line: string, redactor: Redactor): string {
   const masked = redactor.maskText(line);
   return masked === line ? line : masked.replace(CUT_ESCAPE, '$1[redacted]');
 }

@@ -3,6 +3,7 @@ import { ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { RequirePermission } from '../auth/access.decorators.js';
 import type { GuardedRequest } from '../auth/access.guard.js';
 import { Clock } from '../common/clock.js';
+import { Redactor } from '../common/redactor.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
@@ -32,6 +33,7 @@ export class HoldsController {
   constructor(
     private readonly holds: HoldsService,
     private readonly clock: Clock,
+    private readonly redactor: Redactor,
   ) {}
 
   @Post()
@@ -45,7 +47,7 @@ export class HoldsController {
   })
   @JsonSchemaRoute({ body: HOLD_REQUEST_SCHEMA, answer: HOLD_SCHEMA, status: 201 })
   async create(@Req() request: GuardedRequest): HoldAnswer {
-    const outcome = await this.holds.take(toHoldTarget(request.body, bodyErrors(request)));
+    const outcome = await this.holds.take(toHoldTarget(request.body, bodyErrors(request), this.redactor));
     if (outcome.kind === 'refused') throw toRefusal(outcome, this.clock.now());
     return toHoldResponse(outcome, this.clock.now());
   }
@@ -62,7 +64,7 @@ export class HoldsController {
   @ApiBody({ schema: SETTLEMENT_SCHEMA as object })
   @ApiOkResponse(HOLD_ANSWER)
   async settle(@Param() { id }: HoldIdParameter, @Req() { body }: GuardedRequest): HoldAnswer {
-    const settled = await this.holds.settle(toSettlement(body, id, this.clock.now()));
+    const settled = await this.holds.settle(toSettlement(body, id, this.clock.now(), this.redactor));
     return toHoldResponse(settled, this.clock.now());
   }
 

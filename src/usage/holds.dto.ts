@@ -4,8 +4,9 @@ import { AppError, type FieldError, validationFailed } from '../common/app-error
 import { isoTimestamp } from '../common/iso-timestamp.js';
 import { decimalCentsFromMicroCents, parseCents } from '../common/money.js';
 import { TextField } from '../http/fields.js';
+import type { Redactor } from '../common/redactor.js';
 import type { HoldTarget, Settlement } from './holds.service.js';
-import { checkUsageEvent, USAGE_EVENT_SCHEMA } from './usage-event.schema.js';
+import { checkUsageEvent, requestIdErrors, USAGE_EVENT_SCHEMA } from './usage-event.schema.js';
 
 const UUID = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
 const TTL_SECONDS = { type: 'integer', minimum: 1, maximum: 86_400 } as const;
@@ -84,7 +85,11 @@ interface HoldBody {
  * What a request asks for; `errors` are the rules of the schema that it breaks.
  * @throws AppError `validation.failed` with every broken rule
  */
-export function toHoldTarget(body: unknown, schemaErrors: readonly FieldError[]): HoldTarget {
+export function toHoldTarget(
+  body: unknown,
+  schemaErrors: readonly FieldError[],
+  redactor: Redactor,
+): HoldTarget {
   const { key, api_key_id: apiKeyId, amount_cents: amount, ttl_seconds, request_id } = bodyOf<HoldBody>(body);
   const amountMicroCents = parseCents(amount);
   const errors = schemaErrors.filter(
@@ -94,6 +99,8 @@ export function toHoldTarget(body: unknown, schemaErrors: readonly FieldError[])
     errors.push({ field: 'amount_cents', message: AMOUNT_RULE });
   if (schemaErrors.every(({ field }) => field !== 'body') && (key === undefined) === (apiKeyId === undefined))
     errors.push({ field: 'api_key_id', message: 'is needed unless key is sent, and never both' });
+  if (errors.every(({ field }) => field !== 'request_id'))
+    errors.push(...requestIdErrors(request_id, redactor));
   if (errors.length > 0 || amountMicroCents === undefined) throw validationFailed(errors);
   const request = { amountMicroCents, ttlSeconds: ttl_seconds ?? 0, requestId: request_id ?? null };
   return key === undefined
@@ -107,11 +114,11 @@ const AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at m
  * The event that settles a hold. Only its cost has to be told; the event is named after the hold unless told.
  * @throws AppError `validation.failed`
  */
-export function toSettlement(body: unknown, id: string, now: Date): Settlement {
+export function toSettlement(body: unknown, id: string, now: Date, redactor: Redactor): Settlement {
   const holdId = id.toLowerCase();
   const told = bodyOf<{ api_key_id?: number; endpoint?: string; method?: string }>(body);
   const event = { ...UNTOLD, request_id: `hold:${holdId}`, hold_id: holdId, ...told };
-  const checked = checkUsageEvent(Array.isArray(body) ? body : event, now);
+  const checked = checkUsageEvent(Array.isArray(body) ? body : event, now, redactor);
   if (checked.kind === 'invalid') throw validationFailed(checked.errors);
   const {
     event: { apiKeyId: _apiKeyId, ...rest },
@@ -122,7 +129,7 @@ export function toSettlement(body: unknown, id: string, now: Date): Settlement {
     ...rest,
     holdId,
     apiKeyId: told.api_key_id,
-    endpoint: told.endpoint ?? '',
+    endpoint: told.endpoint === undefined ? '' : rest.endpoint,
     method: told.method ?? '',
   };
 }

@@ -1,7 +1,9 @@
 import type { FieldError } from '../common/app-error.js';
 import { parseCents } from '../common/money.js';
+import type { Redactor } from '../common/redactor.js';
 import { parseTimestamp } from '../http/input-checks.js';
 import { schemaValidator } from '../http/schema-validator.js';
+import { NO_SECRETS } from '../http/secret-text.js';
 import type { UsageEvent } from './usage-event.js';
 
 const MOST_TOKENS = 1_000_000_000;
@@ -11,6 +13,7 @@ const OLDEST_MS = 30 * DAY_MS;
 const AHEAD_MS = 5 * 60_000;
 const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
 
+const LONGEST_REQUEST_ID = 200;
 const TOKENS = { type: 'integer', minimum: 0, maximum: MOST_TOKENS } as const;
 
 /** One request made with a key, as it is reported. Validates and documents: there is no second description. */
@@ -31,7 +34,7 @@ export const USAGE_EVENT_SCHEMA = {
     request_id: {
       type: 'string',
       minLength: 1,
-      maxLength: 200,
+      maxLength: LONGEST_REQUEST_ID,
       description: 'The same key and id count once in 30 days.',
     },
     endpoint: { type: 'string', minLength: 1, maxLength: 500, examples: ['/v1/chat/completions'] },
@@ -78,14 +81,21 @@ export type CheckedEvent =
 
 const validate = schemaValidator(USAGE_EVENT_SCHEMA);
 
-/** Checks one reported event on its own. */
-export function checkUsageEvent(reported: unknown, now: Date): CheckedEvent {
+/**
+ * Checks one reported event on its own. A secret in its endpoint or model is masked: what was used has to be counted all
+ * the same. One in its request id is refused, since ids that are masked would no longer differ.
+ */
+export function checkUsageEvent(reported: unknown, now: Date, redactor: Redactor): CheckedEvent {
   const broken = validate(reported);
-  if (broken.length > 0) return { kind: 'invalid', errors: everyError(broken, reported, now) };
+  if (broken.length > 0) return { kind: 'invalid', errors: everyError(broken, reported, now, redactor) };
   const value = reported as UsageEventBody;
   const costMicroCents = parseCents(value.cost_cents);
   const occurredAt = value.occurred_at === undefined ? now : parseTimestamp(value.occurred_at);
-  const errors = [...timeErrors(occurredAt, now), ...textErrors(value), ...costErrors(costMicroCents)];
+  const errors = [
+    ...timeErrors(occurredAt, now),
+    ...textErrors(value, redactor),
+    ...costErrors(costMicroCents),
+  ];
   if (errors.length > 0 || costMicroCents === undefined || !(occurredAt instanceof Date))
     return { kind: 'invalid', errors };
   return {
@@ -93,9 +103,9 @@ export function checkUsageEvent(reported: unknown, now: Date): CheckedEvent {
     event: {
       apiKeyId: value.api_key_id,
       requestId: value.request_id,
-      endpoint: value.endpoint,
+      endpoint: redactor.maskText(value.endpoint),
       method: value.method,
-      model: value.model ?? null,
+      model: value.model ? redactor.maskText(value.model) : null,
       requestTokens: value.request_tokens,
       responseTokens: value.response_tokens,
       costMicroCents,
@@ -108,11 +118,16 @@ export function checkUsageEvent(reported: unknown, now: Date): CheckedEvent {
 }
 
 /** What the schema says of a value that breaks it, and what the rules beyond it say of its other fields. */
-function everyError(errors: readonly FieldError[], value: unknown, now: Date): readonly FieldError[] {
+function everyError(
+  errors: readonly FieldError[],
+  value: unknown,
+  now: Date,
+  redactor: Redactor,
+): readonly FieldError[] {
   if (typeof value !== 'object' || value === null) return errors;
   const body = value as Partial<Record<keyof UsageEventBody, unknown>>;
   const further = [
-    ...textErrors(body),
+    ...textErrors(body, redactor),
     ...(body.occurred_at === undefined ? [] : timeErrors(parseTimestamp(body.occurred_at), now)),
     ...(body.cost_cents === undefined ? [] : costErrors(parseCents(body.cost_cents))),
   ];
@@ -140,10 +155,20 @@ function timeErrors(occurredAt: unknown, now: Date): FieldError[] {
 
 const TEXTS = ['request_id', 'endpoint', 'method', 'model'] as const;
 
-/** What PostgreSQL cannot store. */
-function textErrors(body: Partial<Record<(typeof TEXTS)[number], unknown>>): FieldError[] {
-  return TEXTS.filter((field) => {
+/** What PostgreSQL cannot store, and what nobody should read there. */
+function textErrors(
+  body: Partial<Record<(typeof TEXTS)[number], unknown>>,
+  redactor: Redactor,
+): FieldError[] {
+  const unstorable = TEXTS.filter((field) => {
     const text = body[field];
     return typeof text === 'string' && (text.includes('\0') || !text.isWellFormed());
   }).map((field) => ({ field, message: 'must not hold NUL characters or lone surrogates' }));
+  return [...unstorable, ...requestIdErrors(body.request_id, redactor)];
+}
+
+/** A secret in the id of an event or a hold; one that is too long is refused for that, and not searched. */
+export function requestIdErrors(requestId: unknown, redactor: Redactor): FieldError[] {
+  const isSearched = typeof requestId === 'string' && requestId.length <= LONGEST_REQUEST_ID;
+  return isSearched && redactor.holdsSecret(requestId) ? [{ field: 'request_id', message: NO_SECRETS }] : [];
 }

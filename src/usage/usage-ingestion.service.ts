@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type FieldError, MOST_ERRORS, shown, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
+import { Redactor } from '../common/redactor.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
 import { UsageCounts } from './usage-counts.js';
 import { checkUsageEvent } from './usage-event.schema.js';
@@ -30,6 +31,7 @@ export class UsageIngestionService {
     private readonly recorder: UsageRecorder,
     private readonly counts: UsageCounts,
     private readonly clock: Clock,
+    private readonly redactor: Redactor,
   ) {}
 
   /**
@@ -41,7 +43,7 @@ export class UsageIngestionService {
   }
 
   async #ingestOne(body: unknown): Promise<IngestionResult> {
-    const checked = checkUsageEvent(body, this.clock.now());
+    const checked = checkUsageEvent(body, this.clock.now(), this.redactor);
     if (checked.kind === 'invalid') {
       this.counts.add('invalid');
       throw validationFailed(checked.errors);
@@ -62,7 +64,7 @@ export class UsageIngestionService {
     const events: UsageEvent[] = [];
     const indexes: number[] = [];
     for (const [index, value] of values.entries()) {
-      const checked = checkUsageEvent(value, now);
+      const checked = checkUsageEvent(value, now, this.redactor);
       if (checked.kind === 'invalid') {
         this.counts.add('invalid');
         rejected.push({ index, errors: checked.errors });

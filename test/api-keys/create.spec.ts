@@ -89,12 +89,15 @@ describe('POST /api-keys', () => {
     });
   });
 
-  it('masks a secret that a caller put into a name or a scope, in the audit row', async () => {
+  it('refuses a secret that a caller put into a name or a list, and says where', async () => {
     const { secret } = await app.apiKey();
-    const answer = await app.admin.post('/api-keys', { name: `for ${secret}!`, scopes: [secret] });
-    await expectOneAuditRow(app.database, answer, {
-      details: { name: 'for [redacted]!', scopes: ['[redacted]'] },
-    });
+    const fields = { name: `for ${secret}!`, scopes: ['app:read', secret], tags: ['x', 'x', secret] };
+    expectInvalid(
+      await app.admin.post('/api-keys', fields),
+      { field: 'name', message: 'must not hold a secret, such as an API key or a token' },
+      { field: 'scopes', message: 'entry 1 must not hold a secret, such as an API key or a token' },
+      { field: 'tags', message: 'must not repeat an entry' },
+    );
   });
 
   it('made with an API key belongs to the owner of that key', async () => {

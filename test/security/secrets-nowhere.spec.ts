@@ -5,6 +5,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { ADMIN, testEnvironment, USER_PASSWORD } from '../support/test-app.js';
 import { databaseContents } from './database-contents.js';
 import { rawRequest } from './raw-request.js';
+import { FORM_NAMES, plainest, SECRET_FORMS, tracesOf } from './secret-forms.js';
 
 const NEW_PASSWORD = 'the next long passphrase';
 
@@ -112,14 +113,15 @@ describe('no secret is kept or shown', { timeout: 120_000 }, () => {
     return answer;
   }
 
-  /** In no case: a username, for one, is kept in lower case. */
+  /** In no form and in no case: a username, for one, is kept in lower case. */
   function expectNowhere(text: string): void {
-    const lower = text.toLowerCase();
+    const plain = plainest(text);
     for (const [name, secret] of secrets) {
-      const start = lower.indexOf(secret.replace(/^(en|rt)_/, '').toLowerCase());
-      const found = start === -1 ? '' : text.slice(Math.max(0, start - 200), start);
-      expect([name, found, start]).toEqual([name, '', -1]);
-      expect([name, text.includes(Buffer.from(secret).toString('hex'))]).toEqual([name, false]);
+      for (const trace of tracesOf(secret)) {
+        const start = plain.indexOf(trace);
+        const found = start === -1 ? '' : plain.slice(Math.max(0, start - 200), start);
+        expect([name, found, start]).toEqual([name, '', -1]);
+      }
     }
   }
 
@@ -183,14 +185,17 @@ describe('no secret is kept or shown', { timeout: 120_000 }, () => {
   });
 
   it('while the service itself fails', async () => {
-    await database.query(`
-      CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
-      BEGIN RAISE EXCEPTION 'The row % is refused.', NEW USING DETAIL = NEW.name, HINT = NEW.description; END $$;
-      CREATE TRIGGER fail BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION fail()`);
     const secret = secrets.get('an API key')!;
-    const body = { name: secret, description: secrets.get('an access token'), tags: [secret] };
-    const answer = await ask(admin, 'POST', '/api-keys', { body, headers: { 'user-agent': secret } });
-    expect(answer.status).toBe(500);
+    for (const form of FORM_NAMES) {
+      const said = SECRET_FORMS[form](secret);
+      await database.query(`
+        CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'The row of % is refused.', '${said}' USING DETAIL = '${said}', HINT = '${said}'; END $$;
+        CREATE OR REPLACE TRIGGER fail BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION fail()`);
+      const headers = { 'user-agent': said };
+      const answer = await ask(admin, 'POST', '/api-keys', { body: { name: 'Refused' }, headers });
+      expect(answer.status).toBe(500);
+    }
     await database.query('DROP TRIGGER fail ON api_keys; DROP FUNCTION fail()');
     expect(app.stdout).toContain('The row ');
   });
@@ -223,26 +228,6 @@ describe('no secret is kept or shown', { timeout: 120_000 }, () => {
 
   it('in what it logged, at the lowest level', () => {
     expect(app.logLines().length).toBeGreaterThan(100);
-    expectNowhere(app.stdout + app.stderr);
-  });
-
-  // Last, because from here on two columns hold what their owner wrote into them.
-  it('but where somebody made it the text of a key, which is theirs to read, and masked everywhere else', async () => {
-    const secret = secrets.get('an API key')!;
-    const { body } = await admin.post('/api-keys', {
-      name: secret,
-      description: `it is ${secret}`,
-      tags: [secret],
-    });
-    const path = `/api-keys/${String(body['api_key'].id)}`;
-    expect((await admin.get(path)).body).toMatchObject({ name: secret, tags: [secret] });
-    await admin.put(path, { name: `${secret} again`, description: null });
-    await admin.delete(path);
-    const { api_keys: rows, ...others } = await databaseContents(database);
-    expect(rows!.filter((row) => row.includes(secret))).toHaveLength(1);
-    expectNowhere(JSON.stringify(others));
-    const details = (await admin.get('/audit-logs?limit=4&resource_type=api_key')).body['audit_logs'];
-    expect(JSON.stringify(details)).toContain('"name":"[redacted] again"');
     expectNowhere(app.stdout + app.stderr);
   });
 });
