@@ -10,13 +10,13 @@ const ACCESS_RULE = 'latchkey:access-rule';
  * service decides once it knows the owner. `authenticated`: any caller with a valid credential.
  */
 export type AccessRule =
-  | { readonly kind: 'permission'; readonly permission: string }
+  | { readonly kind: 'permission'; readonly permission: string; readonly alternative?: string }
   | { readonly kind: 'owner_or_permission'; readonly permission: string }
   | { readonly kind: 'authenticated' };
 
-/** Only callers who hold the permission. */
-export function RequirePermission(permission: string): MethodDecorator {
-  return declare({ kind: 'permission', permission });
+/** Only callers who hold the permission, or its alternative where one is told. */
+export function RequirePermission(permission: string, alternative?: string): MethodDecorator {
+  return declare({ kind: 'permission', permission, ...(alternative === undefined ? {} : { alternative }) });
 }
 
 /** The owner of the thing (with a session), or callers who hold the permission. */

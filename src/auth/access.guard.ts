@@ -7,7 +7,7 @@ import { operationOf } from '../http/operation.js';
 import { isPublic } from '../http/public.decorator.js';
 import { type Actor, currentRequestContext, type OperationName } from '../http/request-context.js';
 import { type AccessRule, accessRuleOf } from './access.decorators.js';
-import { requirePermission } from './access.policy.js';
+import { requireOneOf } from './access.policy.js';
 import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
@@ -31,6 +31,12 @@ interface Admission {
 
 /** For so long an admission counts: authority that was taken away while a body trickled in is noticed. */
 const ADMITTED_MS = 1_000;
+
+/** The caller as events and holds name it. */
+export function reporterOf({ actor }: GuardedRequest): Actor {
+  if (actor === undefined) throw new Error('A route that asks who reports must declare an access rule.');
+  return actor;
+}
 
 /** What a handler declares; read once, since reflection is slow. */
 interface Declaration {
@@ -117,7 +123,7 @@ function admit(request: GuardedRequest, principal: Principal, rule: AccessRule):
   const actor = actorOf(principal);
   request.actor = actor;
   if (!request.operation?.isDataPlane) noteActor(actor);
-  if (rule.kind === 'permission') requirePermission(principal, rule.permission);
+  if (rule.kind === 'permission') requireOneOf(principal, rule.permission, rule.alternative);
   return true;
 }
 

@@ -12,6 +12,16 @@ export function requirePermission(principal: Principal, permission: string): voi
   if (!grants(principal.permissions, permission)) throw denied(`The permission ${permission} is needed.`);
 }
 
+/** @throws AppError `permission.denied` unless the caller holds the permission, or its alternative where there is one */
+export function requireOneOf(
+  principal: Principal,
+  permission: string,
+  alternative: string | undefined,
+): void {
+  if (alternative !== undefined && grants(principal.permissions, alternative)) return;
+  requirePermission(principal, permission);
+}
+
 /** @throws AppError `permission.denied` unless the caller owns the thing or holds the permission */
 export function requireOwnerOr(principal: Principal, ownerId: number, permission: string): void {
   if (!isOwner(principal, ownerId)) requirePermission(principal, permission);

@@ -8,10 +8,13 @@ import { BudgetStates } from './budget-states.js';
 import { HoldGrants } from './hold-grants.js';
 import { NO_BUDGET } from './budget.policy.js';
 import type { HoldOutcome, HoldRequest, HoldStatus, HoldWithBudget } from './hold.js';
+import { type Reporter, reporterNumber } from './reporter.js';
 
 interface HoldRow {
   readonly id: string;
   readonly api_key_id: number;
+  /** Null when it is not known who took it. */
+  readonly taken_by: number | null;
   readonly status: HoldStatus;
   readonly amount: string;
   readonly cost: string | null;
@@ -19,12 +22,17 @@ interface HoldRow {
   readonly states: BudgetRows;
 }
 
-interface Extension {
+/** A hold that somebody asks for; null for who may see any. */
+interface AskedHold {
   readonly holdId: string;
+  readonly reporter: number | null;
+}
+
+interface Extension extends AskedHold {
   readonly ttlSeconds: number;
 }
 
-const COLUMNS = 'id, api_key_id, status, amount, cost, expires_at, states';
+const COLUMNS = 'id, api_key_id, taken_by, status, amount, cost, expires_at, states';
 
 /**
  * The ledger of holds. Callers of the same moment share a statement; each is answered after its commit, and what the
@@ -33,8 +41,8 @@ const COLUMNS = 'id, api_key_id, status, amount, cost, expires_at, states';
 @Injectable()
 export class BudgetLedger implements OnModuleDestroy {
   readonly #grants: GroupCommit<HoldRequest & { readonly id: string }, HoldOutcome>;
-  readonly #finds: GroupCommit<string, HoldWithBudget | undefined>;
-  readonly #releases: GroupCommit<string, HoldWithBudget | undefined>;
+  readonly #finds: GroupCommit<AskedHold, HoldWithBudget | undefined>;
+  readonly #releases: GroupCommit<AskedHold, HoldWithBudget | undefined>;
   readonly #extensions: GroupCommit<Extension, HoldWithBudget | undefined>;
 
   constructor(
@@ -47,17 +55,19 @@ export class BudgetLedger implements OnModuleDestroy {
       statements: STATEMENTS_PER_CONNECTION,
     });
     this.#finds = new GroupCommit({
-      commit: (ids) => this.#query('find_holds', `SELECT ${COLUMNS} FROM find_holds($1::uuid[])`, ids),
+      commit: (holds) =>
+        this.#query('find_holds', `SELECT ${COLUMNS} FROM find_holds($1::uuid[], $2::bigint[])`, holds),
     });
     this.#releases = new GroupCommit({
-      commit: (ids) => this.#query('release_holds', `SELECT ${COLUMNS} FROM release_holds($1::uuid[])`, ids),
+      commit: (holds) =>
+        this.#query('release_holds', `SELECT ${COLUMNS} FROM release_holds($1::uuid[], $2::bigint[])`, holds),
     });
     this.#extensions = new GroupCommit({
       commit: (extensions) =>
         this.#query(
           'extend_holds',
-          `SELECT ${COLUMNS} FROM extend_holds($1::uuid[], $2::integer[])`,
-          extensions.map(({ holdId }) => holdId),
+          `SELECT ${COLUMNS} FROM extend_holds($1::uuid[], $3::integer[], $2::bigint[])`,
+          extensions,
           extensions.map(({ ttlSeconds }) => ttlSeconds),
         ),
     });
@@ -68,19 +78,25 @@ export class BudgetLedger implements OnModuleDestroy {
     return this.#grants.submit({ ...request, id: uuidV7() });
   }
 
-  /** Undefined when there is no such hold. */
-  find(holdId: string): Promise<HoldWithBudget | undefined> {
-    return this.#finds.submit(holdId);
+  /** Undefined when the reporter has no such hold. */
+  find(holdId: string, reporter: Reporter): Promise<HoldWithBudget | undefined> {
+    return this.#finds.submit({ holdId, reporter: reporterNumber(reporter) });
   }
 
-  /** Gives a hold back, unless it is settled or has lapsed; the status tells. Undefined when there is no such hold. */
-  release(holdId: string): Promise<HoldWithBudget | undefined> {
-    return this.#releases.submit(holdId);
+  /**
+   * Gives a hold back, unless it is settled or has lapsed; the status tells. Undefined when the reporter has no such hold;
+   * for `anyone` when there is none.
+   */
+  release(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget | undefined> {
+    return this.#releases.submit({
+      holdId,
+      reporter: reporter === 'anyone' ? null : reporterNumber(reporter),
+    });
   }
 
-  /** Lets a hold that is still held live for at least so long from now. Undefined when there is no such hold. */
-  extend(holdId: string, ttlSeconds: number): Promise<HoldWithBudget | undefined> {
-    return this.#extensions.submit({ holdId, ttlSeconds });
+  /** Lets a hold that is still held live for at least so long from now. Undefined when the reporter has no such hold. */
+  extend(holdId: string, ttlSeconds: number, reporter: Reporter): Promise<HoldWithBudget | undefined> {
+    return this.#extensions.submit({ holdId, ttlSeconds, reporter: reporterNumber(reporter) });
   }
 
   async onModuleDestroy(): Promise<void> {
@@ -92,21 +108,29 @@ export class BudgetLedger implements OnModuleDestroy {
   async #query(
     name: string,
     text: string,
-    holdIds: readonly string[],
+    asked: readonly AskedHold[],
     ttlSeconds?: readonly number[],
   ): Promise<(HoldWithBudget | undefined)[]> {
     const sentAtMs = performance.now();
-    const values = ttlSeconds === undefined ? [holdIds] : [holdIds, ttlSeconds];
+    const values = [
+      asked.map(({ holdId }) => holdId),
+      asked.map(({ reporter }) => reporter),
+      ...(ttlSeconds === undefined ? [] : [ttlSeconds]),
+    ];
     const { rows } = await this.pool.query<HoldRow>({ name, text, values });
     const budgets = budgetsOf(
       rows[0]?.states ?? null,
       rows.map((row) => row.api_key_id),
     );
     this.states.note(budgets, sentAtMs);
-    const found = new Map(
-      rows.map((row) => [row.id, { hold: toHold(row), budget: budgets.get(row.api_key_id) ?? NO_BUDGET }]),
-    );
-    return holdIds.map((id) => found.get(id.toLowerCase()));
+    const found = new Map(rows.map((row) => [row.id, row]));
+    return asked.map(({ holdId, reporter }) => {
+      const row = found.get(holdId.toLowerCase());
+      // A hold may be asked for at the same time by who took it and by others.
+      const isTheirs = reporter === null || row?.taken_by === null || row?.taken_by === reporter;
+      if (row === undefined || !isTheirs) return undefined;
+      return { hold: toHold(row), budget: budgets.get(row.api_key_id) ?? NO_BUDGET };
+    });
   }
 }
 

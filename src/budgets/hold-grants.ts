@@ -8,6 +8,7 @@ import { BudgetStates } from './budget-states.js';
 import { type Budget, NO_BUDGET } from './budget.policy.js';
 import type { HoldOutcome, HoldRefusalReason, HoldRequest, HoldStatus } from './hold.js';
 import { HoldSweeper } from './hold-sweeper.js';
+import { reporterNumber } from './reporter.js';
 
 type IdentifiedRequest = HoldRequest & { readonly id: string };
 
@@ -24,7 +25,7 @@ interface RefusedRow {
   readonly wait_seconds: number | null;
 }
 
-type GrantRow = GrantedRow | RefusedRow | { readonly outcome: 'unknown_key' };
+type GrantRow = GrantedRow | RefusedRow | { readonly outcome: 'unknown_key' | 'disabled' | 'expired' };
 
 /** Stands for the rows of all when all are granted. */
 interface AllGrantedRow {
@@ -39,7 +40,7 @@ const GRANT_HOLDS = {
   name: 'grant_holds',
   text: `
     SELECT outcome, wait_seconds, id, status, amount, expires_at, states
-    FROM grant_holds($1::uuid[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[]) ORDER BY n`,
+    FROM grant_holds($1::uuid[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::bigint[], $7::bigint[]) ORDER BY n`,
 };
 
 /** Grants many holds in one statement, in the order in which they were asked for. */
@@ -94,6 +95,8 @@ export class HoldGrants {
         requests.map(({ amountMicroCents }) => amountMicroCents.toString()),
         requests.map(({ ttlSeconds }) => ttlSeconds),
         requests.map(({ requestId }) => requestId),
+        requests.map(({ takenBy }) => takenBy.userId),
+        requests.map(({ takenBy }) => reporterNumber(takenBy)),
       ],
     });
     const [first] = answers;
@@ -121,17 +124,18 @@ function isLiftable(row: GrantRow): boolean {
   return row.outcome === 'held' && row.wait_seconds !== null && row.wait_seconds <= 0;
 }
 
-function toOutcome(row: AnsweredRow, { apiKeyId }: IdentifiedRequest): HoldOutcome {
+function toOutcome(row: AnsweredRow, { apiKeyId, amountMicroCents }: IdentifiedRequest): HoldOutcome {
   const { budget } = row;
   switch (row.outcome) {
     case 'granted':
     case 'existing': {
       const { id, status, amount, expires_at: expiresAt } = row;
+      if (BigInt(amount) !== amountMicroCents) return { kind: 'conflict' };
       const hold = {
         id,
         apiKeyId,
         status,
-        amountMicroCents: BigInt(amount),
+        amountMicroCents,
         costMicroCents: null,
         expiresAt,
       };
@@ -139,6 +143,10 @@ function toOutcome(row: AnsweredRow, { apiKeyId }: IdentifiedRequest): HoldOutco
     }
     case 'unknown_key':
       return { kind: 'unknown_key' };
+    case 'disabled':
+      return { kind: 'key_refused', refusal: 'DISABLED', budget };
+    case 'expired':
+      return { kind: 'key_refused', refusal: 'EXPIRED', budget };
     case 'amount_exceeds_limit':
     case 'budget_exhausted':
       return { kind: 'refused', reason: row.outcome, retryAfterSeconds: null, budget };

@@ -1,4 +1,5 @@
 import type { Budget } from './budget.policy.js';
+import type { Reporter } from './reporter.js';
 
 export type HoldStatus = 'held' | 'settled' | 'released' | 'lapsed';
 
@@ -20,12 +21,13 @@ export interface HoldWithBudget {
   readonly budget: Budget;
 }
 
-/** What is asked for. The same key and request id are answered the same hold. */
+/** What is asked for. The same key, request id and taker are answered the same hold. */
 export interface HoldRequest {
   readonly apiKeyId: number;
   readonly amountMicroCents: bigint;
   readonly ttlSeconds: number;
   readonly requestId: string | null;
+  readonly takenBy: Reporter;
 }
 
 /**
@@ -42,6 +44,13 @@ export interface HoldRefusal {
   readonly budget: Budget;
 }
 
-/** What became of a request. */
+/** Why a verdict would refuse the key before it looks at what is asked of it. */
+export type KeyRefusal = 'DISABLED' | 'EXPIRED';
+
+/** What became of a request. `conflict`: its request id names a hold of another amount. */
 export type HoldOutcome =
-  ({ readonly kind: 'granted' } & HoldWithBudget) | HoldRefusal | { readonly kind: 'unknown_key' };
+  | ({ readonly kind: 'granted' } & HoldWithBudget)
+  | HoldRefusal
+  | { readonly kind: 'key_refused'; readonly refusal: KeyRefusal; readonly budget: Budget }
+  | { readonly kind: 'conflict' }
+  | { readonly kind: 'unknown_key' };

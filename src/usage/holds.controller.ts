@@ -1,7 +1,8 @@
 import { Controller, HttpCode, Param, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { RequirePermission } from '../auth/access.decorators.js';
-import type { GuardedRequest } from '../auth/access.guard.js';
+import { type GuardedRequest, reporterOf } from '../auth/access.guard.js';
+import { grants } from '../auth/permission.policy.js';
 import { Clock } from '../common/clock.js';
 import { Redactor } from '../common/redactor.js';
 import { API_PATH } from '../http/api-path.js';
@@ -23,6 +24,8 @@ import { HoldsService } from './holds.service.js';
 
 const ROUTE = { resourceType: 'budget_hold', isDataPlane: true } as const;
 const PERMISSION = 'platform:usage:write';
+/** Lets its holder take back what others hold. */
+const BUDGETS_PERMISSION = 'platform:budgets:update';
 const HOLD_ANSWER = { content: { 'application/json': { schema: HOLD_SCHEMA as object } } };
 
 type HoldAnswer = Promise<Record<string, unknown>>;
@@ -43,11 +46,12 @@ export class HoldsController {
     isDirect: true,
     summary: 'Set an amount of a budget aside',
     description:
-      'Granted when what is spent and held stays within every limit that binds the key; 402 with a `reason` otherwise. The same `request_id` is answered the same hold. A hold that is not settled lapses.',
+      'Granted when what is spent and held stays within every limit that binds the key; 402 with a `reason` otherwise. No hold for a key that a verdict would refuse: 409 with its code as `verdict`. The hold is yours: others find none. The same `request_id` of the same caller is answered the same hold; with another amount: 409. A hold that is not settled lapses.',
   })
   @JsonSchemaRoute({ body: HOLD_REQUEST_SCHEMA, answer: HOLD_SCHEMA, status: 201 })
   async create(@Req() request: GuardedRequest): HoldAnswer {
-    const outcome = await this.holds.take(toHoldTarget(request.body, bodyErrors(request), this.redactor));
+    const target = toHoldTarget(request.body, bodyErrors(request), reporterOf(request), this.redactor);
+    const outcome = await this.holds.take(target);
     if (outcome.kind === 'refused') throw toRefusal(outcome, this.clock.now());
     return toHoldResponse(outcome, this.clock.now());
   }
@@ -63,23 +67,27 @@ export class HoldsController {
   })
   @ApiBody({ schema: SETTLEMENT_SCHEMA as object })
   @ApiOkResponse(HOLD_ANSWER)
-  async settle(@Param() { id }: HoldIdParameter, @Req() { body }: GuardedRequest): HoldAnswer {
-    const settled = await this.holds.settle(toSettlement(body, id, this.clock.now(), this.redactor));
+  async settle(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {
+    const settlement = toSettlement(request.body, id, this.clock.now(), this.redactor);
+    const settled = await this.holds.settle(settlement, reporterOf(request));
     return toHoldResponse(settled, this.clock.now());
   }
 
   @Post(':id/release')
   @HttpCode(200)
-  @RequirePermission(PERMISSION)
+  @RequirePermission(PERMISSION, BUDGETS_PERMISSION)
   @NoBody()
   @Operation('release_budget_hold', {
     ...ROUTE,
     summary: 'Give a hold back',
-    description: 'Nothing was spent. Idempotent; 409 when it is settled.',
+    description:
+      'Nothing was spent. Idempotent; 409 when it is settled. With `platform:budgets:update` also holds that others took.',
   })
   @ApiOkResponse(HOLD_ANSWER)
-  async release(@Param() { id }: HoldIdParameter): HoldAnswer {
-    return toHoldResponse(await this.holds.release(id), this.clock.now());
+  async release(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {
+    const mayReleaseAny = grants(request.principal?.permissions ?? [], BUDGETS_PERMISSION);
+    const released = await this.holds.release(id, mayReleaseAny ? 'anyone' : reporterOf(request));
+    return toHoldResponse(released, this.clock.now());
   }
 
   @Post(':id/extend')
@@ -93,6 +101,7 @@ export class HoldsController {
   @JsonSchemaRoute({ body: EXTENSION_SCHEMA, answer: HOLD_SCHEMA })
   async extend(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {
     const { ttl_seconds: ttlSeconds } = checkedBody<{ ttl_seconds: number }>(request);
-    return toHoldResponse(await this.holds.extend(id, ttlSeconds), this.clock.now());
+    const extended = await this.holds.extend(id, ttlSeconds, reporterOf(request));
+    return toHoldResponse(extended, this.clock.now());
   }
 }

@@ -1,12 +1,18 @@
 import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
 import type { HoldRefusal, HoldWithBudget } from '../budgets/hold.js';
+import type { Reporter } from '../budgets/reporter.js';
 import { AppError, type FieldError, validationFailed } from '../common/app-error.js';
 import { isoTimestamp } from '../common/iso-timestamp.js';
 import { decimalCentsFromMicroCents, parseCents } from '../common/money.js';
 import { TextField } from '../http/fields.js';
 import type { Redactor } from '../common/redactor.js';
 import type { HoldTarget, Settlement } from './holds.service.js';
-import { checkUsageEvent, requestIdErrors, USAGE_EVENT_SCHEMA } from './usage-event.schema.js';
+import {
+  checkUsageEvent,
+  RESERVED_REQUEST_ID,
+  requestIdErrors,
+  USAGE_EVENT_SCHEMA,
+} from './usage-event.schema.js';
 
 const UUID = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
 const TTL_SECONDS = { type: 'integer', minimum: 1, maximum: 86_400 } as const;
@@ -41,7 +47,7 @@ export const HOLD_REQUEST_SCHEMA = {
       type: 'string',
       minLength: 1,
       maxLength: 200,
-      description: 'The same key and id are answered the same hold.',
+      description: 'The caller’s own: the same key and id are answered the same hold. Not `hold:…`.',
     },
   },
 } as const;
@@ -88,6 +94,7 @@ interface HoldBody {
 export function toHoldTarget(
   body: unknown,
   schemaErrors: readonly FieldError[],
+  takenBy: Reporter,
   redactor: Redactor,
 ): HoldTarget {
   const { key, api_key_id: apiKeyId, amount_cents: amount, ttl_seconds, request_id } = bodyOf<HoldBody>(body);
@@ -102,7 +109,12 @@ export function toHoldTarget(
   if (errors.every(({ field }) => field !== 'request_id'))
     errors.push(...requestIdErrors(request_id, redactor));
   if (errors.length > 0 || amountMicroCents === undefined) throw validationFailed(errors);
-  const request = { amountMicroCents, ttlSeconds: ttl_seconds ?? 0, requestId: request_id ?? null };
+  const request = {
+    amountMicroCents,
+    ttlSeconds: ttl_seconds ?? 0,
+    requestId: request_id ?? null,
+    takenBy,
+  };
   return key === undefined
     ? { kind: 'id', apiKeyId: apiKeyId ?? 0, request }
     : { kind: 'secret', secret: key, request };
@@ -116,8 +128,8 @@ const AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at m
  */
 export function toSettlement(body: unknown, id: string, now: Date, redactor: Redactor): Settlement {
   const holdId = id.toLowerCase();
-  const told = bodyOf<{ api_key_id?: number; endpoint?: string; method?: string }>(body);
-  const event = { ...UNTOLD, request_id: `hold:${holdId}`, hold_id: holdId, ...told };
+  const told = bodyOf<{ api_key_id?: number; request_id?: string; endpoint?: string; method?: string }>(body);
+  const event = { ...UNTOLD, hold_id: holdId, ...told };
   const checked = checkUsageEvent(Array.isArray(body) ? body : event, now, redactor);
   if (checked.kind === 'invalid') throw validationFailed(checked.errors);
   const {
@@ -129,13 +141,21 @@ export function toSettlement(body: unknown, id: string, now: Date, redactor: Red
     ...rest,
     holdId,
     apiKeyId: told.api_key_id,
+    requestId: told.request_id ?? `${RESERVED_REQUEST_ID}${holdId}`,
     endpoint: told.endpoint === undefined ? '' : rest.endpoint,
     method: told.method ?? '',
   };
 }
 
 /** What stands in for fields that were not told, so that the rules of an event apply to those that were. */
-const UNTOLD = { api_key_id: 1, endpoint: '-', method: '-', request_tokens: 0, response_tokens: 0 };
+const UNTOLD = {
+  api_key_id: 1,
+  request_id: '-',
+  endpoint: '-',
+  method: '-',
+  request_tokens: 0,
+  response_tokens: 0,
+};
 
 /** A hold as it leaves. */
 export function toHoldResponse({ hold, budget }: HoldWithBudget, now: Date): Record<string, unknown> {

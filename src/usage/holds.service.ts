@@ -2,11 +2,18 @@ import { Injectable } from '@nestjs/common';
 import { Snapshots } from '../api-keys/snapshots.js';
 import { BudgetLedger } from '../budgets/budget-ledger.js';
 import { BudgetStates } from '../budgets/budget-states.js';
-import type { HoldOutcome, HoldRequest, HoldStatus, HoldWithBudget } from '../budgets/hold.js';
+import type {
+  HoldOutcome,
+  HoldRefusal,
+  HoldRequest,
+  HoldStatus,
+  HoldWithBudget,
+  KeyRefusal,
+} from '../budgets/hold.js';
+import type { Reporter } from '../budgets/reporter.js';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import type { UsageEvent } from './usage-event.js';
-import { rejectionOf } from './usage-ingestion.service.js';
 import { UsageRecorder } from './usage-recorder.js';
 
 /** A hold to be taken, and the key it is for: by its id or by its secret. */
@@ -14,16 +21,19 @@ export type HoldTarget = { readonly request: Omit<HoldRequest, 'apiKeyId'> } & (
   { readonly kind: 'id'; readonly apiKeyId: number } | { readonly kind: 'secret'; readonly secret: string }
 );
 
-/** The event that replaces a hold. The key is that of the hold, and may be told. */
+/** The event that replaces a hold. The key is that of the hold, and may be told; so is the request id. */
 export type Settlement = Omit<UsageEvent, 'apiKeyId'> & {
   readonly holdId: string;
   readonly apiKeyId: number | undefined;
 };
 
 /** What became of a hold that was asked for by somebody who knows the key. */
-export type TakenHold = Exclude<HoldOutcome, { readonly kind: 'unknown_key' }>;
+export type TakenHold = Extract<HoldOutcome, { readonly kind: 'granted' }> | HoldRefusal;
 
-/** Holds, over their life: taken, then settled, released or lapsed. Each step may be repeated. */
+/**
+ * Holds, over their life: taken, then settled, released or lapsed. Each step may be repeated, by whoever took the hold: for
+ * others there is none.
+ */
 @Injectable()
 export class HoldsService {
   constructor(
@@ -34,51 +44,61 @@ export class HoldsService {
     private readonly clock: Clock,
   ) {}
 
-  /** @throws AppError `api_key.not_found` */
+  /**
+   * @throws AppError `api_key.not_found`, `budget_hold.key_refused` when a verdict would refuse the key,
+   * `budget_hold.conflict` when the request id names a hold of another amount
+   */
   async take(target: HoldTarget): Promise<TakenHold> {
     const apiKeyId = target.kind === 'id' ? target.apiKeyId : await this.#idOf(target.secret);
     const outcome = await this.ledger.grantHold({ ...target.request, apiKeyId });
-    if (outcome.kind === 'unknown_key') throw unknownKey();
-    return outcome;
+    switch (outcome.kind) {
+      case 'unknown_key':
+        throw unknownKey();
+      case 'key_refused':
+        throw keyRefused(outcome.refusal);
+      case 'conflict':
+        throw new AppError('budget_hold.conflict', 'The request id names a hold of another amount.');
+      case 'granted':
+      case 'refused':
+        return outcome;
+    }
   }
 
   /**
    * Records what was really spent, in full, and ends the hold.
    * @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it was released, or settled with another cost
    */
-  async settle(settlement: Settlement): Promise<HoldWithBudget> {
+  async settle(settlement: Settlement, reporter: Reporter): Promise<HoldWithBudget> {
     const { holdId, costMicroCents } = settlement;
-    const { hold } = await this.#find(holdId);
+    const { hold } = await this.#find(holdId, reporter);
     if (settlement.apiKeyId !== undefined && settlement.apiKeyId !== hold.apiKeyId)
       throw validationFailed([{ field: 'api_key_id', message: 'must be the key of the hold' }]);
-    const [status] = await this.recorder.record([{ ...settlement, apiKeyId: hold.apiKeyId }]);
+    const [status] = await this.recorder.record([{ ...settlement, apiKeyId: hold.apiKeyId }], reporter);
     if (status === 'accepted') {
       const budget = await this.budgets.find(hold.apiKeyId);
       return { hold: { ...hold, status: 'settled', costMicroCents }, budget };
     }
-    const rejection = status === 'uncountable' ? rejectionOf(status) : undefined;
-    if (rejection !== undefined) throw validationFailed([rejection]);
-    const found = await this.#find(holdId);
+    const found = await this.#find(holdId, reporter);
     if (found.hold.status === 'settled' && found.hold.costMicroCents === costMicroCents) return found;
     throw conflict(found.hold.status, 'settled');
   }
 
   /** @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it is settled */
-  async release(holdId: string): Promise<HoldWithBudget> {
-    const found = required(await this.ledger.release(holdId));
+  async release(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget> {
+    const found = required(await this.ledger.release(holdId, reporter));
     if (found.hold.status === 'settled') throw conflict('settled', 'released');
     return found;
   }
 
   /** @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it is held no more */
-  async extend(holdId: string, ttlSeconds: number): Promise<HoldWithBudget> {
-    const found = required(await this.ledger.extend(holdId, ttlSeconds));
+  async extend(holdId: string, ttlSeconds: number, reporter: Reporter): Promise<HoldWithBudget> {
+    const found = required(await this.ledger.extend(holdId, ttlSeconds, reporter));
     if (found.hold.status !== 'held') throw conflict(found.hold.status, 'extended');
     return found;
   }
 
-  async #find(holdId: string): Promise<HoldWithBudget> {
-    return required(await this.ledger.find(holdId));
+  async #find(holdId: string, reporter: Reporter): Promise<HoldWithBudget> {
+    return required(await this.ledger.find(holdId, reporter));
   }
 
   async #idOf(secret: string): Promise<number> {
@@ -95,6 +115,11 @@ function required(found: HoldWithBudget | undefined): HoldWithBudget {
 
 function unknownKey(): AppError {
   return new AppError('api_key.not_found', 'API key not found');
+}
+
+function keyRefused(refusal: KeyRefusal): AppError {
+  const detail = refusal === 'DISABLED' ? 'The API key is not active.' : 'The API key has expired.';
+  return new AppError('budget_hold.key_refused', detail, { members: { verdict: refusal } });
 }
 
 function conflict(status: HoldStatus, wanted: string): AppError {

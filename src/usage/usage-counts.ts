@@ -6,7 +6,7 @@ const STATUSES = [
   'accepted',
   'duplicate',
   'invalid',
-  'uncountable',
+  'conflict',
   'unknown_key',
   'unknown_hold',
   'hold_released',

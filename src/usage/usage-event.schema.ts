@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import type { FieldError } from '../common/app-error.js';
 import { parseCents } from '../common/money.js';
 import type { Redactor } from '../common/redactor.js';
@@ -35,7 +36,7 @@ export const USAGE_EVENT_SCHEMA = {
       type: 'string',
       minLength: 1,
       maxLength: LONGEST_REQUEST_ID,
-      description: 'The same key and id count once in 30 days.',
+      description: 'The caller’s own: the same key and id count once in 30 days. Not `hold:…`.',
     },
     endpoint: { type: 'string', minLength: 1, maxLength: 500, examples: ['/v1/chat/completions'] },
     method: { type: 'string', minLength: 1, maxLength: 20, examples: ['POST'] },
@@ -113,8 +114,29 @@ export function checkUsageEvent(reported: unknown, now: Date, redactor: Redactor
       responseTimeMs: value.response_time_ms ?? null,
       occurredAt,
       holdId: value.hold_id ?? null,
+      contentDigest: digestOf(value, costMicroCents),
     },
   };
+}
+
+/** Begins the request ids that settlements get here. */
+export const RESERVED_REQUEST_ID = 'hold:';
+
+/** Tells apart what may come under one request id: 32 bits, signed. Of the time only what was told. */
+function digestOf(event: UsageEventBody, costMicroCents: bigint): number {
+  const content = [
+    event.endpoint,
+    event.method,
+    event.model,
+    event.request_tokens,
+    event.response_tokens,
+    costMicroCents,
+    event.status_code,
+    event.response_time_ms,
+    event.occurred_at,
+    event.hold_id?.toLowerCase(),
+  ];
+  return crc32(content.join('\0')) | 0;
 }
 
 /** What the schema says of a value that breaks it, and what the rules beyond it say of its other fields. */
@@ -167,8 +189,15 @@ function textErrors(
   return [...unstorable, ...requestIdErrors(body.request_id, redactor)];
 }
 
-/** A secret in the id of an event or a hold; one that is too long is refused for that, and not searched. */
+/**
+ * What the id of an event or a hold may not be: one that a settlement will have, nor one with a secret in it. One that is
+ * too long is refused for that, and not searched.
+ */
 export function requestIdErrors(requestId: unknown, redactor: Redactor): FieldError[] {
   const isSearched = typeof requestId === 'string' && requestId.length <= LONGEST_REQUEST_ID;
-  return isSearched && redactor.holdsSecret(requestId) ? [{ field: 'request_id', message: NO_SECRETS }] : [];
+  if (!isSearched) return [];
+  const field = 'request_id';
+  if (requestId.startsWith(RESERVED_REQUEST_ID))
+    return [{ field, message: `must not begin with ${RESERVED_REQUEST_ID}` }];
+  return redactor.holdsSecret(requestId) ? [{ field, message: NO_SECRETS }] : [];
 }

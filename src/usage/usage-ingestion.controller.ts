@@ -1,7 +1,7 @@
 import { Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { RequirePermission } from '../auth/access.decorators.js';
-import type { GuardedRequest } from '../auth/access.guard.js';
+import { type GuardedRequest, reporterOf } from '../auth/access.guard.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
 import { USAGE_EVENT_SCHEMA } from './usage-event.schema.js';
@@ -10,10 +10,22 @@ import { type IngestionResult, UsageIngestionService } from './usage-ingestion.s
 const LARGE_BODY = 1_048_576;
 const RESULT_SCHEMA = {
   type: 'object',
-  required: ['accepted', 'duplicates', 'rejected'],
+  required: ['accepted', 'duplicates', 'conflicts', 'rejected'],
   properties: {
     accepted: { type: 'integer', description: 'Events recorded by this request.' },
     duplicates: { type: 'integer', description: 'Events that were recorded before.' },
+    conflicts: {
+      type: 'array',
+      description: 'Those of the duplicates that say something else than what was recorded.',
+      items: {
+        type: 'object',
+        required: ['index', 'request_id'],
+        properties: {
+          index: { type: 'integer', description: 'The place of the event in the list.' },
+          request_id: { type: 'string' },
+        },
+      },
+    },
     rejected: {
       type: 'array',
       items: {
@@ -51,7 +63,7 @@ export class UsageIngestionController {
   @Operation('report_usage', {
     summary: 'Report what keys were used for',
     description:
-      'One event, or a list of up to 1,000. Answered after commit; the same key and request id count once in 30 days, however often they are sent. In a list a bad event harms only itself.',
+      'One event, or a list of up to 1,000. Answered after commit; the same key and request id of the same caller count once in 30 days, however often they are sent. In a list a bad event harms only itself.',
     resourceType: 'usage',
     isDataPlane: true,
     isDirect: true,
@@ -63,7 +75,7 @@ export class UsageIngestionController {
     } as object,
   })
   @ApiOkResponse({ content: { 'application/json': { schema: RESULT_SCHEMA } } })
-  report(@Req() { body }: GuardedRequest): Promise<IngestionResult> {
-    return this.ingestion.ingest(body);
+  report(@Req() request: GuardedRequest): Promise<IngestionResult> {
+    return this.ingestion.ingest(request.body, reporterOf(request));
   }
 }

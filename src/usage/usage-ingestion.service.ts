@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type FieldError, MOST_ERRORS, shown, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { Redactor } from '../common/redactor.js';
+import type { Reporter } from '../budgets/reporter.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
 import { UsageCounts } from './usage-counts.js';
 import { checkUsageEvent } from './usage-event.schema.js';
@@ -13,10 +14,17 @@ export interface RejectedEvent {
   readonly errors: readonly FieldError[];
 }
 
-/** What became of what was sent. */
+/** An event whose request id names one with another content, by its place in what was sent. */
+export interface ConflictingEvent {
+  readonly index: number;
+  readonly request_id: string;
+}
+
+/** What became of what was sent. Conflicts are among the duplicates. */
 export interface IngestionResult {
   readonly accepted: number;
   readonly duplicates: number;
+  readonly conflicts: readonly ConflictingEvent[];
   readonly rejected: readonly RejectedEvent[];
   /** Every rejected event is listed, but no more than 50 broken rules are. */
   readonly errors_truncated?: true;
@@ -38,24 +46,25 @@ export class UsageIngestionService {
    * Records one event, or a list of up to 1,000; answers after commit.
    * @throws AppError `validation.failed` for a single event that is not valid, and for a list that is too long
    */
-  ingest(body: unknown): Promise<IngestionResult> {
-    return Array.isArray(body) ? this.#ingestAll(body) : this.#ingestOne(body);
+  ingest(body: unknown, reporter: Reporter): Promise<IngestionResult> {
+    return Array.isArray(body) ? this.#ingestAll(body, reporter) : this.#ingestOne(body, reporter);
   }
 
-  async #ingestOne(body: unknown): Promise<IngestionResult> {
+  async #ingestOne(body: unknown, reporter: Reporter): Promise<IngestionResult> {
     const checked = checkUsageEvent(body, this.clock.now(), this.redactor);
     if (checked.kind === 'invalid') {
       this.counts.add('invalid');
       throw validationFailed(checked.errors);
     }
-    const [status = 'unknown_key'] = await this.recorder.record([checked.event]);
+    const [status = 'unknown_key'] = await this.recorder.record([checked.event], reporter);
     const error = rejectionOf(status);
     if (error !== undefined) throw validationFailed([error]);
     const isNew = status === 'accepted';
-    return { accepted: isNew ? 1 : 0, duplicates: isNew ? 0 : 1, rejected: [] };
+    const conflicts = status === 'conflict' ? [{ index: 0, request_id: checked.event.requestId }] : [];
+    return { accepted: isNew ? 1 : 0, duplicates: isNew ? 0 : 1, conflicts, rejected: [] };
   }
 
-  async #ingestAll(values: readonly unknown[]): Promise<IngestionResult> {
+  async #ingestAll(values: readonly unknown[], reporter: Reporter): Promise<IngestionResult> {
     if (values.length > MOST_EVENTS) {
       throw validationFailed([{ field: 'body', message: `must have at most ${MOST_EVENTS} events` }]);
     }
@@ -73,15 +82,19 @@ export class UsageIngestionService {
         indexes.push(index);
       }
     }
-    const statuses = events.length === 0 ? [] : await this.recorder.record(events);
+    const statuses = events.length === 0 ? [] : await this.recorder.record(events, reporter);
     let [accepted, duplicates] = [0, 0];
+    const conflicts: ConflictingEvent[] = [];
     for (const [place, status] of statuses.entries()) {
       const error = rejectionOf(status);
+      const index = indexes[place] ?? place;
       if (status === 'accepted') accepted += 1;
       else if (error === undefined) duplicates += 1;
-      else rejected.push({ index: indexes[place] ?? place, errors: [error] });
+      else rejected.push({ index, errors: [error] });
+      if (status === 'conflict') conflicts.push({ index, request_id: events[place]?.requestId ?? '' });
     }
-    return { accepted, duplicates, ...bounded(rejected.toSorted((a, b) => a.index - b.index)) };
+    const sorted = rejected.toSorted((a, b) => a.index - b.index);
+    return { accepted, duplicates, conflicts, ...bounded(sorted) };
   }
 }
 
@@ -99,20 +112,16 @@ function bounded(rejected: readonly RejectedEvent[]): Pick<IngestionResult, 'rej
 }
 
 /** Why an event was not recorded; undefined for one that was, now or before. */
-export function rejectionOf(status: RecordStatus): FieldError | undefined {
+function rejectionOf(status: RecordStatus): FieldError | undefined {
   switch (status) {
     case 'accepted':
     case 'duplicate':
+    case 'conflict':
       return undefined;
-    case 'uncountable':
-      return {
-        field: 'cost_cents',
-        message: 'must leave the sums of the API key below 2^63 millionths of a cent',
-      };
     case 'unknown_key':
       return { field: 'api_key_id', message: 'must be the id of an API key' };
     case 'unknown_hold':
-      return { field: 'hold_id', message: 'must be the id of a hold of this API key' };
+      return { field: 'hold_id', message: 'must be the id of a hold of this API key that you took' };
     case 'hold_released':
       return { field: 'hold_id', message: 'must not be a hold that was released' };
     case 'hold_settled':

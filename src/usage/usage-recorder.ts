@@ -3,6 +3,7 @@ import { BudgetNotices } from '../budgets/budget-notices.js';
 import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
 import { BudgetStates } from '../budgets/budget-states.js';
 import { GroupCommit } from '../common/group-commit.js';
+import { type Reporter, reporterNumber } from '../budgets/reporter.js';
 import { HeldConnection, STATEMENTS_PER_CONNECTION } from '../database/held-connection.js';
 import { MeteringPool } from '../database/pools.js';
 import { UsageCounts } from './usage-counts.js';
@@ -28,7 +29,8 @@ const RECORD_USAGE = {
   name: 'record_usage',
   text: `
     SELECT others, states, notices FROM record_usage($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-      $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::uuid[])`,
+      $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[], $11::timestamptz[], $12::uuid[], $13::bigint[], $14::bigint[],
+      $15::integer[])`,
 };
 
 /**
@@ -51,7 +53,7 @@ export class UsageRecorder {
       return new GroupCommit({
         commit: (batches) => this.#commit(batches, connection),
         statements: STATEMENTS_PER_CONNECTION,
-        sizeOf: (batch) => batch.length,
+        sizeOf: (batch) => batch.events.length,
         maxGroupSize: MOST_EVENTS_IN_GROUP,
         maxWaiting: 10_000,
       });
@@ -59,17 +61,17 @@ export class UsageRecorder {
   }
 
   /** One status per event, in order, once they are committed. When it fails, some may have been recorded. */
-  async record(events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
+  async record(events: readonly UsageEvent[], reporter: Reporter): Promise<readonly RecordStatus[]> {
     const [together] = this.#lanes;
     const statuses =
       events.length < SPLIT_FROM && together !== undefined
-        ? await submit(together, events)
-        : await this.#recordApart(events);
+        ? await together.submit({ events, reporter })
+        : await this.#recordApart(events, reporter);
     for (const status of statuses) this.counts.add(status);
     return statuses;
   }
 
-  async #recordApart(events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
+  async #recordApart(events: readonly UsageEvent[], reporter: Reporter): Promise<readonly RecordStatus[]> {
     const shares = this.#lanes.map((lane) => ({ lane, places: [] as number[], events: [] as UsageEvent[] }));
     for (const [place, event] of events.entries()) {
       const share = shares[event.apiKeyId % LANES];
@@ -80,7 +82,7 @@ export class UsageRecorder {
     await Promise.all(
       shares.map(async (share) => {
         if (share.events.length === 0) return;
-        const recorded = await submit(share.lane, share.events);
+        const recorded = await share.lane.submit({ events: share.events, reporter });
         for (const [index, place] of share.places.entries())
           statuses[place] = recorded[index] as RecordStatus;
       }),
@@ -88,13 +90,13 @@ export class UsageRecorder {
     return statuses;
   }
 
-  async #commit(
-    batches: readonly (readonly UsageEvent[])[],
-    connection: HeldConnection,
-  ): Promise<(readonly RecordStatus[])[]> {
-    const events = batches.flat();
+  async #commit(batches: readonly Batch[], connection: HeldConnection): Promise<(readonly RecordStatus[])[]> {
+    const events = batches.flatMap((batch) => batch.events);
     const sentAtMs = performance.now();
-    const { rows } = await connection.query<Recorded>({ ...RECORD_USAGE, values: columnsOf(events) });
+    const { rows } = await connection.query<Recorded>({
+      ...RECORD_USAGE,
+      values: [...columnsOf(events), ...reportersOf(batches), events.map((event) => event.contentDigest)],
+    });
     const [recorded] = rows;
     this.budgets.note(
       budgetsOf(
@@ -105,28 +107,29 @@ export class UsageRecorder {
     );
     if ((recorded?.notices ?? 0) > 0) this.notices.publishSoon();
     let at = 0;
-    return batches.map((batch) => batch.map(() => recorded?.others?.[at++] ?? 'accepted'));
+    return batches.map((batch) => batch.events.map(() => recorded?.others?.[at++] ?? 'accepted'));
   }
 }
 
-type Lane = GroupCommit<readonly UsageEvent[], readonly RecordStatus[]>;
-
-/** A list with an event that cannot be counted is recorded event by event, so that this one harms only itself. */
-async function submit(lane: Lane, events: readonly UsageEvent[]): Promise<readonly RecordStatus[]> {
-  try {
-    return await lane.submit(events);
-  } catch (error) {
-    if (!isOutOfRange(error)) throw error;
-    if (events.length === 1) return ['uncountable'];
-    const statuses: RecordStatus[] = [];
-    for (const event of events) statuses.push(...(await submit(lane, [event])));
-    return statuses;
-  }
+/** Events that one caller reports together. */
+interface Batch {
+  readonly events: readonly UsageEvent[];
+  readonly reporter: Reporter;
 }
 
-/** True for PostgreSQL's `numeric_value_out_of_range`. */
-function isOutOfRange(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === '22003';
+type Lane = GroupCommit<Batch, readonly RecordStatus[]>;
+
+/** For each event, the user and the number of who reports it. */
+function reportersOf(batches: readonly Batch[]): [userIds: number[], reporters: number[]] {
+  const [userIds, reporters]: [number[], number[]] = [[], []];
+  for (const { events, reporter } of batches) {
+    const number = reporterNumber(reporter);
+    for (let place = 0; place < events.length; place += 1) {
+      userIds.push(reporter.userId);
+      reporters.push(number);
+    }
+  }
+  return [userIds, reporters];
 }
 
 function columnsOf(events: readonly UsageEvent[]): unknown[][] {

@@ -3,6 +3,7 @@ import type { KeySnapshot } from '../api-keys/snapshot.js';
 import { BudgetLedger } from '../budgets/budget-ledger.js';
 import type { Budget } from '../budgets/budget.policy.js';
 import type { HoldWithBudget } from '../budgets/hold.js';
+import type { Reporter } from '../budgets/reporter.js';
 import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
 import { decide, type Refusal, type VerdictHold, type VerdictRequest } from './verdict.js';
@@ -46,10 +47,15 @@ export class VerdictHolds {
     const isLimited = look.windows.some(({ remaining }) => remaining < Math.max(1, request.cost));
     if (isLimited || (refusal !== undefined && refusal !== 'BUDGET_EXCEEDED'))
       return { refusal, outcome: { ...look, allowed: !isLimited }, budget };
-    const granted = await this.ledger.grantHold({ apiKeyId, ...request.hold, requestId: null });
+    const { hold } = request;
+    const granted = await this.ledger.grantHold({ apiKeyId, ...hold, requestId: null });
     switch (granted.kind) {
       case 'unknown_key':
         return undefined;
+      case 'key_refused':
+        return { refusal: granted.refusal, outcome: look, budget: granted.budget };
+      case 'conflict':
+        throw new Error('A hold without a request id met another.');
       case 'refused':
         return { refusal: 'BUDGET_EXCEEDED', outcome: look, budget: granted.budget };
       case 'granted':
@@ -59,24 +65,24 @@ export class VerdictHolds {
 
   async #take(
     { apiKeyId, rateLimits }: KeySnapshot,
-    { cost }: VerdictRequest,
+    { cost, hold: { takenBy } }: VerdictRequest & { readonly hold: VerdictHold },
     { hold, budget }: HoldWithBudget,
     nowMs: number,
   ): Promise<HeldJudgement> {
     try {
       const outcome = await this.limiter.take(apiKeyId, rateLimits, cost, nowMs);
       if (outcome.allowed) return { refusal: undefined, outcome, budget, holdId: hold.id };
-      return { refusal: undefined, outcome, budget: (await this.#giveBack(hold.id)) ?? budget };
+      return { refusal: undefined, outcome, budget: (await this.#giveBack(hold.id, takenBy)) ?? budget };
     } catch (error) {
-      await this.#giveBack(hold.id);
+      await this.#giveBack(hold.id, takenBy);
       throw error;
     }
   }
 
   /** One that cannot be given back lapses. */
-  async #giveBack(holdId: string): Promise<Budget | undefined> {
+  async #giveBack(holdId: string, takenBy: Reporter): Promise<Budget | undefined> {
     try {
-      return (await this.ledger.release(holdId))?.budget;
+      return (await this.ledger.release(holdId, takenBy))?.budget;
     } catch (error) {
       this.#logger.warn(`Hold ${holdId} could not be released and will lapse: ${String(error)}`);
       return undefined;

@@ -1,4 +1,5 @@
 import type { KeySnapshot } from '../api-keys/snapshot.js';
+import type { Reporter } from '../budgets/reporter.js';
 import { type Budget, hasRoomFor, isExhausted } from '../budgets/budget.policy.js';
 
 /** What is asked of a key. An input that is absent is unknown, and unknown is not allowed where a restriction asks for it. */
@@ -18,6 +19,8 @@ export interface VerdictRequest {
 export interface VerdictHold {
   readonly amountMicroCents: bigint;
   readonly ttlSeconds: number;
+  /** Whose the hold will be. */
+  readonly takenBy: Reporter;
 }
 
 /** Why a known key is refused by what it is and what is asked of it, in the order in which that is judged. */

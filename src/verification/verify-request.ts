@@ -1,3 +1,4 @@
+import type { Reporter } from '../budgets/reporter.js';
 import { type FieldError, validationFailed } from '../common/app-error.js';
 import { normaliseAddress } from '../common/ip-address.js';
 import { parseCents } from '../common/money.js';
@@ -9,11 +10,11 @@ const NO_SCOPES: readonly string[] = [];
 const NO_ADDRESS = /\s|%.*[^\w.-]/;
 
 /**
- * A question as it is judged.
+ * A question as it is judged; what it holds will be the caller’s.
  * @throws AppError `validation.failed` for an address that is none, and for a hold that cannot be
  */
-export function toVerdictRequest(body: VerifyBody): VerdictRequest {
-  const request = requestOf(body);
+export function toVerdictRequest(body: VerifyBody, caller: Reporter): VerdictRequest {
+  const request = requestOf(body, caller);
   if (request === undefined) throw validationFailed(questionErrors(body));
   return request;
 }
@@ -29,9 +30,9 @@ export interface BatchedQuestion {
  * The questions of a batch, in order.
  * @throws AppError `validation.failed` with every rule that one of them breaks
  */
-export function toBatch(bodies: readonly VerifyBody[]): BatchedQuestion[] {
+export function toBatch(bodies: readonly VerifyBody[], caller: Reporter): BatchedQuestion[] {
   const batch = bodies.flatMap((body) => {
-    const request = requestOf(body);
+    const request = requestOf(body, caller);
     return request === undefined ? [] : [{ secret: body.key, isExplained: body.explain, request }];
   });
   if (batch.length < bodies.length) throw validationFailed(batchErrors({ requests: bodies }));
@@ -63,12 +64,12 @@ export function batchErrors(batch: unknown): FieldError[] {
 const HOLD_AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at most six decimals';
 
 /** Undefined when a rule beyond the schema is broken. */
-function requestOf(body: VerifyBody): VerdictRequest | undefined {
+function requestOf(body: VerifyBody, caller: Reporter): VerdictRequest | undefined {
   const { ip, model, chatbot, scopes = NO_SCOPES, cost } = body;
   const address = ip === undefined ? undefined : addressOf(ip);
   if (ip !== undefined && address === undefined) return undefined;
   const asksToHold = body.hold_cents !== undefined || body.hold_ttl_seconds !== undefined;
-  const hold = asksToHold ? holdOf(body) : undefined;
+  const hold = asksToHold ? holdOf(body, caller) : undefined;
   return asksToHold && hold === undefined ? undefined : { ip: address, model, chatbot, scopes, cost, hold };
 }
 
@@ -76,9 +77,12 @@ function addressOf(ip: string): string | undefined {
   return NO_ADDRESS.test(ip) ? undefined : normaliseAddress(ip);
 }
 
-function holdOf({ hold_cents: cents, hold_ttl_seconds: ttlSeconds }: VerifyBody): VerdictHold | undefined {
+function holdOf(
+  { hold_cents: cents, hold_ttl_seconds: ttlSeconds }: VerifyBody,
+  takenBy: Reporter,
+): VerdictHold | undefined {
   const amountMicroCents = parseCents(cents);
-  return amountMicroCents && ttlSeconds !== undefined ? { amountMicroCents, ttlSeconds } : undefined;
+  return amountMicroCents && ttlSeconds !== undefined ? { amountMicroCents, ttlSeconds, takenBy } : undefined;
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

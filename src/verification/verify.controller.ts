@@ -1,7 +1,7 @@
 import { Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { RequirePermission } from '../auth/access.decorators.js';
-import type { GuardedRequest } from '../auth/access.guard.js';
+import { type GuardedRequest, reporterOf } from '../auth/access.guard.js';
 import { requirePermission } from '../auth/access.policy.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
@@ -41,7 +41,7 @@ export class VerifyController {
   verify(@Req() request: GuardedRequest): VerdictAnswer {
     const body = checkedBody<VerifyBody>(request, questionErrors);
     requireFor(request, body);
-    return this.#answer(body, toVerdictRequest(body));
+    return this.#answer(body, toVerdictRequest(body, reporterOf(request)));
   }
 
   @Post('verify/batch')
@@ -58,7 +58,7 @@ export class VerifyController {
     const { requests } = checkedBody<{ requests: VerifyBody[] }>(request, batchErrors);
     for (const body of requests) requireFor(request, body);
     // All questions are checked before the first is judged: a broken one must not let the others be taken.
-    const asked = toBatch(requests);
+    const asked = toBatch(requests, reporterOf(request));
     // Explanations take nothing, so they come first: when one fails, nothing was taken.
     const explanations = await Promise.all(
       asked

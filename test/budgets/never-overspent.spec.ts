@@ -180,7 +180,8 @@ describe(`R2: no budget is overspent when PostgreSQL is killed (STORM_SEED=${SEE
 /** What many would write: look whether there is room, then write down what was reckoned. */
 const READ_THEN_WRITE = `
   CREATE OR REPLACE FUNCTION grant_holds(
-    new_ids uuid[], keys bigint[], amounts bigint[], ttl_seconds integer[], request_ids text[]
+    new_ids uuid[], keys bigint[], amounts bigint[], ttl_seconds integer[], request_ids text[], user_ids bigint[],
+    reporters bigint[]
   ) RETURNS TABLE (
     n integer, outcome text, wait_seconds integer, id uuid, status text, amount text, expires_at timestamptz, states json
   ) LANGUAGE plpgsql AS $$

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { uuidV7 } from '../../src/common/uuid.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { insertKeys, insertOwner, openPool } from './sql-ledger.js';
+import { insertKeys, insertOwner, openPool, reporting } from './sql-ledger.js';
 
 const SEED = Number(process.env['LOAD_SEED'] ?? Date.now() % 2 ** 31);
 const WORKERS = 16;
@@ -52,8 +52,15 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
     if (kind === 'grant') {
       const ids = chosen.map(() => uuidV7());
       const { rows } = await pool.query<{ outcome: string }>(
-        'SELECT outcome FROM grant_holds($1, $2, $3, $4, $5) ORDER BY n',
-        [ids, chosen, chosen.map(() => amount), chosen.map(() => 1), chosen.map(() => null)],
+        'SELECT outcome FROM grant_holds($1, $2, $3, $4, $5, $6, $7) ORDER BY n',
+        [
+          ids,
+          chosen,
+          chosen.map(() => amount),
+          chosen.map(() => 1),
+          chosen.map(() => null),
+          ...reporting(ids.length),
+        ],
       );
       const areAllGranted = rows[0]?.outcome === 'all_granted';
       for (const [place, id] of ids.entries())
@@ -64,7 +71,7 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
       const zeros = targets.map(() => 0);
       await pool.query(
         `SELECT count(*) FROM record_usage($1, $2, $3, $3, $3, $4::bigint[], $4::bigint[], $5,
-           $4::bigint[]::integer[], $4::bigint[], $6, $7)`,
+           $4::bigint[]::integer[], $4::bigint[], $6, $7, $8, $9, $4::bigint[]::integer[])`,
         [
           targets.map(({ key }) => key),
           targets.map(() => uuidV7()),
@@ -73,6 +80,7 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
           targets.map(() => amount),
           targets.map(() => new Date()),
           targets.map(({ id }) => id),
+          ...reporting(targets.length),
         ],
       );
     } else if (kind === 'limit') {
@@ -82,8 +90,11 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
     } else {
       const ids = someHolds(picks).map(({ id }) => id);
       const text =
-        kind === 'release' ? 'release_holds($1)' : 'extend_holds($1, array_fill(1, ARRAY[cardinality($1)]))';
-      await pool.query(`SELECT count(*) FROM ${text.replaceAll('$1', '$1::uuid[]')}`, [ids]);
+        kind === 'release'
+          ? 'release_holds($1, $2)'
+          : 'extend_holds($1, array_fill(1, ARRAY[cardinality($1)]), $2)';
+      const [, reporters] = reporting(ids.length);
+      await pool.query(`SELECT count(*) FROM ${text.replaceAll('$1', '$1::uuid[]')}`, [ids, reporters]);
     }
   }
 

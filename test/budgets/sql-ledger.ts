@@ -25,6 +25,15 @@ export async function insertOwner(pool: pg.Pool): Promise<void> {
   await pool.query(`INSERT INTO users (username, password_hash, role) VALUES ('owner', 'none', 'user')`);
 }
 
+const USER_ID = 1;
+/** The number of a reporter with a session of that user. */
+const OF_SESSION = -USER_ID;
+
+/** The users and the reporters of so many events or holds: always the same. */
+export function reporting(count: number): [userIds: number[], reporters: number[]] {
+  return [Array<number>(count).fill(USER_ID), Array<number>(count).fill(OF_SESSION)];
+}
+
 /** The functions of the database over a few keys of their own, called as the model is. */
 export class SqlLedger {
   readonly holdIds: string[] = [];
@@ -48,13 +57,14 @@ export class SqlLedger {
   async hold(requests: readonly ModelRequest[]): Promise<string[]> {
     const ids = requests.map(() => uuidV7());
     const { rows } = await this.pool.query<{ outcome: string }>(
-      'SELECT outcome FROM grant_holds($1, $2, $3, $4, $5) ORDER BY n',
+      'SELECT outcome FROM grant_holds($1, $2, $3, $4, $5, $6, $7) ORDER BY n',
       [
         ids,
         requests.map(({ key }) => this.keys[key]),
         requests.map(({ amount }) => amount),
         requests.map(() => 3_600),
         requests.map(({ requestId }) => requestId),
+        ...reporting(requests.length),
       ],
     );
     const areAllGranted = rows[0]?.outcome === 'all_granted';
@@ -67,7 +77,7 @@ export class SqlLedger {
     const texts = events.map(() => '');
     const zeros = events.map(() => 0);
     const { rows } = await this.pool.query<{ others: Record<number, string> | null }>(
-      'SELECT others FROM record_usage($1, $2, $3, $3, $3, $4::bigint[], $4::bigint[], $5, $4::bigint[]::integer[], $4::bigint[], $6, $7)',
+      'SELECT others FROM record_usage($1, $2, $3, $3, $3, $4::bigint[], $4::bigint[], $5, $4::bigint[]::integer[], $4::bigint[], $6, $7, $8, $9, $10)',
       [
         events.map(({ key }) => this.keys[key]),
         events.map(({ requestId }) => requestId),
@@ -76,17 +86,23 @@ export class SqlLedger {
         events.map(({ cost }) => cost),
         events.map(() => new Date()),
         events.map(({ hold }) => (hold === undefined ? null : this.holdIds[hold])),
+        ...reporting(events.length),
+        events.map(() => 0),
       ],
     );
     return events.map((_, place) => rows[0]?.others?.[place] ?? 'accepted');
   }
 
   release(index: number): Promise<string> {
-    return this.#status('SELECT status FROM release_holds($1)', [[this.holdIds[index]]]);
+    return this.#status('SELECT status FROM release_holds($1, $2)', [[this.holdIds[index]], [OF_SESSION]]);
   }
 
   extend(index: number): Promise<string> {
-    return this.#status('SELECT status FROM extend_holds($1, $2)', [[this.holdIds[index]], [7_200]]);
+    return this.#status('SELECT status FROM extend_holds($1, $2, $3)', [
+      [this.holdIds[index]],
+      [7_200],
+      [OF_SESSION],
+    ]);
   }
 
   async endTime(index: number): Promise<void> {

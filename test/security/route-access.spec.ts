@@ -32,7 +32,11 @@ describe('no route answers more than it declares', { timeout: 120_000 }, () => {
       (a, b) => Number(a.action === 'logout') - Number(b.action === 'logout'),
     );
     permissions = [
-      ...new Set(routes.map(({ access }) => permissionOf(access)).filter((p) => p !== undefined)),
+      ...new Set(
+        routes
+          .flatMap(({ access }) => [permissionOf(access), alternativeOf(access)])
+          .filter((p) => p !== undefined),
+      ),
     ];
     target = await newTarget();
   });
@@ -81,7 +85,8 @@ describe('no route answers more than it declares', { timeout: 120_000 }, () => {
     return ({ access, action }: ProtectedRoute): Expectation => {
       if (action === 'logout') return credential === 'session' ? 'granted' : 'permission.denied';
       const needed = permissionOf(access);
-      return needed === undefined || held.some((one) => covers(one, needed))
+      const sufficient = [needed, alternativeOf(access)].filter((each) => each !== undefined);
+      return needed === undefined || held.some((one) => sufficient.some((each) => covers(one, each)))
         ? 'granted'
         : 'permission.denied';
     };
@@ -195,6 +200,11 @@ describe('no route answers more than it declares', { timeout: 120_000 }, () => {
 
 function permissionOf(access: ProtectedRoute['access']): string | undefined {
   return access.kind === 'authenticated' ? undefined : access.permission;
+}
+
+/** What does as well. */
+function alternativeOf(access: ProtectedRoute['access']): string | undefined {
+  return access.kind === 'permission' ? access.alternative : undefined;
 }
 
 /** The rule of product.md §2 for one permission without wildcards that is wanted. */

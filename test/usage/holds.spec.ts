@@ -314,10 +314,10 @@ describe('budget holds', () => {
       const key = await keyWithBudget(app, 10);
       const id = await heldId(app.admin, key, 5);
       expect((await step(app.admin, id.toUpperCase(), 'settle', { cost_cents: 1 })).status).toBe(200);
-      const event = { api_key_id: key.id, request_id: `hold:${id}`, endpoint: '/', method: 'GET' };
-      const counts = { request_tokens: 0, response_tokens: 0, cost_cents: 1 };
-      const { body } = await app.admin.post('/usage', { ...event, ...counts });
-      expect(body).toMatchObject({ accepted: 0, duplicates: 1 });
+      const [event] = await app.database.query('SELECT request_id FROM usage_events WHERE hold_id = $1', [
+        id,
+      ]);
+      expect(event).toEqual({ request_id: `hold:${id}` });
     });
 
     it('is done as well by a usage event that carries the hold', async () => {

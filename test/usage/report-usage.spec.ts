@@ -33,7 +33,7 @@ describe('POST /usage', () => {
     const key = await app.apiKey();
     const answer = await reporter.post('/usage', usageEvent(key));
     expect(answer.status).toBe(200);
-    expect(answer.body).toEqual({ accepted: 1, duplicates: 0, rejected: [] });
+    expect(answer.body).toEqual({ accepted: 1, duplicates: 0, conflicts: [], rejected: [] });
     expect(await usageOf(key)).toMatchObject({
       total_requests: 1,
       total_tokens: 120,
@@ -69,7 +69,7 @@ describe('POST /usage', () => {
     expect(await usageOf(even)).toMatchObject({ total_requests: 131 });
   });
 
-  it('rejects alone the event that would take a sum beyond what can be counted', async () => {
+  it('records every event, also past what its sums can count: those end at 2^63 − 1', async () => {
     const [rich, other] = [await app.apiKey(), await app.apiKey()];
     const most = () => usageEvent(rich, { cost_cents: '1000000000000' });
     const { body } = await reporter.post('/usage', [
@@ -78,13 +78,21 @@ describe('POST /usage', () => {
       most(),
       usageEvent(rich),
     ]);
-    expect(body).toMatchObject({
-      accepted: 11,
-      rejected: [{ index: 10, errors: [{ field: 'cost_cents' }] }],
-    });
+    expect(body).toMatchObject({ accepted: 12, rejected: [] });
     expect(await usageOf(other)).toMatchObject({ total_requests: 1 });
-    expect(await usageOf(rich)).toMatchObject({ total_requests: 10 });
-    expect((await reporter.post('/usage', most())).status).toBe(422);
+    expect(await usageOf(rich)).toMatchObject({ total_requests: 11 });
+    expect((await reporter.post('/usage', most())).body).toMatchObject({ accepted: 1 });
+    expect(await usageOf(rich)).toMatchObject({
+      total_requests: 12,
+      total_cost_cents: 9_223_372_036_855,
+      total_cost_cents_decimal: '9223372036854.775807',
+      cost_today_cents_decimal: '9223372036854.775807',
+    });
+    const [stored] = await app.database.query(
+      'SELECT sum(cost_micro_cents)::text AS cost FROM usage_events WHERE api_key_id = $1',
+      [rich.id],
+    );
+    expect(stored).toEqual({ cost: '11000000000000250000' });
   });
 
   it('names every broken rule of an event at once', async () => {
@@ -226,7 +234,12 @@ describe('POST /usage', () => {
   });
 
   it('answers an empty list', async () => {
-    expect((await reporter.post('/usage', [])).body).toEqual({ accepted: 0, duplicates: 0, rejected: [] });
+    expect((await reporter.post('/usage', [])).body).toEqual({
+      accepted: 0,
+      duplicates: 0,
+      conflicts: [],
+      rejected: [],
+    });
   });
 
   it('needs the permission to report, also of the owner of the key', async () => {

@@ -105,6 +105,7 @@ describe('upkeep of usage', () => {
     expect((await app.admin.post('/usage', events)).body).toEqual({
       accepted: 1,
       duplicates: 2,
+      conflicts: [],
       rejected: [],
     });
   });

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION charge_budget_accounts(ids bigint[], spent bigint[], 
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
   UPDATE budget_accounts SET revision = revision + 1,
-      spent_micro_cents = spent_micro_cents + spent[width_bucket(id, ids)],
+      spent_micro_cents = spent_micro_cents + least(spent[width_bucket(id, ids)], 9223372036854775807 - spent_micro_cents),
       held_micro_cents = held_micro_cents + held[width_bucket(id, ids)]
     WHERE id = ANY(ids);
 END $$;

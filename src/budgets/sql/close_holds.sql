@@ -14,7 +14,7 @@ BEGIN
       WHERE id = ANY(ids) AND status = 'held' AND (expires_at <= at OR NOT only_lapsed)
       RETURNING amount_micro_cents, account_ids, period_numbers
   ), returned AS (
-    SELECT charge.account_id, sum(closed.amount_micro_cents) AS amount
+    SELECT charge.account_id, least(sum(closed.amount_micro_cents), 9223372036854775807)::bigint AS amount
     FROM closed CROSS JOIN unnest(closed.account_ids, closed.period_numbers) AS charge (account_id, period)
     CROSS JOIN LATERAL (
       SELECT FROM budget_accounts WHERE id = charge.account_id AND period_number = charge.period LIMIT 1

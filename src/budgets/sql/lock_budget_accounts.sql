@@ -14,7 +14,7 @@ BEGIN
   ) AS locked;
   IF is_over THEN
     UPDATE budget_accounts SET period_start = budget_month(clock_timestamp()), period_number = period_number + 1,
-        spent_micro_cents = 0, held_micro_cents = 0, revision = revision + 1
+        spent_micro_cents = 0, held_micro_cents = 0, spent_since = NULL, revision = revision + 1
       WHERE id = ANY(ids) AND period_type = 'monthly' AND period_start < budget_month(clock_timestamp());
   END IF;
 END $$;

@@ -7,6 +7,8 @@ BEGIN
   SELECT id INTO account FROM budget_accounts WHERE api_key_id = key;
   PERFORM lock_budget_accounts(ARRAY[account]);
   UPDATE budget_accounts SET limit_micro_cents = new_limit, period_type = new_type, revision = revision + 1,
+      -- What is spent stays: it counts from where it counted from.
+      spent_since = CASE WHEN new_type = period_type THEN spent_since ELSE coalesce(spent_since, period_start) END,
       period_start = CASE
         WHEN new_type = period_type THEN period_start
         WHEN new_type = 'monthly' THEN budget_month(clock_timestamp())

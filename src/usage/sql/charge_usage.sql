@@ -11,7 +11,7 @@ BEGIN
     array_agg(sum_held ORDER BY account_id)
   INTO ids, spent, held
   FROM (
-    SELECT account_id, sum(spent) AS sum_spent, sum(held) AS sum_held
+    SELECT account_id, least(sum(spent), 9223372036854775807)::bigint AS sum_spent, greatest(sum(held), -9223372036854775807)::bigint AS sum_held
     FROM (
       SELECT (chain.account).id AS account_id, cost AS spent, 0::bigint AS held
       FROM budget_chains(keys) AS chain

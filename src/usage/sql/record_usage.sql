@@ -1,70 +1,90 @@
--- Records events: each once per key and request id, with its rollups, totals and the settlement of its budget.
--- Answers one row. others: the status of each event that was not accepted, by its place from 0, null when all were:
--- duplicate, unknown_key, unknown_hold, hold_released, hold_settled. notices: how many thresholds of budgets were
--- reached. states: of the budgets of all keys.
+-- Records events: each once per key, reporter and request id, with its rollups, totals and the settlement of its budget.
+-- A sum that would pass 2^63 − 1 ends there. Answers one row. others: the status of each event that was not accepted, by
+-- its place from 0, null when all were: duplicate, conflict (a duplicate whose content is another), unknown_key,
+-- unknown_hold, hold_released, hold_settled. notices: how many thresholds of budgets were reached. states: of the budgets
+-- of all keys.
 CREATE OR REPLACE FUNCTION record_usage(
   keys bigint[], request_ids text[], endpoints text[], methods text[], models text[], request_tokens bigint[],
-  response_tokens bigint[], costs bigint[], status_codes integer[], response_times bigint[],
-  occurred_ats timestamptz[], hold_ids uuid[], OUT others json, OUT notices integer, OUT states json
+  response_tokens bigint[], costs bigint[], status_codes integer[], response_times bigint[], occurred_ats timestamptz[],
+  hold_ids uuid[], user_ids bigint[], reporters bigint[], content_digests integer[], OUT others json,
+  OUT notices integer, OUT states json
 ) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
   named_keys bigint[] := ARRAY(SELECT DISTINCT key FROM unnest(keys) AS key ORDER BY key);
   named_holds uuid[] := nullif(array_remove(hold_ids, NULL), '{}');
+  event_ids bigint[] := ARRAY(SELECT nextval('usage_event_ids') FROM generate_series(1, cardinality(keys)));
+  began_at timestamptz;
+  at timestamptz := clock_timestamp();
   locked record;
   -- By event; null when all are accepted.
   statuses text[];
-  noted_keys bigint[];
-  noted_requests text[];
+  -- Sorted.
+  noted_ids bigint[];
   charged_keys bigint[];
   charged_costs bigint[];
   charged_ids bigint[];
   settled_ids uuid[];
   settled_costs bigint[];
 BEGIN
-  SELECT * INTO locked FROM lock_budgets(named_keys, named_holds);
-  IF named_holds IS NOT NULL OR locked.known_keys <> named_keys THEN
-    statuses := judge_usage(keys, request_ids, hold_ids, locked.known_keys);
+  -- The moment of receipt lies in the month that is charged.
+  LOOP
+    began_at := at;
+    SELECT * INTO locked FROM lock_budgets(named_keys, named_holds);
+    at := clock_timestamp();
+    EXIT WHEN budget_month(began_at) = budget_month(at);
+  END LOOP;
+  IF named_holds IS NOT NULL OR locked.known_keys <> named_keys OR 0 = ANY(reporters)
+    OR EXISTS (SELECT FROM usage_reporters WHERE known_since > now() - interval '32 days')
+      AND has_nameless_requests(keys, request_ids)
+  THEN
+    statuses := judge_usage(keys, request_ids, reporters, content_digests, hold_ids, locked.known_keys);
   END IF;
 
   WITH noted AS (
-    INSERT INTO usage_request_ids (api_key_id, request_id, received_at)
-      SELECT api_key_id, request_id, now()
-      FROM unnest(keys, request_ids, statuses) AS input (api_key_id, request_id, status)
+    INSERT INTO usage_request_ids (api_key_id, request_id, received_at, reporter, event_id, content_digest)
+      SELECT api_key_id, request_id, at, reporter, event_id, content_digest
+      FROM unnest(keys, request_ids, reporters, event_ids, content_digests, statuses)
+        AS input (api_key_id, request_id, reporter, event_id, content_digest, status)
       WHERE coalesce(status, 'accepted') = 'accepted'
-    ON CONFLICT DO NOTHING RETURNING api_key_id, request_id
+    ON CONFLICT DO NOTHING RETURNING event_id
   )
-  SELECT array_agg(api_key_id), array_agg(request_id) INTO noted_keys, noted_requests FROM noted;
-  IF statuses IS NULL AND cardinality(keys) > coalesce(cardinality(noted_keys), 0) THEN
+  SELECT array_agg(event_id ORDER BY event_id) INTO noted_ids FROM noted;
+  IF statuses IS NULL AND cardinality(keys) > coalesce(cardinality(noted_ids), 0) THEN
     statuses := ARRAY(
-      SELECT CASE WHEN is_noted AND place = 1 THEN 'accepted' ELSE 'duplicate' END
-      FROM (
-        SELECT n, bool_or(n IS NULL) OVER same AS is_noted, row_number() OVER (same ORDER BY n) AS place
-        FROM (
-          SELECT * FROM unnest(keys, request_ids) WITH ORDINALITY AS input (api_key_id, request_id, n)
-          UNION ALL
-          SELECT api_key_id, request_id, NULL FROM unnest(noted_keys, noted_requests) AS noted (api_key_id, request_id)
-        ) AS requests
-        WINDOW same AS (PARTITION BY api_key_id, request_id)
-      ) AS judged
-      WHERE n IS NOT NULL ORDER BY n);
+      SELECT CASE
+        WHEN noted_ids[width_bucket(event_id, noted_ids)] = event_id THEN 'accepted'
+        WHEN earlier.content_digest <> input.content_digest THEN 'conflict'
+        ELSE 'duplicate' END
+      FROM unnest(keys, request_ids, reporters, event_ids, content_digests) WITH ORDINALITY
+        AS input (api_key_id, request_id, reporter, event_id, content_digest, n)
+      LEFT JOIN LATERAL (
+        SELECT content_digest FROM usage_request_ids AS ids
+        WHERE ids.api_key_id = input.api_key_id AND ids.request_id = input.request_id AND ids.reporter = input.reporter
+          AND noted_ids[width_bucket(input.event_id, noted_ids)] IS DISTINCT FROM input.event_id
+        LIMIT 1
+      ) AS earlier ON true
+      ORDER BY input.n);
   END IF;
 
   WITH taken AS MATERIALIZED (
     SELECT input.*
     FROM unnest(keys, request_ids, endpoints, methods, models, request_tokens, response_tokens, costs, status_codes,
-      response_times, occurred_ats, hold_ids, statuses) AS input (api_key_id, request_id, endpoint, method, model,
-      request_tokens, response_tokens, cost, status_code, response_time, occurred_at, hold_id, status)
+      response_times, occurred_ats, hold_ids, user_ids, reporters, event_ids, statuses) AS input (api_key_id, request_id,
+      endpoint, method, model, request_tokens, response_tokens, cost, status_code, response_time, occurred_at, hold_id,
+      user_id, reporter, event_id, status)
     WHERE coalesce(input.status, 'accepted') = 'accepted'
   ), stored AS (
     INSERT INTO usage_events (api_key_id, request_id, endpoint, method, model, request_tokens, response_tokens,
-        cost_micro_cents, status_code, response_time_ms, hold_id, occurred_at, received_at)
+        cost_micro_cents, status_code, response_time_ms, hold_id, occurred_at, received_at, id, reported_by_user_id,
+        reported_by_api_key_id)
       SELECT api_key_id, request_id, endpoint, method, model, request_tokens, response_tokens, cost, status_code,
-        response_time, hold_id, occurred_at, now() FROM taken
+        response_time, hold_id, occurred_at, at, event_id, user_id, CASE WHEN reporter > 0 THEN reporter END FROM taken
   ), sums AS MATERIALIZED (
     SELECT api_key_id, date_bin('1 hour', occurred_at, 'epoch') AS hour, coalesce(model, '') AS model, count(*) AS requests,
       sum(request_tokens)::bigint AS request_tokens, sum(response_tokens)::bigint AS response_tokens,
-      sum(cost)::bigint AS cost, coalesce(sum(cost) FILTER (WHERE hold_id IS NULL), 0)::bigint AS unheld_cost,
+      least(sum(cost), 9223372036854775807)::bigint AS cost,
+      least(coalesce(sum(cost) FILTER (WHERE hold_id IS NULL), 0), 9223372036854775807)::bigint AS unheld_cost,
       max(occurred_at) AS last_occurred_at
     FROM taken GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
   ), rolled_up AS (
@@ -72,21 +92,22 @@ BEGIN
         (api_key_id, hour, model, requests, request_tokens, response_tokens, cost_micro_cents)
       SELECT api_key_id, hour, model, requests, request_tokens, response_tokens, cost FROM sums
     ON CONFLICT (api_key_id, hour, model) DO UPDATE SET
-      requests = rollups.requests + excluded.requests,
-      request_tokens = rollups.request_tokens + excluded.request_tokens,
-      response_tokens = rollups.response_tokens + excluded.response_tokens,
-      cost_micro_cents = rollups.cost_micro_cents + excluded.cost_micro_cents
+      requests = rollups.requests + least(excluded.requests, 9223372036854775807 - rollups.requests),
+      request_tokens = rollups.request_tokens + least(excluded.request_tokens, 9223372036854775807 - rollups.request_tokens),
+      response_tokens = rollups.response_tokens + least(excluded.response_tokens, 9223372036854775807 - rollups.response_tokens),
+      cost_micro_cents = rollups.cost_micro_cents + least(excluded.cost_micro_cents, 9223372036854775807 - rollups.cost_micro_cents)
   ), sums_of_keys AS MATERIALIZED (
     SELECT api_key_id, sum(requests)::bigint AS requests, sum(request_tokens + response_tokens)::bigint AS tokens,
-      sum(cost)::bigint AS cost, sum(unheld_cost)::bigint AS unheld_cost, max(last_occurred_at) AS last_occurred_at
+      least(sum(cost), 9223372036854775807)::bigint AS cost, least(sum(unheld_cost), 9223372036854775807)::bigint AS unheld_cost,
+      max(last_occurred_at) AS last_occurred_at
     FROM sums GROUP BY 1 ORDER BY 1
   ), totalled AS (
     INSERT INTO api_key_totals AS totals (api_key_id, requests, tokens, cost_micro_cents, last_used_at)
       SELECT api_key_id, requests, tokens, cost, last_occurred_at FROM sums_of_keys
     ON CONFLICT (api_key_id) DO UPDATE SET
-      requests = totals.requests + excluded.requests,
-      tokens = totals.tokens + excluded.tokens,
-      cost_micro_cents = totals.cost_micro_cents + excluded.cost_micro_cents,
+      requests = totals.requests + least(excluded.requests, 9223372036854775807 - totals.requests),
+      tokens = totals.tokens + least(excluded.tokens, 9223372036854775807 - totals.tokens),
+      cost_micro_cents = totals.cost_micro_cents + least(excluded.cost_micro_cents, 9223372036854775807 - totals.cost_micro_cents),
       last_used_at = greatest(totals.last_used_at, excluded.last_used_at)
   )
   SELECT * INTO charged_keys, charged_costs, settled_ids, settled_costs
@@ -99,7 +120,8 @@ BEGIN
   ELSE
     WITH charged AS (
       UPDATE budget_accounts SET revision = revision + 1,
-          spent_micro_cents = spent_micro_cents + charged_costs[width_bucket(api_key_id, charged_keys)]
+          spent_micro_cents = spent_micro_cents
+            + least(charged_costs[width_bucket(api_key_id, charged_keys)], 9223372036854775807 - spent_micro_cents)
         WHERE api_key_id = ANY(charged_keys) RETURNING id
     )
     SELECT array_agg(id) INTO charged_ids FROM charged;

@@ -1,0 +1,11 @@
+/** Who reports usage or takes a hold: a user, with a session or by one of their API keys. */
+export interface Reporter {
+  readonly userId: number;
+  /** Set when the credential is an API key: each of a user's keys is a reporter of its own. */
+  readonly apiKeyId: number | null;
+}
+
+/** A reporter as the one number that the database compares: the id of the key, or minus that of the user. */
+export function reporterNumber({ userId, apiKeyId }: Reporter): number {
+  return apiKeyId ?? -userId;
+}
