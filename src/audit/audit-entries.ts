@@ -74,11 +74,8 @@ const ENTRIES: Entries = {
     details: { reason: 'refresh_token_reused' },
     success: false,
   }),
-  'login.failed': ({ username, reason }) => ({
-    ...entry('login', 'session', null, { username, reason }),
-    success: false,
-    actorUserId: null,
-  }),
+  'login.failed': ({ name }) => failedLogin({ ...name, reason: 'credentials' }),
+  'login.throttled': ({ name, count, since }) => failedLogin({ ...name, reason: 'throttled', count, since }),
 
   'audit_log.listed': ({ filters }) => entry('list_audit_logs', 'audit_log', null, { filters }),
   'audit_log.exported': ({ filters }) => entry('export_audit_logs', 'audit_log', null, { filters }),
@@ -121,6 +118,10 @@ function user(action: string, userId: number | null, details: AuditEntry['detail
 /** Logging in and refreshing take no credential of the kind that names an actor: the session's user is the actor. */
 function session(action: string, sessionId: string, userId: number): AuditEntry {
   return { ...entry(action, 'session', sessionId, {}), actorUserId: userId };
+}
+
+function failedLogin(details: AuditEntry['details']): AuditEntry {
+  return { ...entry('login', 'session', null, details), success: false, actorUserId: null };
 }
 
 function entry(

@@ -11,6 +11,8 @@ import { AuthController } from './auth.controller.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
 import { FirstAdmin } from './first-admin.js';
 import { AccessTokenGuard, JwtStrategy } from './jwt.strategy.js';
+import { LoginFailures } from './login-failures.js';
+import { LoginNames } from './login-names.js';
 import { LoginService } from './login.service.js';
 import { LoginThrottle } from './login-throttle.js';
 import { PasswordHasher } from './password-hasher.js';
@@ -39,6 +41,8 @@ import { UsersService } from './users.service.js';
     DataPlaneAuthenticator,
     FirstAdmin,
     JwtStrategy,
+    LoginFailures,
+    LoginNames,
     LoginService,
     LoginThrottle,
     PasswordHasher,

@@ -1,65 +1,135 @@
 import { isIP } from 'node:net';
 import { Injectable } from '@nestjs/common';
-import { Redactor } from '../common/redactor.js';
+import { Clock } from '../common/clock.js';
+import { NamedQueues } from '../common/named-queues.js';
 import { Config } from '../config/config.js';
 import { Maintenance } from '../database/maintenance.js';
 import { ControlPool } from '../database/pools.js';
+import { KnownRefusals } from './known-refusals.js';
+import { LoginNames } from './login-names.js';
 
-interface FailureRow {
-  readonly failures: number;
+interface RefusedRow {
+  readonly subject: string;
   readonly seconds_left: number;
 }
 
-/** A login attempt that has been let through; it counts as failed unless it is forgiven. */
+/** Who is counted: an address, or an account and an address together. */
+interface Subject {
+  readonly name: string;
+  readonly limit: number;
+}
+
+/** A login attempt that has been let through; it counts as failed unless one of these is called. */
 export interface LoginAttempt {
-  /** The password was right, or it was our own fault that nobody looked. */
+  /** The password was right: earlier failures of the account from the address are forgotten too. */
   forgive(): Promise<void>;
+  /** It was our own fault that nobody looked at the password: this attempt alone is taken back. */
+  withdraw(): Promise<void>;
 }
 
 /** The attempt was refused; seconds until the next one can be let through. */
 export interface LoginRefusal {
   readonly retryAfterSeconds: number;
+  /** The same for all that are refused for the same reason. */
+  readonly subject: string;
+  /** False when the address may try no account at all. */
+  readonly isOfAccount: boolean;
 }
+
+/** Attempts of one address that are counted at once: they wait for the same row, and others need connections too. */
+const COUNTED_AT_ONCE = 2;
+const MOST_WAITING = 500;
 
 /**
  * Limits failed logins per account and address together, and per address. Never per account alone, which would
  * let a stranger lock its owner out. A failure is counted before the password is looked at and given back when it
  * was right, so that attempts sent at once cannot slip through together. An attempt that is refused was no failure:
- * it counts nowhere but where it was refused.
+ * it is counted nowhere, and writes nothing.
  */
 @Injectable()
 export class LoginThrottle {
+  readonly #refusals = new KnownRefusals();
+  readonly #queues = new NamedQueues(COUNTED_AT_ONCE, MOST_WAITING);
+
   constructor(
     private readonly pool: ControlPool,
     private readonly config: Config,
-    private readonly redactor: Redactor,
+    private readonly names: LoginNames,
+    private readonly clock: Clock,
     maintenance: Maintenance,
   ) {
     maintenance.register({
       name: 'expire-login-failures',
-      everySeconds: 3_600,
+      everySeconds: 60,
       run: async (client) => {
-        await client.query('DELETE FROM login_failures WHERE window_ends_at < now()');
+        await client.query('DELETE FROM login_failures WHERE window_ends_at < now() OR failures = 0');
       },
     });
   }
 
   async begin(username: string, clientAddress: string | undefined): Promise<LoginAttempt | LoginRefusal> {
     const network = networkOf(clientAddress);
-    const byAddress = `address ${network}`;
-    // People paste secrets into the wrong field.
-    const byAccount = `account ${this.redactor.maskText(username)} from ${network}`;
-    const { loginFailuresPerAddress, loginFailuresPerAccountAndAddress } = this.config;
-    const refusedAddress = await this.#count(byAddress, loginFailuresPerAddress);
-    if (refusedAddress !== undefined) return refusedAddress;
-    const refusedAccount = await this.#count(byAccount, loginFailuresPerAccountAndAddress);
-    if (refusedAccount === undefined) return { forgive: () => this.#succeeded(byAccount, byAddress) };
-    await this.#giveBack(byAddress);
-    return refusedAccount;
+    const address = { name: `address ${network}`, limit: this.config.loginFailuresPerAddress };
+    const account = {
+      name: `account ${this.names.digestOf(username)} from ${network}`,
+      limit: this.config.loginFailuresPerAccountAndAddress,
+    };
+    const known = this.#knownRefusal(address, account);
+    if (known !== undefined) return known;
+    return this.#queues.run(
+      network,
+      // Those who came before may have found out meanwhile.
+      async () => this.#knownRefusal(address, account) ?? this.#ask(address, account),
+    );
   }
 
-  async #count(subject: string, limit: number): Promise<LoginRefusal | undefined> {
-    const { rows } = await this.pool.query<FailureRow>({
+  #knownRefusal(address: Subject, account: Subject): LoginRefusal | undefined {
+    const now = this.clock.now().getTime();
+    for (const { name: subject } of [address, account]) {
+      const retryAfterSeconds = this.#refusals.secondsLeft(subject, now);
+      if (retryAfterSeconds !== undefined)
+        return { retryAfterSeconds, subject, isOfAccount: subject === account.name };
+    }
+    return undefined;
+  }
+
+  async #ask(address: Subject, account: Subject): Promise<LoginAttempt | LoginRefusal> {
+    const refused = await this.#findRefusal(address, account);
+    if (refused !== undefined) return refused;
+    if (!(await this.#count(address))) return this.#refusedMeanwhile(address, account);
+    if (await this.#count(account)) {
+      return {
+        forgive: () => this.#forgive(address, account),
+        withdraw: () => this.#giveBack(address, account),
+      };
+    }
+    await this.#giveBack(address);
+    return this.#refusedMeanwhile(address, account);
+  }
+
+  /** Between the look and the count attempts on other instances came in. */
+  async #refusedMeanwhile(address: Subject, account: Subject): Promise<LoginRefusal> {
+    const refused = await this.#findRefusal(address, account);
+    return refused ?? { retryAfterSeconds: 1, subject: account.name, isOfAccount: true };
+  }
+
+  async #findRefusal(address: Subject, account: Subject): Promise<LoginRefusal | undefined> {
+    const { rows } = await this.pool.query<RefusedRow>({
+      name: 'find_login_refusals',
+      text: `
+        SELECT subject, greatest(1, ceil(extract(epoch FROM window_ends_at - now())))::int AS seconds_left
+        FROM login_failures
+        WHERE (subject = $1 AND failures >= $2 OR subject = $3 AND failures >= $4) AND window_ends_at > now()`,
+      values: [address.name, address.limit, account.name, account.limit],
+    });
+    const now = this.clock.now().getTime();
+    for (const { subject, seconds_left } of rows) this.#refusals.add(subject, seconds_left, now);
+    return this.#knownRefusal(address, account);
+  }
+
+  /** False when the subject has failed too often: nothing is counted then. */
+  async #count({ name, limit }: Subject): Promise<boolean> {
+    const { rowCount } = await this.pool.query({
       name: 'count_login_failure',
       text: `
         INSERT INTO login_failures AS known (subject, failures, window_ends_at)
@@ -67,24 +137,26 @@ export class LoginThrottle {
         ON CONFLICT (subject) DO UPDATE SET
           failures = CASE WHEN known.window_ends_at <= now() THEN 1 ELSE known.failures + 1 END,
           window_ends_at = CASE WHEN known.window_ends_at <= now() THEN excluded.window_ends_at ELSE known.window_ends_at END
-        RETURNING failures, ceil(extract(epoch FROM window_ends_at - now()))::int AS seconds_left`,
-      values: [subject, this.config.loginFailureWindowSeconds],
+        WHERE known.failures < $3 OR known.window_ends_at <= now()`,
+      values: [name, this.config.loginFailureWindowSeconds, limit],
     });
-    const [row] = rows;
-    if (row === undefined || row.failures <= limit) return undefined;
-    return { retryAfterSeconds: Math.max(1, row.seconds_left) };
+    return rowCount === 1;
   }
 
-  async #succeeded(byAccount: string, byAddress: string): Promise<void> {
-    await this.pool.query('DELETE FROM login_failures WHERE subject = $1', [byAccount]);
-    await this.#giveBack(byAddress);
+  async #forgive(address: Subject, account: Subject): Promise<void> {
+    await this.pool.query('DELETE FROM login_failures WHERE subject = $1', [account.name]);
+    await this.#giveBack(address);
+    this.#refusals.delete(account.name);
   }
 
-  async #giveBack(subject: string): Promise<void> {
-    await this.pool.query(
-      'UPDATE login_failures SET failures = greatest(failures - 1, 0) WHERE subject = $1',
-      [subject],
-    );
+  async #giveBack(...subjects: readonly Subject[]): Promise<void> {
+    for (const { name } of subjects) {
+      await this.pool.query(
+        'UPDATE login_failures SET failures = greatest(failures - 1, 0) WHERE subject = $1',
+        [name],
+      );
+      this.#refusals.delete(name);
+    }
   }
 }
 

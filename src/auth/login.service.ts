@@ -3,9 +3,9 @@ import { AppError } from '../common/app-error.js';
 import { Secret } from '../common/secret.js';
 import { Config } from '../config/config.js';
 import { ControlPool } from '../database/pools.js';
-import { EventPublisher } from '../events/event-publisher.js';
 import { currentRequestContext } from '../http/request-context.js';
 import { AccessTokens } from './access-token.js';
+import { LoginFailures } from './login-failures.js';
 import { LoginThrottle } from './login-throttle.js';
 import { PasswordHasher } from './password-hasher.js';
 import { type OpenedSession, SessionsService } from './sessions.service.js';
@@ -20,6 +20,7 @@ export interface IssuedTokens {
 interface LoginRow {
   readonly id: number;
   readonly password_hash: string;
+  readonly is_active: boolean;
 }
 
 /** A username as it is stored and compared. */
@@ -36,7 +37,7 @@ export class LoginService {
     private readonly passwords: PasswordHasher,
     private readonly sessions: SessionsService,
     private readonly accessTokens: AccessTokens,
-    private readonly events: EventPublisher,
+    private readonly failures: LoginFailures,
     private readonly config: Config,
   ) {}
 
@@ -46,9 +47,10 @@ export class LoginService {
    */
   async login(givenUsername: string, password: string): Promise<IssuedTokens> {
     const username = normaliseUsername(givenUsername);
+    this.passwords.requireRoom();
     const attempt = await this.throttle.begin(username, currentRequestContext()?.clientAddress);
     if ('retryAfterSeconds' in attempt) {
-      await this.events.observe('login.failed', { username, reason: 'throttled' });
+      await this.failures.refused(username, attempt);
       const { retryAfterSeconds } = attempt;
       throw new AppError('auth.too_many_failures', 'Too many logins have failed; wait before the next.', {
         retryAfterSeconds,
@@ -60,7 +62,7 @@ export class LoginService {
       return tokens;
     } catch (error) {
       const isTheirs = error instanceof AppError && error.code === 'auth.login_failed';
-      if (!isTheirs) await attempt.forgive().catch(() => undefined);
+      if (!isTheirs) await attempt.withdraw().catch(() => undefined);
       throw error;
     }
   }
@@ -71,18 +73,20 @@ export class LoginService {
   }
 
   async #loginWith(username: string, password: string): Promise<IssuedTokens> {
-    const user = await this.#findActive(username);
+    const known = await this.#find(username);
+    const user = known?.is_active === true ? known : undefined;
     if (!(await this.passwords.matches(password, user?.password_hash)) || user === undefined) {
-      await this.events.observe('login.failed', { username, reason: 'credentials' });
+      await this.failures.wrong(username, known !== undefined);
       throw new AppError('auth.login_failed', 'The username or the password is wrong.');
     }
     return this.#issue(await this.sessions.open(user.id, user.password_hash));
   }
 
-  async #findActive(username: string): Promise<LoginRow | undefined> {
+  /** A disabled user too: the name is a user's all the same. */
+  async #find(username: string): Promise<LoginRow | undefined> {
     const { rows } = await this.pool.query<LoginRow>({
       name: 'find_login',
-      text: 'SELECT id, password_hash FROM users WHERE username = $1 AND is_active AND deleted_at IS NULL',
+      text: 'SELECT id, password_hash, is_active FROM users WHERE username = $1 AND deleted_at IS NULL',
       values: [username],
     });
     return rows[0];

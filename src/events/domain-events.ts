@@ -75,7 +75,10 @@ export interface ObservationEvents {
   'user.viewed': { readonly userId: number };
   'audit_log.listed': { readonly filters: Values };
   'audit_log.exported': { readonly filters: Values };
-  'login.failed': { readonly username: string; readonly reason: 'credentials' | 'throttled' };
+  /** `name` is the username where a user has it, else its digest. */
+  'login.failed': { readonly name: Values };
+  /** Attempts that were refused unseen, from `since` (ISO 8601) on; no name where the address may try no account. */
+  'login.throttled': { readonly name: Values; readonly count: number; readonly since: string };
   'access.refused': {
     readonly action: string;
     readonly resourceType: string;

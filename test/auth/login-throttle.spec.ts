@@ -33,6 +33,9 @@ describe('the throttle of logins', () => {
     return app.anonymous.post('/auth/login', { username, password }, { 'x-forwarded-for': from });
   }
 
+  /** An instance believes for a second what the database said of a refusal. */
+  const askDatabaseAgain = () => app.clock.advanceSeconds(1);
+
   async function fail(times: number, from: string, username: string = owner.username): Promise<void> {
     for (let count = 0; count < times; count += 1) {
       expectProblem(await logIn(from, username), 'auth.login_failed');
@@ -99,6 +102,7 @@ describe('the throttle of logins', () => {
     for (let count = 0; count < PER_ADDRESS; count += 1) await fail(1, from, `stranger-${count}`);
     for (let count = 0; count < PER_ACCOUNT + 1; count += 1) await expectThrottled(from);
     await app.database.query(`DELETE FROM login_failures WHERE subject = $1`, [`address ${from}`]);
+    askDatabaseAgain();
     await expectLetIn(from);
 
     const other = newAddress();
@@ -170,20 +174,32 @@ describe('the throttle of logins', () => {
     await app.database.query(`UPDATE login_failures SET window_ends_at = now() WHERE subject LIKE $1`, [
       `%${from}`,
     ]);
+    askDatabaseAgain();
     await expectLetIn(from);
     await fail(PER_ACCOUNT, from);
     await expectThrottled(from);
   });
 
-  it('leaves a row of each refusal', async () => {
+  it('leaves a row of the first refusal before it is answered', async () => {
     const from = newAddress();
     await fail(PER_ACCOUNT, from);
     await expectOneAuditRow(app.database, await logIn(from, owner.username), {
       action: 'login',
-      details: { username: owner.username, reason: 'throttled' },
+      details: { username: owner.username, reason: 'throttled', count: 1, since: expect.any(String) },
       ip_address: from,
       user_id: null,
       success: false,
     });
+  });
+
+  it('takes back an attempt that failed by our own fault, and no failure before it', async () => {
+    const from = newAddress();
+    await fail(PER_ACCOUNT - 1, from);
+    await app.database.query('ALTER TABLE sessions RENAME TO away');
+    for (let count = 0; count < 3; count += 1)
+      expect((await logIn(from, owner.username, USER_PASSWORD)).status).toBe(500);
+    await app.database.query('ALTER TABLE away RENAME TO sessions');
+    await fail(1, from);
+    await expectThrottled(from);
   });
 });

@@ -82,13 +82,13 @@ describe('POST /auth/login', () => {
   });
 
   it('leaves a row of every failure that names the attempt and nobody as its actor', async () => {
-    const answer = await logIn('Nobody-Of-This-Name', 'the marked passphrase');
+    const answer = await logIn(ADMIN.username.toUpperCase(), 'the marked passphrase');
     await expectOneAuditRow(app.database, answer, {
       action: 'login',
       resource_type: 'session',
       resource_id: null,
       user_id: null,
-      details: { username: 'nobody-of-this-name', reason: 'credentials' },
+      details: { username: ADMIN.username, reason: 'credentials' },
       success: false,
     });
     const rows = await auditRowsOf(app.database, answer);
