@@ -1,37 +1,83 @@
 import type { IncomingMessage } from 'node:http';
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { AddressBlocks, normaliseAddress } from '../common/ip-address.js';
 import { Config } from '../config/config.js';
 
 /**
  * The address of the caller: the peer of the connection, or, when that is a trusted proxy, the right-most
- * address of `X-Forwarded-For` that is not one. No other header is ever believed.
- * Undefined when a trusted proxy forwarded something that is no address.
+ * address of `X-Forwarded-For` that is not one. No other header is ever believed. What stands there may have a port.
+ * Where a trusted proxy forwarded something that is no address, it is that proxy's own, and `noteUnreadable` is called
+ * with what stood there: callers must not share one address, or none, with those of every other proxy.
  */
 export function clientAddress(
   peer: string | undefined,
   forwardedFor: string | undefined,
   trustedProxies: AddressBlocks,
+  noteUnreadable: (entry: string) => void = () => undefined,
 ): string | undefined {
-  const hops = [...(forwardedFor ?? '').split(',').filter((hop) => hop.trim() !== ''), peer ?? ''];
-  let client: string | undefined;
-  for (const hop of hops.toReversed()) {
-    client = normaliseAddress(hop);
-    if (client === undefined || !trustedProxies.has(client)) return client;
+  let client = normaliseAddress(peer ?? '');
+  let end = forwardedFor?.length ?? 0;
+  while (end > 0 && client !== undefined && trustedProxies.has(client)) {
+    const begin = (forwardedFor ?? '').lastIndexOf(',', end - 1);
+    const entry = (forwardedFor ?? '').slice(begin + 1, end).trim();
+    end = begin;
+    if (entry === '') continue;
+    const address = normaliseAddress(withoutPort(entry));
+    if (address === undefined) {
+      noteUnreadable(entry);
+      break;
+    }
+    client = address;
   }
   return client;
 }
 
+const BRACKETED = /^\[([\da-f:.]+(?:%[\w.-]+)?)\](?::\d{1,5})?$/i;
+const WITH_PORT = /^(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}$/;
+
+/** `192.0.2.1:80`, `[2001:db8::1]:80` and `[2001:db8::1]`, as some proxies write addresses, without what is around them. */
+function withoutPort(entry: string): string {
+  const first = entry.charCodeAt(0);
+  const match = first === OPENING_BRACKET ? BRACKETED.exec(entry) : WITH_PORT.exec(entry);
+  return match?.[1] ?? entry;
+}
+
+const OPENING_BRACKET = 91;
+const WARNING_INTERVAL_MS = 60_000;
+const LONGEST_SHOWN = 64;
+
 /** Finds the address of a caller, believing the proxies that the configuration trusts. */
 @Injectable()
 export class ClientAddresses {
+  readonly #logger = new Logger(ClientAddresses.name);
   readonly #trustedProxies: AddressBlocks;
+  readonly #trustsNobody: boolean;
+  #unreadable = 0;
+  #warnedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(config: Config) {
     this.#trustedProxies = new AddressBlocks(config.trustedProxies);
+    this.#trustsNobody = config.trustedProxies.length === 0;
   }
 
   of({ socket, headers }: IncomingMessage): string | undefined {
-    return clientAddress(socket.remoteAddress, headers['x-forwarded-for']?.toString(), this.#trustedProxies);
+    const forwardedFor = this.#trustsNobody ? undefined : headers['x-forwarded-for']?.toString();
+    return clientAddress(socket.remoteAddress, forwardedFor, this.#trustedProxies, (entry) =>
+      this.#warnOf(entry),
+    );
+  }
+
+  /** Once a minute: a proxy that writes something else does so with every request. */
+  #warnOf(entry: string): void {
+    this.#unreadable += 1;
+    const nowMs = performance.now();
+    if (nowMs - this.#warnedAtMs < WARNING_INTERVAL_MS) return;
+    const shown = JSON.stringify(entry.slice(0, LONGEST_SHOWN));
+    this.#logger.warn(
+      `A trusted proxy forwarded ${shown} in X-Forwarded-For, which is no address; the proxy's own is used ` +
+        `(${this.#unreadable} such requests since the last warning).`,
+    );
+    this.#warnedAtMs = nowMs;
+    this.#unreadable = 0;
   }
 }

@@ -70,17 +70,47 @@ describe('the address of the caller', () => {
     ['10.9.9.9, 10.8.8.8', '10.9.9.9'],
     ['', '10.0.0.1'],
     [undefined, '10.0.0.1'],
+    ['198.51.100.1:443', '198.51.100.1'],
+    ['1.1.1.1:1, 198.51.100.1:65535 , 10.9.9.9:8080', '198.51.100.1'],
+    ['[2001:db8:1::9]:443', '2001:db8:1::9'],
+    ['[2001:DB8:1::9]', '2001:db8:1::9'],
+    ['[2001:db8:1::9]:443, [2001:db8:ff:1::1]:80', '2001:db8:1::9'],
+    ['[::ffff:198.51.100.1]:443', '198.51.100.1'],
+    ['[fe80::1%eth0]:443', 'fe80::1'],
   ])('behind a trusted proxy that forwarded %j is %s', (forwarded, expected) => {
     expect(clientAddress('10.0.0.1', forwarded, PROXIES)).toBe(expected);
     expect(clientAddress('::ffff:10.0.0.1', forwarded, PROXIES)).toBe(expected);
   });
 
-  it.each(['unknown', '198.51.100.1, unknown', '198.51.100.1, 1.2.3.4:80', 'for=198.51.100.1'])(
-    'is unknown, and not the caller’s choice, behind a trusted proxy that forwarded %j',
-    (forwarded) => {
-      expect(clientAddress('10.0.0.1', forwarded, PROXIES)).toBeUndefined();
+  it.each([
+    ['unknown', '10.0.0.1'],
+    ['198.51.100.1, unknown', '10.0.0.1'],
+    ['198.51.100.1, unknown, 192.0.2.1', '192.0.2.1'],
+    ['for=198.51.100.1', '10.0.0.1'],
+    ['198.51.100.1:', '10.0.0.1'],
+    ['198.51.100.1:http', '10.0.0.1'],
+    ['198.51.100.1:123456', '10.0.0.1'],
+    ['198.51.100.256:80', '10.0.0.1'],
+    ['[198.51.100.1]:80', '198.51.100.1'],
+    ['[]:80', '10.0.0.1'],
+    ['[2001:db8::1', '10.0.0.1'],
+    ['2001:db8::1]:80', '10.0.0.1'],
+    ['[2001:db8::1]x:80', '10.0.0.1'],
+  ])(
+    'is that of the proxy itself, and never unknown, where a trusted proxy forwarded %j: %s',
+    (forwarded, expected) => {
+      expect(clientAddress('10.0.0.1', forwarded, PROXIES)).toBe(expected);
     },
   );
+
+  it('names what a trusted proxy forwarded that is no address, once', () => {
+    const unreadable: string[] = [];
+    const note = (entry: string) => void unreadable.push(entry);
+    clientAddress('10.0.0.1', '198.51.100.1, nonsense , 10.9.9.9', PROXIES, note);
+    clientAddress('10.0.0.1', 'nonsense, 198.51.100.1:80', PROXIES, note);
+    clientAddress('203.0.113.9', 'nonsense', PROXIES, note);
+    expect(unreadable).toEqual(['nonsense']);
+  });
 
   it('is never changed by what a caller writes in front of it', () => {
     const anything = fc.oneof(
@@ -94,16 +124,23 @@ describe('the address of the caller', () => {
       fc.property(fc.array(anything, { maxLength: 6 }), (made) => {
         const forged = [...made, '198.51.100.1', '10.9.9.9'].join(',');
         expect(clientAddress('10.0.0.1', forged, PROXIES)).toBe('198.51.100.1');
+        expect(clientAddress('10.0.0.1', `${forged}:8080`, PROXIES)).toBe('198.51.100.1');
         expect(clientAddress('203.0.113.9', forged, PROXIES)).toBe('203.0.113.9');
       }),
     );
   });
 
-  it('is an address or unknown, whatever is forwarded', () => {
+  it('is an address, whatever is forwarded', () => {
+    const port = fc.integer({ min: 0, max: 65_535 });
+    const anything = fc.oneof(
+      fc.string(),
+      fc.tuple(fc.ipV4(), port).map(([address, number]) => `${address}:${number}`),
+      fc.tuple(fc.ipV6(), port).map(([address, number]) => `[${address}]:${number}`),
+    );
     fc.assert(
-      fc.property(fc.string(), (forwarded) => {
-        const found = clientAddress('10.0.0.1', forwarded, PROXIES);
-        expect(found === undefined || normaliseAddress(found) === found).toBe(true);
+      fc.property(anything, (forwarded) => {
+        const found = clientAddress('10.0.0.1', forwarded, PROXIES) ?? '';
+        expect(normaliseAddress(found)).toBe(found);
       }),
     );
   });

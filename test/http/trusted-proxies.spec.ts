@@ -63,8 +63,28 @@ describe('the client address over HTTP', () => {
     expect(await forwarded('2001:0DB8:0:0::7')).toBe('2001:db8::7');
   });
 
-  it('behind a trusted proxy that forwarded no address is unknown', async () => {
-    expect(await recordedAddress(behindProxy, { 'x-forwarded-for': 'evil, unknown' })).toBeNull();
+  it('behind a trusted proxy may be forwarded with a port, which does not count', async () => {
+    const forwarded = (value: string) => recordedAddress(behindProxy, { 'x-forwarded-for': value });
+    expect(await forwarded('198.51.100.7:51234')).toBe('198.51.100.7');
+    expect(await forwarded('1.1.1.1:1, 198.51.100.7:2, 10.2.3.4:3')).toBe('198.51.100.7');
+    expect(await forwarded('[2001:db8::7]:51234')).toBe('2001:db8::7');
+  });
+
+  it('behind a trusted proxy that forwarded no address is that of the proxy', async () => {
+    expect(await recordedAddress(behindProxy, { 'x-forwarded-for': 'evil, unknown' })).toBe('127.0.0.1');
+    expect(await recordedAddress(behindProxy, { 'x-forwarded-for': 'evil, 10.2.3.4' })).toBe('10.2.3.4');
+  });
+
+  it('with a port is throttled for itself: who fails from one locks nobody out at another', async () => {
+    const failures = { username: `throttled-${Date.now()}`, password: 'no such password' };
+    const from = (address: string) =>
+      behindProxy.anonymous.post('/auth/login', failures, { 'x-forwarded-for': address });
+    const statuses: number[] = [];
+    for (let port = 1_000; statuses.at(-1) !== 429 && statuses.length < 50; port += 1)
+      statuses.push((await from(`198.51.100.8:${port}`)).status);
+    expect(statuses.at(-1)).toBe(429);
+    expect((await from('198.51.100.9:1000')).status).toBe(401);
+    expect((await from('[2001:db8::9]:1000')).status).toBe(401);
   });
 
   it('decides which API keys are usable, and is not decided by their callers', async () => {
@@ -77,6 +97,7 @@ describe('the client address over HTTP', () => {
     expect(await ask(direct, '198.51.100.7')).toBe(401);
     expect(await ask(behindProxy, '198.51.100.7')).toBe(200);
     expect(await ask(behindProxy, '::ffff:198.51.100.7, 10.1.1.1')).toBe(200);
+    expect(await ask(behindProxy, '198.51.100.7:4711')).toBe(200);
     expect(await ask(behindProxy, '198.51.100.7, 203.0.113.1')).toBe(401);
     expect(await ask(behindProxy, '198.51.100.7, unknown')).toBe(401);
   });

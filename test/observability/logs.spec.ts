@@ -15,7 +15,12 @@ afterAll(() => database.drop());
 describe('The log', () => {
   let app: AppProcess;
   beforeAll(async () => {
-    app = await AppProcess.start({ ...testEnvironment(database.url), LOG_LEVEL: 'debug' });
+    const environment = {
+      ...testEnvironment(database.url),
+      LOG_LEVEL: 'debug',
+      TRUSTED_PROXIES: '127.0.0.1',
+    };
+    app = await AppProcess.start(environment);
   });
   afterAll(() => app.kill9());
 
@@ -82,6 +87,22 @@ describe('The log', () => {
       .find(({ request_id, stack }) => request_id === 'our-fault' && stack !== undefined);
     expect(fault).toMatchObject({ level: 'error', context: 'ProblemFilter' });
     expect(String(fault?.['stack'])).toContain('relation "api_key_totals" does not exist');
+  });
+
+  it('warns of a proxy that forwards no address, once and not with every request', async () => {
+    const headers = (id: string) => ({ 'x-request-id': id, 'x-forwarded-for': 'from-nowhere' });
+    for (const id of ['unreadable-1', 'unreadable-2', 'unreadable-3']) {
+      const line = await requestLine(id, () => app.anonymous.get('/auth/me', headers(id)));
+      expect(line['client_address']).toBe('127.0.0.1');
+    }
+    const warnings = app
+      .logLines()
+      .filter(({ level, context }) => level === 'warn' && context === 'ClientAddresses');
+    expect(warnings.map(({ msg }) => msg)).toEqual([
+      expect.stringMatching(
+        /^A trusted proxy forwarded "from-nowhere" in X-Forwarded-For, which is no address/,
+      ),
+    ]);
   });
 
   it('holds no credential, no password and no secret, wherever a caller put it', async () => {

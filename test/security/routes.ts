@@ -2,8 +2,9 @@ import { RequestMethod } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { FASTIFY_ROUTE_CONFIG_METADATA } from '@nestjs/platform-fastify/constants.js';
 import { type AccessRule, accessRuleOf } from '../../src/auth/access.decorators.js';
-import { operationOf } from '../../src/http/operation.js';
+import { operationOf, type OperationSettings } from '../../src/http/operation.js';
 import { isPublic } from '../../src/http/public.decorator.js';
 import { type Route, RouteTable } from '../../src/http/route-table.js';
 import { USER_PASSWORD } from '../support/test-app.js';
@@ -16,10 +17,13 @@ export interface DeclaredRoute extends Route {
   /** The name given by `@Operation`. */
   readonly action: string | undefined;
   readonly access: DeclaredAccess;
+  /** Bytes of body that it accepts. */
+  readonly bodyLimit: number;
+  readonly isForm: boolean;
 }
 
 /** A route that asks for a credential. */
-export interface ProtectedRoute extends Route {
+export interface ProtectedRoute extends DeclaredRoute {
   readonly action: string;
   readonly access: AccessRule;
 }
@@ -38,12 +42,20 @@ export function declaredRoutes(app: NestFastifyApplication): DeclaredRoute[] {
         .map((name) => prototype[name]!)
         .filter((handler) => Reflect.hasMetadata(METHOD_METADATA, handler))
         .map((handler) => ({
+          bodyLimit: settingsOf(handler).bodyLimit ?? DEFAULT_BODY_LIMIT,
+          isForm: settingsOf(handler).isForm === true,
           method: RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as number]!,
           url: joined(base, Reflect.getMetadata(PATH_METADATA, handler) as string),
           action: operationOf(handler)?.action,
           access: isPublic(handler, metatype as object) ? 'public' : accessRuleOf(handler),
         }));
     });
+}
+
+const DEFAULT_BODY_LIMIT = 64 * 1_024;
+
+function settingsOf(handler: object): OperationSettings {
+  return (Reflect.getMetadata(FASTIFY_ROUTE_CONFIG_METADATA, handler) ?? {}) as OperationSettings;
 }
 
 /** Those of them that ask for a credential. */
