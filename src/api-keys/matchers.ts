@@ -10,35 +10,35 @@ export interface NameMatcher {
 export function nameMatcher(patterns: readonly string[]): NameMatcher | undefined {
   if (patterns.length === 0) return undefined;
   const exact = new Set(patterns.filter((pattern) => !pattern.includes('*')));
-  const globs = patterns.filter((pattern) => pattern.includes('*'));
-  const matches = (name: string) => exact.has(name) || globs.some((glob) => matchesGlob(glob, name));
+  const globs = patterns.filter((pattern) => pattern.includes('*')).map((pattern) => pattern.split('*'));
+  const matches = (name: string) => exact.has(name) || globs.some((parts) => fits(parts, name));
   return { patterns, matches };
 }
 
-/**
- * Whether `name` matches a glob whose only special character is `*`. It remembers the last star and moves on from
- * there, so it takes at most length × length steps: a regular expression could be made to take for ever.
- */
+/** Whether `name` matches a glob whose only special character is `*`. */
 export function matchesGlob(glob: string, name: string): boolean {
-  let [globAt, nameAt, starAt, retryAt] = [0, 0, -1, 0];
-  while (nameAt < name.length) {
-    if (glob[globAt] === '*') {
-      starAt = globAt;
-      retryAt = nameAt;
-      globAt += 1;
-    } else if (glob[globAt] === name[nameAt]) {
-      globAt += 1;
-      nameAt += 1;
-    } else if (starAt >= 0) {
-      globAt = starAt + 1;
-      retryAt += 1;
-      nameAt = retryAt;
-    } else {
-      return false;
-    }
+  return glob.includes('*') ? fits(glob.split('*'), name) : glob === name;
+}
+
+/**
+ * Whether a name begins with the first part of a glob, ends with its last, and has the others between, in their order and
+ * apart. Each is taken where it comes first, which leaves most to those after it. Searched for as texts: a regular
+ * expression could be made to take for ever, and a loop over characters takes length × length steps.
+ */
+function fits(parts: readonly string[], name: string): boolean {
+  const [first = '', ...others] = parts;
+  const last = others.pop() ?? '';
+  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last))
+    return false;
+  const end = name.length - last.length;
+  let at = first.length;
+  for (const part of others) {
+    if (part === '') continue;
+    const found = name.indexOf(part, at);
+    if (found === -1 || found + part.length > end) return false;
+    at = found + part.length;
   }
-  while (glob[globAt] === '*') globAt += 1;
-  return globAt === glob.length;
+  return true;
 }
 
 /** Addresses and CIDR blocks. */
