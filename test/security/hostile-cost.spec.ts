@@ -12,6 +12,14 @@ const LARGEST_ANSWER = 64 * KILOBYTE;
 const MOST_CPU_MS = { small: 25, large: 100 };
 /** What a busy machine or a background job adds to one try, it does not add to each. */
 const TRIES = 4;
+const AT_ONCE = 4;
+const CORE_KINDS = new Set([
+  'unknown properties',
+  'list items',
+  'nested objects',
+  'a long string',
+  'a parameter that is repeated',
+]);
 
 interface HostileRequest {
   readonly name: string;
@@ -45,8 +53,8 @@ describe('no request costs much before it is allowed', () => {
     usedSeconds = await cpuSeconds();
   });
   afterAll(async () => {
-    await app.kill9();
-    await reflected.stop();
+    await app?.kill9();
+    await reflected?.stop();
   });
 
   /** CPU of all threads of the service; the one that answers requests is one of them. */
@@ -55,34 +63,41 @@ describe('no request costs much before it is allowed', () => {
     return Number(/^process_cpu_seconds_total (\S+)/m.exec(metrics.text)?.[1]);
   }
 
-  async function costOf(hostile: HostileRequest): Promise<{ cpuMs: number; status: number; size: number }> {
-    const { status, size } = await send(app.baseUrl, hostile);
+  /** CPU since it was last asked. */
+  async function cpuMs(): Promise<number> {
     const before = usedSeconds;
     usedSeconds = await cpuSeconds();
-    return { cpuMs: (usedSeconds - before) * 1_000, status, size };
+    return (usedSeconds - before) * 1_000;
   }
 
-  /** What is wrong with how a request was answered; undefined when nothing is. */
-  async function excessOf(hostile: HostileRequest): Promise<string | undefined> {
-    const isLarge = (hostile.body?.length ?? 0) > 100 * KILOBYTE;
-    const mostMs = isLarge ? MOST_CPU_MS.large : MOST_CPU_MS.small;
-    let best = Number.POSITIVE_INFINITY;
-    for (let attempt = 0; attempt < TRIES && best > mostMs; attempt += 1) {
-      const { cpuMs, status, size } = await costOf(hostile);
-      if (status >= 500 || size > LARGEST_ANSWER) return `${hostile.name}: ${status}, ${size} bytes`;
-      best = Math.min(best, cpuMs);
+  /** What is wrong with how requests are answered. They are measured one by one only if together they cost too much. */
+  async function excessesOf(group: readonly HostileRequest[]): Promise<string[]> {
+    const answers = await Promise.all(group.map((hostile) => send(app.baseUrl, hostile)));
+    const wrong = answers.flatMap(({ status, size }, index) =>
+      status >= 500 || size > LARGEST_ANSWER ? [`${group[index]!.name}: ${status}, ${size} bytes`] : [],
+    );
+    if ((await cpuMs()) <= Math.min(...group.map(mostCpuMs))) return wrong;
+    for (const hostile of group) {
+      let least = Number.POSITIVE_INFINITY;
+      for (let attempt = 0; attempt < TRIES && least > mostCpuMs(hostile); attempt += 1) {
+        await send(app.baseUrl, hostile);
+        least = Math.min(least, await cpuMs());
+      }
+      if (least > mostCpuMs(hostile)) wrong.push(`${hostile.name}: ${least.toFixed(0)} ms`);
     }
-    return best > mostMs ? `${hostile.name}: ${best.toFixed(0)} ms` : undefined;
+    return wrong;
   }
 
-  /** Nobody, who holds nothing, and who holds just what the route asks for. */
+  /** Nobody, who holds nothing, and who holds just what the route asks for; the last of them is let in. */
   function callersOf(route: DeclaredRoute): [caller: string, headers: Record<string, string>][] {
-    const bearer = (permission: string) => ({ authorization: `Bearer ${tokens.get(permission)}` });
+    const bearer = (permission: string) => ({ authorization: `Bearer ${tokens.get(permission) ?? ''}` });
     const needed = permissionOf(route);
     return [
-      ['nobody', {}],
-      ['a user', bearer('')],
-      ...(needed === undefined ? [] : [[needed, bearer(needed)] as [string, Record<string, string>]]),
+      ...(route.access === 'public' ? [] : [['nobody', {}] as [string, Record<string, string>]]),
+      ...(needed === undefined ? [] : [['a user', bearer('')] as [string, Record<string, string>]]),
+      route.access === 'public'
+        ? ['nobody', {}]
+        : [`a holder of ${needed ?? 'nothing'}`, bearer(needed ?? '')],
     ];
   }
 
@@ -91,28 +106,36 @@ describe('no request costs much before it is allowed', () => {
     const path = vacantPath(url).slice(1);
     const described = operations.get(action ?? '');
     const accepted = validBody(method, action ?? '') ?? {};
-    return callersOf(route).flatMap(([caller, headers]) => {
-      const name = (kind: string) => `${method} ${url}, ${kind}, ${caller}`;
-      const withQueries = Object.entries(HOSTILE_QUERIES).map(([kind, query]) => ({
-        name: name(kind),
-        method,
-        path: `${path}?${query(described?.queryParameters ?? [])}`,
-        headers,
-      }));
+    const made = new Map<string, string>();
+    const bodyOf = (kind: string, make: () => string) => {
+      const body = made.get(kind) ?? make();
+      made.set(kind, body);
+      return body;
+    };
+    const callers = callersOf(route);
+    return callers.flatMap(([caller, headers], index) => {
+      // Of who is refused, no more than the head of the request is looked at (early-refusal.spec.ts).
+      const isLetIn = index === callers.length - 1 || route.access === 'public';
+      const isSent = ([kind]: [string, unknown]) => isLetIn || CORE_KINDS.has(kind);
+      const base = (kind: string) => ({ name: `${method} ${url}, ${kind}, ${caller}`, method, path });
+      const withQueries = Object.entries(HOSTILE_QUERIES)
+        .filter(isSent)
+        .map(([kind, query]) => {
+          const sentPath = `${path}?${query(described?.queryParameters ?? [])}`;
+          return { ...base(kind), path: sentPath, headers };
+        });
       if (method === 'GET') return withQueries;
-      const bodies = Object.entries(HOSTILE_BODIES).map(([kind, make]) => ({
-        name: name(kind),
-        method,
-        path,
-        headers: { ...headers, 'content-type': 'application/json' },
-        body: make(bodyLimit, accepted, described?.body ?? {}),
-      }));
+      const bodies = Object.entries(HOSTILE_BODIES)
+        .filter(isSent)
+        .map(([kind, make]) => ({
+          ...base(kind),
+          headers: { ...headers, 'content-type': 'application/json' },
+          body: bodyOf(kind, () => make(bodyLimit, accepted, described?.body ?? {})),
+        }));
       const forms = Object.entries(isForm ? HOSTILE_FORMS : {}).map(([kind, make]) => ({
-        name: name(kind),
-        method,
-        path,
+        ...base(kind),
         headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' },
-        body: make(bodyLimit),
+        body: bodyOf(kind, () => make(bodyLimit)),
       }));
       return [...withQueries, ...bodies, ...forms];
     });
@@ -120,14 +143,15 @@ describe('no request costs much before it is allowed', () => {
 
   it('by nobody, by the least caller and by the holder of the permission, on every route, in every shape', async () => {
     const found: string[] = [];
-    let asked = 0;
-    for (const hostile of routes.flatMap(requestsTo)) {
-      const excess = await excessOf(hostile);
-      asked += 1;
-      if (excess !== undefined) found.push(excess);
+    let sent = 0;
+    for (const route of routes) {
+      const hostile = requestsTo(route);
+      for (let at = 0; at < hostile.length; at += AT_ONCE)
+        found.push(...(await excessesOf(hostile.slice(at, at + AT_ONCE))));
+      sent += hostile.length;
     }
     expect(found).toEqual([]);
-    expect(asked).toBeGreaterThan(500);
+    expect(sent).toBeGreaterThan(400);
   });
 
   it('and the service still answers who may ask', async () => {
@@ -135,6 +159,10 @@ describe('no request costs much before it is allowed', () => {
     expect(status).toBe(200);
   });
 });
+
+function mostCpuMs({ body }: HostileRequest): number {
+  return (body?.length ?? 0) > 100 * KILOBYTE ? MOST_CPU_MS.large : MOST_CPU_MS.small;
+}
 
 function permissionOf({ access }: DeclaredRoute): string | undefined {
   return typeof access === 'object' && access.kind !== 'authenticated' ? access.permission : undefined;

@@ -8,13 +8,11 @@ const PADDING = 'x'.repeat(70);
 
 /** JSON of at most so many bytes: `make` gives its parts, one by one, between `before` and `after`. */
 function filled(bytes: number, before: string, make: (index: number) => string, after: string): string {
-  const parts: string[] = [];
-  let size = before.length + after.length;
+  let json = before;
   for (let index = 0; ; index += 1) {
     const part = make(index);
-    size += part.length + 1;
-    if (size > bytes) return `${before}${parts.join(',')}${after}`;
-    parts.push(part);
+    if (json.length + part.length + 1 + after.length > bytes) return json + after;
+    json += index === 0 ? part : `,${part}`;
   }
 }
 
