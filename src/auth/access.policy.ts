@@ -33,13 +33,18 @@ export function requireOwnerOr(principal: Principal, ownerId: number, permission
  */
 export function requireHeld(principal: Principal, permissions: readonly string[]): void {
   const missing = lacking(principal.permissions, permissions);
-  if (missing.length > 0) throw denied(`This needs permissions that you do not hold: ${missing.join(', ')}.`);
+  if (missing.length === 0) return;
+  const others = missing.length > MOST_NAMED ? ` and ${missing.length - MOST_NAMED} others` : '';
+  const named = missing.slice(0, MOST_NAMED).join(', ');
+  throw denied(`This needs permissions that you do not hold: ${named}${others}.`);
 }
 
 /** The scopes of an API key that mean something to this service itself. */
 export function platformScopes(scopes: readonly string[]): string[] {
   return scopes.filter((scope) => scope.startsWith(PLATFORM_NAMESPACE));
 }
+
+const MOST_NAMED = 10;
 
 function denied(detail: string): AppError {
   return new AppError('permission.denied', detail);

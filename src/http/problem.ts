@@ -57,9 +57,12 @@ export function problemDocument(error: AppError, path: string, requestId: string
 /** `%` that begins no escape, and all that a path may not hold (RFC 3986 §3.3). */
 const NOT_IN_PATH = /%(?![0-9A-Fa-f]{2})|[^\w.~!$&'()*+,;=:@/%-]/g;
 
+/** Paths of routes are shorter; one that is longer is no route, and its beginning is enough to know it again. */
+const LONGEST_INSTANCE = 1_024;
+
 /** A path as `instance` may hold it: a request line may hold more. */
 function uriReference(path: string): string {
-  return path.replace(NOT_IN_PATH, (character) => encodeURIComponent(character));
+  return path.slice(0, LONGEST_INSTANCE).replace(NOT_IN_PATH, (character) => encodeURIComponent(character));
 }
 
 /** An address without its query, where people put secrets. */
