@@ -2,8 +2,8 @@ import type { BudgetType } from './api-key.entity.js';
 import type { ApiKeyCore, ApiKeyRecord, ApiKeyTotals } from './api-key.js';
 
 const CORE_COLUMNS = `
-  keys.id, keys.user_id, keys.name, keys.description, keys.key_prefix, keys.scopes, keys.is_active, keys.expires_at,
-  keys.rate_limit_per_minute, keys.rate_limit_per_hour, keys.rate_limit_per_day, keys.allowed_ips,
+  keys.id, keys.user_id, keys.parent_key_id, keys.name, keys.description, keys.key_prefix, keys.scopes, keys.is_active,
+  keys.expires_at, keys.rate_limit_per_minute, keys.rate_limit_per_hour, keys.rate_limit_per_day, keys.allowed_ips,
   keys.allowed_models, keys.allowed_chatbots, keys.is_unlimited, keys.budget_limit_cents, keys.budget_type, keys.tags,
   keys.version, keys.created_at, keys.updated_at`;
 
@@ -30,6 +30,7 @@ export const SELECT_API_KEY = `
 export interface ApiKeyCoreRow {
   readonly id: number;
   readonly user_id: number;
+  readonly parent_key_id: number | null;
   readonly name: string;
   readonly description: string | null;
   readonly key_prefix: string;
@@ -80,6 +81,7 @@ export function toApiKeyCore(row: ApiKeyCoreRow): ApiKeyCore {
   return {
     id: row.id,
     userId: row.user_id,
+    parentKeyId: row.parent_key_id,
     name: row.name,
     description: row.description,
     keyPrefix: row.key_prefix,

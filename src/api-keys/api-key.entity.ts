@@ -24,10 +24,12 @@ const LIVE = { where: 'deleted_at IS NULL' };
 @Index('api_keys_owner_idx', ['userId', 'id'], LIVE)
 @Index('api_keys_state_idx', ['isActive', 'id'], LIVE)
 @Index('api_keys_owner_state_idx', ['userId', 'isActive', 'id'], LIVE)
+@Index('api_keys_parent_key_id_idx', ['parentKeyId'], { where: 'parent_key_id IS NOT NULL' })
 @Index('api_keys_tags_idx', { synchronize: false })
 @Check('api_keys_name_check', 'char_length(name) BETWEEN 1 AND 100')
 @Check('api_keys_rate_limits_check', 'rate limits within their bounds')
 @Check('api_keys_budget_check', 'a budget has a limit and a type')
+@Check('api_keys_parent_key_id_check', 'a parent is older than its child')
 export class ApiKey {
   @PrimaryGeneratedColumn('identity', {
     type: 'bigint',
@@ -39,6 +41,11 @@ export class ApiKey {
   @ForeignKey(() => User, { name: 'api_keys_user_id_fkey' })
   @Column('bigint', { name: 'user_id' })
   userId!: number;
+
+  /** The key that created this one, and within which it stays; null for one that a person created. Never changes. */
+  @ForeignKey(() => ApiKey, { name: 'api_keys_parent_key_id_fkey' })
+  @Column('bigint', { name: 'parent_key_id', nullable: true })
+  parentKeyId!: number | null;
 
   @Column('text')
   name!: string;

@@ -1,3 +1,4 @@
+import type { EventValue } from '../events/domain-events.js';
 import type { BudgetType } from './api-key.entity.js';
 
 /** What a caller may set of a key. Absent fields are `undefined`, cleared ones `null`. */
@@ -31,6 +32,8 @@ export interface ApiKeyTotals {
 export interface ApiKeyCore extends ApiKeyPolicy {
   readonly id: number;
   readonly userId: number;
+  /** The key that created it; null when a person did. */
+  readonly parentKeyId: number | null;
   readonly keyPrefix: string;
   readonly version: number;
   readonly createdAt: Date;
@@ -65,3 +68,16 @@ export const POLICY_FIELDS = Object.keys(POLICY_WIRE_NAMES) as readonly (keyof A
 
 /** The fields a request wants changed. */
 export type ApiKeyChanges = { readonly [Field in keyof ApiKeyPolicy]?: ApiKeyPolicy[Field] | undefined };
+
+/** Some fields of a policy as they are on the wire. */
+export function wireValues(
+  policy: ApiKeyPolicy,
+  fields: readonly (keyof ApiKeyPolicy)[],
+): Record<string, EventValue> {
+  return Object.fromEntries(
+    fields.map((field) => {
+      const value = policy[field];
+      return [POLICY_WIRE_NAMES[field], value instanceof Date ? value.toISOString() : value];
+    }),
+  );
+}

@@ -15,7 +15,7 @@ import { ApiCreatedResponse, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/s
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
 import { MessageResponse } from '../auth/auth.dto.js';
-import type { Principal } from '../auth/principal.js';
+import { actorOf, type Principal } from '../auth/principal.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
@@ -107,11 +107,10 @@ export class ApiKeysController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyWithSecretResponse> {
     const changes = toApiKeyChanges(body);
-    // Not the body itself: its members may come in another order when it is sent again, and mean the same.
-    const claim =
-      key === undefined
-        ? undefined
-        : { userId: principal.userId, operation: 'create_api_key', key, request: changes };
+    const { userId, apiKeyId } = actorOf(principal);
+    // Not the body: its members may come in another order, and mean the same. Of another caller it means another child.
+    const request = { ...changes, parentKeyId: apiKeyId ?? undefined };
+    const claim = key === undefined ? undefined : { userId, operation: 'create_api_key', key, request };
     return withSecret(reply, await this.apiKeys.create(principal, changes, claim));
   }
 

@@ -4,6 +4,7 @@ import { BudgetsModule } from '../budgets/budgets.module.js';
 import { ApiKey, ApiKeySecret } from './api-key.entity.js';
 import { ApiKeyCounts } from './api-key-counts.js';
 import { ApiKeyCredentials } from './api-key-credentials.js';
+import { ApiKeyLineage } from './api-key-lineage.js';
 import { ApiKeySearch } from './api-key.search.js';
 import { ApiKeySecrets } from './api-key-secrets.js';
 import { ApiKeysController } from './api-keys.controller.js';
@@ -23,6 +24,7 @@ import { Snapshots } from './snapshots.js';
   controllers: [ApiKeysController],
   providers: [
     ApiKeyCounts,
+    ApiKeyLineage,
     ApiKeyCredentials,
     ApiKeySearch,
     ApiKeySecrets,

@@ -20,6 +20,15 @@ export class ApiKeyResponse {
   @ResponseField({ type: 'integer', description: 'The owner.', example: 1 })
   user_id!: number;
 
+  @ResponseField({
+    type: 'integer',
+    nullable: true,
+    description:
+      'The key that created this one, and within which it stays; null when a person created it. Its state and its restrictions count as well.',
+    example: null,
+  })
+  parent_key_id!: number | null;
+
   @ResponseField({ type: 'string', example: 'Billing worker' })
   name!: string;
 
@@ -143,6 +152,7 @@ export function toApiKeyResponse(apiKey: ApiKeyRecord): ApiKeyResponse {
   return {
     id: apiKey.id,
     user_id: apiKey.userId,
+    parent_key_id: apiKey.parentKeyId,
     name: apiKey.name,
     description: apiKey.description,
     key_prefix: apiKey.keyPrefix,

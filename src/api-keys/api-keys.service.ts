@@ -9,19 +9,20 @@ import { Clock } from '../common/clock.js';
 import { MICRO_CENTS_PER_CENT } from '../common/money.js';
 import type { Secret } from '../common/secret.js';
 import { Change } from '../events/change.decorator.js';
-import type { EventValue } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import {
   type ApiKeyChanges,
   type ApiKeyCore,
   type ApiKeyPolicy,
   type ApiKeyRecord,
-  POLICY_WIRE_NAMES,
+  wireValues,
 } from './api-key.js';
 import { ApiKey } from './api-key.entity.js';
-import { BLANK_POLICY, type MergedPolicy, mergePolicy, nextVersion } from './api-key.policy.js';
+import { type MergedPolicy, mergePolicy, nextVersion } from './api-key.policy.js';
+import { ApiKeyLineage } from './api-key-lineage.js';
 import { ApiKeySecrets } from './api-key-secrets.js';
 import { ApiKeysStore } from './api-keys.store.js';
+import { initialPolicy } from './lineage.policy.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.js';
 
 /** A key whose secret was just made; null when the request was a repeat, since a secret is shown once. */
@@ -39,6 +40,7 @@ export class ApiKeysService {
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly store: ApiKeysStore,
     private readonly secrets: ApiKeySecrets,
+    private readonly lineage: ApiKeyLineage,
     private readonly idempotency: Idempotency,
     private readonly budgets: BudgetLimits,
     private readonly events: EventPublisher,
@@ -52,13 +54,17 @@ export class ApiKeysService {
     const earlierId = claim && (await this.idempotency.earlier(claim));
     if (earlierId !== undefined) return this.#replay(earlierId);
     const now = this.clock.now();
-    const { policy } = requireValid(mergePolicy(BLANK_POLICY, input, now));
+    const parents = await this.lineage.lockParents(principal, now);
+    const { policy } = requireValid(mergePolicy(initialPolicy(parents), input, now));
+    this.lineage.requireWithin(parents, policy, input);
     const fresh = this.secrets.make();
-    const { secret, keyPrefix } = fresh;
-    const values = { ...policy, userId: principal.userId, keyPrefix, createdAt: now, updatedAt: now };
+    const [{ secret, keyPrefix }, { userId }] = [fresh, principal];
+    const parentKeyId = parents[0]?.id ?? null;
+    const values = { ...policy, userId, parentKeyId, keyPrefix, createdAt: now, updatedAt: now };
     const id = await this.store.insert(values, fresh);
     if (id === undefined)
       throw new AppError('auth.credential_invalid', 'The user of this credential was ended.');
+    if (parentKeyId !== null) await this.budgets.setParentOfApiKey(id, parentKeyId);
     if (!policy.isUnlimited) await this.#setBudget(id, policy);
     if (claim !== undefined) await this.idempotency.remember(claim, id);
     await this.events.change('api_key.created', { apiKeyId: id, name: policy.name, scopes: policy.scopes });
@@ -86,6 +92,8 @@ export class ApiKeysService {
     const added = (changes.scopes ?? []).filter((scope) => !apiKey.scopes.includes(scope));
     requireHeld(principal, platformScopes(added));
     const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
+    await this.lineage.requireMayChange(principal, apiKey, policy);
+    await this.lineage.requireWithinParents(apiKey, policy, changed);
     const updated = changed.length > 0 ? await this.#save(apiKey, policy) : apiKey;
     if (changed.some((field) => BUDGET_FIELDS.has(field))) await this.#setBudget(apiKeyId, policy);
     const [beforeValues, afterValues] = [wireValues(apiKey, changed), wireValues(policy, changed)];
@@ -97,6 +105,7 @@ export class ApiKeysService {
   @Change()
   async activate(principal: Principal, apiKeyId: number): Promise<void> {
     const apiKey = await this.#lockForUpdate(principal, apiKeyId);
+    await this.lineage.requireMayChange(principal, apiKey, { ...apiKey, isActive: true });
     if (!apiKey.isActive) await this.#save(apiKey, { isActive: true });
     await this.events.change('api_key.activated', { apiKeyId, name: apiKey.name });
   }
@@ -121,6 +130,7 @@ export class ApiKeysService {
     claim?: IdempotencyClaim,
   ): Promise<IssuedApiKey> {
     const apiKey = await this.#lockForUpdate(principal, apiKeyId);
+    await this.lineage.requireMayIssue(principal, apiKey);
     const earlierId = claim && (await this.idempotency.earlier(claim));
     if (earlierId !== undefined) return this.#replay(earlierId);
     const now = this.clock.now();
@@ -134,12 +144,16 @@ export class ApiKeysService {
     return { apiKey: await this.#withTotals(regenerated), secret: fresh.secret };
   }
 
-  /** Ends the key; its usage and audit history stay. @throws AppError `api_key.not_found`, `permission.denied` */
+  /**
+   * Ends the key, and what came from it; their usage and audit history stay.
+   * @throws AppError `api_key.not_found`, `permission.denied`
+   */
   @Change()
   async delete(principal: Principal, apiKeyId: number): Promise<void> {
     const { name } = await this.#lock(principal, apiKeyId, 'delete');
     await this.#end(apiKeyId);
     await this.events.change('api_key.deleted', { apiKeyId, name });
+    await this.lineage.endDescendants(apiKeyId, this.clock.now());
   }
 
   /** Ends every key of a user, a batch to a statement, as part of the transaction that ends the user. */
@@ -223,16 +237,4 @@ function requireFound<Key>(apiKey: Key | undefined): Key {
 function requireValid(merged: MergedPolicy): Extract<MergedPolicy, { kind: 'merged' }> {
   if (merged.kind === 'invalid') throw validationFailed(merged.errors);
   return merged;
-}
-
-function wireValues(
-  policy: ApiKeyPolicy,
-  fields: readonly (keyof ApiKeyPolicy)[],
-): Record<string, EventValue> {
-  return Object.fromEntries(
-    fields.map((field) => {
-      const value = policy[field];
-      return [POLICY_WIRE_NAMES[field], value instanceof Date ? value.toISOString() : value];
-    }),
-  );
 }

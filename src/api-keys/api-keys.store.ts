@@ -40,8 +40,8 @@ const INSERT = {
   name: 'insert_api_key',
   text: `
     WITH new_key AS (
-      INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, ${POLICY_COLUMNS.join(', ')})
-      SELECT $3, $4, $5, $6, ${POLICY_COLUMNS.map((_column, index) => `$${index + 7}`).join(', ')}
+      INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, parent_key_id, ${POLICY_COLUMNS.join(', ')})
+      SELECT $3, $4, $5, $6, $7, ${POLICY_COLUMNS.map((_column, index) => `$${index + 8}`).join(', ')}
       FROM users WHERE users.id = $3 AND users.is_active AND users.deleted_at IS NULL
       FOR KEY SHARE OF users
       RETURNING id, created_at
@@ -92,8 +92,9 @@ export class ApiKeysStore {
 
   /** Stores a key with its first secret and answers its id; undefined when its owner was disabled or deleted meanwhile. */
   async insert(apiKey: NewApiKey, { digest, pepperVersion }: SecretDigest): Promise<number | undefined> {
-    const { userId, keyPrefix, createdAt, updatedAt } = apiKey;
-    const values = [digest, pepperVersion, userId, keyPrefix, createdAt, updatedAt, ...policyValues(apiKey)];
+    const { userId, keyPrefix, createdAt, updatedAt, parentKeyId } = apiKey;
+    const own = [digest, pepperVersion, userId, keyPrefix, createdAt, updatedAt, parentKeyId];
+    const values = [...own, ...policyValues(apiKey)];
     const [row] = await runPrepared<{ id: number }>(this.#manager, INSERT, values);
     return row?.id;
   }

@@ -5,29 +5,35 @@ import { GroupCommit } from '../common/group-commit.js';
 import { DataPlanePool } from '../database/pools.js';
 import { addressMatcher, nameMatcher } from './matchers.js';
 import { SecretDigests } from './secret-digests.js';
-import type { KeySnapshot } from './snapshot.js';
+import { withinAncestors } from './line-restrictions.policy.js';
+import type { KeyRestrictions, KeySnapshot } from './snapshot.js';
 
-interface SnapshotRow {
-  readonly digest: Buffer;
-  readonly retires_at: Date | null;
+/** What restricts a key, from a row or from JSON. */
+interface RestrictionColumns {
   readonly id: number;
-  readonly name: string;
-  readonly user_id: number;
-  readonly username: string;
-  readonly role: string;
-  readonly permissions: string[];
-  readonly is_owner_active: boolean;
   readonly is_active: boolean;
-  readonly expires_at: Date | null;
-  readonly created_at: Date;
+  readonly expires_at: Date | string | null;
   readonly scopes: string[];
-  readonly tags: string[];
   readonly allowed_ips: string[];
   readonly allowed_models: string[];
   readonly allowed_chatbots: string[];
   readonly rate_limit_per_minute: number | null;
   readonly rate_limit_per_hour: number | null;
   readonly rate_limit_per_day: number | null;
+}
+
+interface SnapshotRow extends RestrictionColumns {
+  readonly digest: Buffer;
+  readonly retires_at: Date | null;
+  readonly name: string;
+  readonly user_id: number;
+  readonly username: string;
+  readonly role: string;
+  readonly permissions: string[];
+  readonly is_owner_active: boolean;
+  readonly created_at: Date;
+  readonly tags: string[];
+  readonly ancestors: readonly RestrictionColumns[] | null;
   readonly has_budget: boolean;
 }
 
@@ -39,6 +45,7 @@ const LOAD_SNAPSHOTS = {
       users.is_active AND users.deleted_at IS NULL AS is_owner_active, keys.is_active, keys.expires_at, keys.created_at,
       keys.scopes, keys.tags, keys.allowed_ips, keys.allowed_models, keys.allowed_chatbots,
       keys.rate_limit_per_minute, keys.rate_limit_per_hour, keys.rate_limit_per_day,
+      CASE WHEN keys.parent_key_id IS NOT NULL THEN api_key_ancestors(keys.id) END AS ancestors,
       accounts.id IS NOT NULL AS has_budget
     FROM api_key_secrets AS secrets
     JOIN api_keys AS keys ON keys.id = secrets.api_key_id
@@ -91,20 +98,31 @@ export class SnapshotLoader {
 }
 
 function toSnapshot(row: SnapshotRow): KeySnapshot {
+  const own = toRestrictions(row);
+  const ancestors = row.ancestors?.map(toRestrictions);
+  const scopes = [own, ...(ancestors ?? [])].map((key) => platformScopes(key.scopes));
   return {
-    apiKeyId: row.id,
+    ...(ancestors === undefined ? own : withinAncestors(own, ancestors)),
     name: row.name,
     userId: row.user_id,
     username: row.username,
     role: row.role,
-    isActive: row.is_active,
     isOwnerActive: row.is_owner_active,
-    expiresAtMs: row.expires_at?.getTime() ?? Number.POSITIVE_INFINITY,
     retiresAtMs: row.retires_at?.getTime() ?? Number.POSITIVE_INFINITY,
     createdAtMs: row.created_at.getTime(),
-    scopes: row.scopes,
     tags: row.tags,
-    permissions: intersection(row.permissions, platformScopes(row.scopes)),
+    permissions: scopes.reduce(intersection, row.permissions),
+    line: ancestors === undefined ? undefined : [own, ...ancestors],
+    hasBudget: row.has_budget,
+  };
+}
+
+function toRestrictions(row: RestrictionColumns): KeyRestrictions {
+  return {
+    apiKeyId: row.id,
+    isActive: row.is_active,
+    expiresAtMs: row.expires_at === null ? Number.POSITIVE_INFINITY : new Date(row.expires_at).getTime(),
+    scopes: row.scopes,
     addresses: addressMatcher(row.allowed_ips),
     models: nameMatcher(row.allowed_models),
     chatbots: nameMatcher(row.allowed_chatbots),
@@ -113,6 +131,5 @@ function toSnapshot(row: SnapshotRow): KeySnapshot {
       perHour: row.rate_limit_per_hour,
       perDay: row.rate_limit_per_day,
     },
-    hasBudget: row.has_budget,
   };
 }

@@ -7,28 +7,38 @@ export interface SnapshotRateLimits {
   readonly perDay: number | null;
 }
 
-/** What is known of a key and its owner when it is judged; it never changes, a newer one replaces it. */
-export interface KeySnapshot {
+/** What a key may do, by its own policy or by those of all that it came from together. */
+export interface KeyRestrictions {
   readonly apiKeyId: number;
+  readonly isActive: boolean;
+  /** Unix milliseconds; infinite when the key never expires. */
+  readonly expiresAtMs: number;
+  readonly scopes: readonly string[];
+  readonly addresses: AddressMatcher | undefined;
+  readonly models: NameMatcher | undefined;
+  readonly chatbots: NameMatcher | undefined;
+  /** Those of this very key. */
+  readonly rateLimits: SnapshotRateLimits;
+}
+
+/**
+ * What is known of a key and its owner when it is judged; it never changes, a newer one replaces it. Of a key that was
+ * created by another one, its restrictions are what the whole line allows.
+ */
+export interface KeySnapshot extends KeyRestrictions {
   readonly name: string;
   readonly userId: number;
   readonly username: string;
   readonly role: string;
-  readonly isActive: boolean;
   readonly isOwnerActive: boolean;
-  /** Unix milliseconds; infinite when the key never expires. */
-  readonly expiresAtMs: number;
   /** When this secret ends, in Unix milliseconds; infinite for the current one. */
   readonly retiresAtMs: number;
   readonly createdAtMs: number;
-  readonly scopes: readonly string[];
   readonly tags: readonly string[];
   /** What the owner and the scopes both allow on this service itself. */
   readonly permissions: readonly string[];
-  readonly addresses: AddressMatcher | undefined;
-  readonly models: NameMatcher | undefined;
-  readonly chatbots: NameMatcher | undefined;
-  readonly rateLimits: SnapshotRateLimits;
+  /** The key by its own policy and then what it came from, nearest first; undefined for one that a person created. */
+  readonly line: readonly KeyRestrictions[] | undefined;
   /** Whether a limit binds the key, its own or that of an account above it. */
   readonly hasBudget: boolean;
 }

@@ -5,7 +5,7 @@ import { Config } from '../config/config.js';
 import { ChangeFeed } from '../database/change-feed.js';
 import { Evictions } from '../database/evictions.js';
 import { isWellFormedSecret, lengthOfSecret } from './secret-format.js';
-import type { KeySnapshot } from './snapshot.js';
+import type { KeyRestrictions, KeySnapshot } from './snapshot.js';
 import { SnapshotLoader } from './snapshot-loader.js';
 
 interface CachedSnapshot {
@@ -20,6 +20,7 @@ const MOST_UNKNOWN_KEYS = 20_000;
 const ENTRY_BYTES = 900;
 const BYTES_PER_LIST_ENTRY = 80;
 const ADDRESS_LIST_BYTES = 1_500;
+const BYTES_PER_ANCESTOR = 500;
 
 /**
  * Finds the snapshot of a secret: in memory while the change feed is fresh, else in the database, once for all who ask
@@ -60,8 +61,7 @@ export class Snapshots {
     this.feed.requireFresh();
     if (cached !== undefined) {
       const { snapshot, position } = cached;
-      if (this.#evictions.isCurrent(position, snapshot.apiKeyId, snapshot.userId))
-        return unlessRetired(snapshot, nowMs);
+      if (this.#isCurrent(snapshot, position)) return unlessRetired(snapshot, nowMs);
       this.#known.delete(fingerprint);
     }
     if ((this.#unknown.get(fingerprint) ?? 0) > performance.now()) return undefined;
@@ -73,6 +73,14 @@ export class Snapshots {
     if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
     const snapshot = await this.loader.load(secret);
     return snapshot && unlessRetired(snapshot, nowMs);
+  }
+
+  /** A key that was created by another one is judged by that as well, and what changes there counts here. */
+  #isCurrent({ apiKeyId, userId, line }: KeySnapshot, position: number): boolean {
+    if (!this.#evictions.isCurrent(position, apiKeyId, userId)) return false;
+    return (
+      line === undefined || line.every((key) => this.#evictions.isCurrent(position, key.apiKeyId, userId))
+    );
   }
 
   #loadOnce(secret: string, fingerprint: string): Promise<KeySnapshot | undefined> {
@@ -97,14 +105,15 @@ function unlessRetired(snapshot: KeySnapshot, nowMs: number): KeySnapshot | unde
 }
 
 function sizeOf({ snapshot }: CachedSnapshot): number {
-  const { scopes, tags, permissions, addresses, models, chatbots } = snapshot;
-  const entries =
-    scopes.length +
-    tags.length +
-    permissions.length +
-    (models?.patterns.length ?? 0) +
-    (chatbots?.patterns.length ?? 0);
+  const { tags, permissions, line } = snapshot;
+  let bytes = ENTRY_BYTES + (tags.length + permissions.length) * BYTES_PER_LIST_ENTRY;
+  for (const key of line ?? [snapshot]) bytes += sizeOfLists(key);
+  return line === undefined ? bytes : bytes + line.length * BYTES_PER_ANCESTOR;
+}
+
+function sizeOfLists({ scopes, addresses, models, chatbots }: KeyRestrictions): number {
+  const entries = scopes.length + (models?.patterns.length ?? 0) + (chatbots?.patterns.length ?? 0);
   const addressBytes =
     addresses === undefined ? 0 : ADDRESS_LIST_BYTES + addresses.entries.length * BYTES_PER_LIST_ENTRY;
-  return ENTRY_BYTES + entries * BYTES_PER_LIST_ENTRY + addressBytes;
+  return entries * BYTES_PER_LIST_ENTRY + addressBytes;
 }

@@ -12,6 +12,11 @@ export class BudgetLimits {
     private readonly states: BudgetStates,
   ) {}
 
+  /** Lets what a new key spends and holds count in its parent's account, and in all above that. */
+  async setParentOfApiKey(apiKeyId: number, parentKeyId: number): Promise<void> {
+    await this.transactions.tx.query('SELECT set_budget_parent($1, $2)', [apiKeyId, parentKeyId]);
+  }
+
   /** Changing a limit or its period type keeps what was spent and held. */
   async setOfApiKey(apiKeyId: number, limit: BudgetLimit): Promise<void> {
     this.states.expectLimit(apiKeyId, limit);

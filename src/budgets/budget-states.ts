@@ -14,6 +14,11 @@ interface AccountEntry {
   readAtMs: number;
 }
 
+/** A key that another one came from. */
+interface KeyOfLine {
+  readonly apiKeyId: number;
+}
+
 interface KeyEntry {
   readonly accounts: readonly AccountEntry[];
   readonly hasOwn: boolean;
@@ -43,6 +48,8 @@ export class BudgetStates {
   readonly #refreshing = new Set<number>();
   /** Keys whose limit is being changed here: until it is seen, what is read may be from before the commit. */
   readonly #expected = new LRUCache<number, BudgetLimit>({ max: MOST_KEYS, ttl: LIMIT_CHANGE_MS });
+  /** For keys that came from these. One that was forgotten is read again with the accounts, every few seconds. */
+  readonly #changedAtMs = new LRUCache<number, number>({ max: MOST_KEYS, ttl: USABLE_MS });
   readonly #loads: GroupCommit<number, Budget>;
 
   constructor(
@@ -57,19 +64,23 @@ export class BudgetStates {
     });
     feed.subscribe((changes) => {
       for (const change of changes) {
-        if (change.kind === 'api_key') this.#keys.delete(change.id);
-        else if (change.kind === 'everything') this.#keys.clear();
+        if (change.kind === 'api_key') {
+          this.#keys.delete(change.id);
+          this.#changedAtMs.set(change.id, performance.now());
+        } else if (change.kind === 'everything') this.#keys.clear();
       }
     });
   }
 
   /**
-   * The budget of a key, at once when it is in memory.
+   * The budget of a key, at once when it is in memory. Where it came from other keys they are named as well: one of them
+   * may have been given a limit since.
    * @throws AppError `service.unavailable` when neither memory nor the database may answer
    */
-  find(apiKeyId: number): Budget | Promise<Budget> {
+  find(apiKeyId: number, line?: readonly KeyOfLine[]): Budget | Promise<Budget> {
     const entry = this.#keys.get(apiKeyId);
     if (entry === undefined || this.#expected.has(apiKeyId)) return this.#read(apiKeyId);
+    if (line?.some((key) => this.#hasChangedSince(key.apiKeyId, entry.readAtMs))) return this.#read(apiKeyId);
     const ageMs = performance.now() - readAtMsOf(entry);
     if (ageMs > USABLE_MS) return this.#read(apiKeyId);
     if (ageMs > FRESH_MS) this.#refresh(apiKeyId);
@@ -110,6 +121,10 @@ export class BudgetStates {
       known.readAtMs = Math.max(known.readAtMs, readAtMs);
     }
     return known;
+  }
+
+  #hasChangedSince(apiKeyId: number, readAtMs: number): boolean {
+    return this.#expected.has(apiKeyId) || (this.#changedAtMs.get(apiKeyId) ?? 0) >= readAtMs;
   }
 
   async #read(apiKeyId: number): Promise<Budget> {

@@ -78,6 +78,12 @@ export function hasRoomFor({ accounts }: Budget, amountMicroCents: bigint, nowMs
   return accounts.every((account) => accountView(account, nowMs).remainingMicroCents >= amountMicroCents);
 }
 
+/** What binds a key by its own account alone. */
+export function ownPart(budget: Budget): Budget {
+  const own = ownAccount(budget);
+  return own === undefined ? NO_BUDGET : { accounts: [own], hasOwn: true };
+}
+
 function ownAccount({ accounts, hasOwn }: Budget): BudgetAccount | undefined {
   return hasOwn ? accounts[0] : undefined;
 }

@@ -30,6 +30,7 @@ export const ERROR_CATALOGUE = {
   'user.last_admin': { status: 409, title: 'The last active admin must remain' },
   'api_key.not_found': { status: 404, title: 'API key not found' },
   'api_key.version_mismatch': { status: 412, title: 'The API key has changed since it was read' },
+  'api_key.too_many_ancestors': { status: 409, title: 'The API key has too many ancestors' },
   'budget.refused': { status: 402, title: 'The budget has no room for the amount' },
   'budget_hold.not_found': { status: 404, title: 'Hold not found' },
   'budget_hold.conflict': { status: 409, title: 'The hold is another, or has ended in another way' },

@@ -26,6 +26,13 @@ export class AddressBlocks {
     const blocks = words.length === 1 ? this.#v4 : this.#v6;
     return blocks.some((block) => isInside(words, block));
   }
+
+  /** Whether every address of `entry`, an address or a block, lies in one of these blocks. */
+  covers(entry: string): boolean {
+    const inner = blockOf(entry);
+    const blocks = inner.network.length === 1 ? this.#v4 : this.#v6;
+    return blocks.some((outer) => isInside(inner.network, outer) && isWider(outer.mask, inner.mask));
+  }
 }
 
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
@@ -71,6 +78,11 @@ function isInside(words: Words, { network, mask }: Block): boolean {
     if (((words[index] ?? 0) & (mask[index] ?? 0)) >>> 0 !== network[index]) return false;
   }
   return true;
+}
+
+/** Whether each bit that the first mask looks at is looked at by the second, too. */
+function isWider(mask: Words, other: Words): boolean {
+  return mask.every((word, index) => (word & ~(other[index] ?? 0)) === 0);
 }
 
 function wordsOf(address: string): Words {

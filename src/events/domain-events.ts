@@ -32,7 +32,7 @@ export interface ChangeEvents {
   'api_keys.deleted': {
     readonly apiKeyIds: readonly number[];
     readonly names: readonly string[];
-    readonly reason: 'owner_deleted';
+    readonly reason: 'owner_deleted' | 'parent_deleted';
   };
   'api_key.regenerated': {
     readonly apiKeyId: number;

@@ -1,6 +1,6 @@
 import { Body, Controller, Header, HttpCode, Post } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import type { KeySnapshot } from '../api-keys/snapshot.js';
+import type { KeySnapshot, SnapshotRateLimits } from '../api-keys/snapshot.js';
 import { RequirePermission } from '../auth/access.decorators.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
@@ -31,8 +31,23 @@ export class IntrospectionController {
   @Header('cache-control', 'no-store')
   async introspect(@Body() { token }: IntrospectionDto): Promise<Record<string, unknown>> {
     const snapshot = await this.verification.findActive(token);
-    return snapshot === undefined ? { active: false } : describe(snapshot);
+    return snapshot === undefined || admitsNothing(snapshot) ? { active: false } : describe(snapshot);
   }
+}
+
+/**
+ * What a key and all that it came from allow may be nothing at all. An empty list would tell that as "anything", so such
+ * a key is not active.
+ */
+function admitsNothing({ addresses, models, chatbots }: KeySnapshot): boolean {
+  return [addresses?.entries, models?.patterns, chatbots?.patterns].some((list) => list?.length === 0);
+}
+
+/** Of all that it came from, the smallest. */
+function leastLimit({ rateLimits, line }: KeySnapshot, window: keyof SnapshotRateLimits): number | null {
+  const limits = line?.map((key) => key.rateLimits[window]) ?? [rateLimits[window]];
+  const set = limits.filter((limit) => limit !== null);
+  return set.length === 0 ? null : Math.min(...set);
 }
 
 function describe(snapshot: KeySnapshot): Record<string, unknown> {
@@ -50,8 +65,8 @@ function describe(snapshot: KeySnapshot): Record<string, unknown> {
     allowed_ips: snapshot.addresses?.entries ?? [],
     allowed_models: snapshot.models?.patterns ?? [],
     allowed_chatbots: snapshot.chatbots?.patterns ?? [],
-    rate_limit_per_minute: snapshot.rateLimits.perMinute,
-    rate_limit_per_hour: snapshot.rateLimits.perHour,
-    rate_limit_per_day: snapshot.rateLimits.perDay,
+    rate_limit_per_minute: leastLimit(snapshot, 'perMinute'),
+    rate_limit_per_hour: leastLimit(snapshot, 'perHour'),
+    rate_limit_per_day: leastLimit(snapshot, 'perDay'),
   };
 }

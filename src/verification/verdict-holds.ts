@@ -6,6 +6,7 @@ import type { HoldWithBudget } from '../budgets/hold.js';
 import type { Reporter } from '../budgets/reporter.js';
 import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
+import { takeFor } from './key-windows.js';
 import { decide, type Refusal, type VerdictHold, type VerdictRequest } from './verdict.js';
 
 /** What became of a verdict that was to hold an amount. */
@@ -41,9 +42,9 @@ export class VerdictHolds {
     nowMs: number,
     budget: Budget,
   ): Promise<HeldJudgement | undefined> {
-    const { apiKeyId, rateLimits } = snapshot;
+    const { apiKeyId } = snapshot;
     const refusal = decide(snapshot, request, nowMs, budget);
-    const look = await this.limiter.take(apiKeyId, rateLimits, LOOK, nowMs);
+    const look = await takeFor(this.limiter, snapshot, LOOK, nowMs);
     const isLimited = look.windows.some(({ remaining }) => remaining < Math.max(1, request.cost));
     if (isLimited || (refusal !== undefined && refusal !== 'BUDGET_EXCEEDED'))
       return { refusal, outcome: { ...look, allowed: !isLimited }, budget };
@@ -64,13 +65,13 @@ export class VerdictHolds {
   }
 
   async #take(
-    { apiKeyId, rateLimits }: KeySnapshot,
+    snapshot: KeySnapshot,
     { cost, hold: { takenBy } }: VerdictRequest & { readonly hold: VerdictHold },
     { hold, budget }: HoldWithBudget,
     nowMs: number,
   ): Promise<HeldJudgement> {
     try {
-      const outcome = await this.limiter.take(apiKeyId, rateLimits, cost, nowMs);
+      const outcome = await takeFor(this.limiter, snapshot, cost, nowMs);
       if (outcome.allowed) return { refusal: undefined, outcome, budget, holdId: hold.id };
       return { refusal: undefined, outcome, budget: (await this.#giveBack(hold.id, takenBy)) ?? budget };
     } catch (error) {

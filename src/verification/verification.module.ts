@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { ApiKeysModule } from '../api-keys/api-keys.module.js';
 import { BudgetsModule } from '../budgets/budgets.module.js';
 import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
+import { Explanations } from './explanations.js';
 import { ForwardAuthController } from './forward-auth.controller.js';
 import { IntrospectionController } from './introspection.controller.js';
 import { VerdictCounts } from './verdict-counts.js';
@@ -13,6 +14,6 @@ import { VerifyController } from './verify.controller.js';
 @Module({
   imports: [ApiKeysModule, BudgetsModule, RateLimitsModule],
   controllers: [ForwardAuthController, IntrospectionController, VerifyController],
-  providers: [VerdictCounts, VerdictHolds, VerificationService],
+  providers: [Explanations, VerdictCounts, VerdictHolds, VerificationService],
 })
 export class VerificationModule {}

@@ -7,16 +7,10 @@ import { type Budget, NO_BUDGET } from '../budgets/budget.policy.js';
 import { Clock } from '../common/clock.js';
 import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { TakeOutcome, WindowState } from '../rate-limits/rate-windows.policy.js';
+import { takeFor } from './key-windows.js';
 import { VerdictCounts } from './verdict-counts.js';
 import { VerdictHolds } from './verdict-holds.js';
-import {
-  decide,
-  type Refusal,
-  RULES,
-  type VerdictCode,
-  type VerdictHold,
-  type VerdictRequest,
-} from './verdict.js';
+import { decide, type Refusal, type VerdictCode, type VerdictHold, type VerdictRequest } from './verdict.js';
 
 /** The answer to "may this key do this now?". Whole for every code but `NOT_FOUND`. */
 export type Verdict =
@@ -40,20 +34,8 @@ export interface Question {
   readonly request: VerdictRequest;
 }
 
-/** One rule of a verdict with what it compared. */
-export interface ExplainedRule {
-  readonly code: VerdictCode;
-  readonly passed: boolean;
-  readonly inputs: Readonly<Record<string, unknown>>;
-}
-
-/** A verdict, with every rule looked at although the first refusal would do. */
-export interface Explanation {
-  readonly verdict: Verdict;
-  readonly rules: readonly ExplainedRule[];
-}
-
-const NOT_FOUND: Verdict = { code: 'NOT_FOUND' };
+/** The verdict about a key that nobody has. */
+export const NOT_FOUND: Verdict = { code: 'NOT_FOUND' };
 const LOOK = 0;
 const MOST_ATTEMPTS = 3;
 
@@ -110,38 +92,9 @@ export class VerificationService {
     return isAlive ? snapshot : undefined;
   }
 
-  /** The same verdict without taking anything, and how each rule came to its result. */
-  async explain(secret: string, request: VerdictRequest): Promise<Explanation> {
-    const nowMs = this.clock.now().getTime();
-    const snapshot = await this.#find(secret, nowMs);
-    if (snapshot === undefined) {
-      return { verdict: NOT_FOUND, rules: [{ code: 'NOT_FOUND', passed: false, inputs: {} }] };
-    }
-    const { windows, retryAfterSeconds } = await this.limiter.take(
-      snapshot.apiKeyId,
-      snapshot.rateLimits,
-      LOOK,
-      nowMs,
-    );
-    const budget = await this.#budgetOf(snapshot);
-    const isLimited = windows.some(({ remaining }) => remaining < Math.max(1, request.cost));
-    const rules: ExplainedRule[] = RULES.map((rule) => ({
-      code: rule.refusal,
-      passed: rule.passes(snapshot, request, nowMs, budget),
-      inputs: rule.inputs(snapshot, request, nowMs),
-    }));
-    const remaining = windows.map(({ window, limit, remaining: left }) => ({
-      window,
-      limit,
-      remaining: left,
-    }));
-    rules.push({
-      code: 'RATE_LIMITED',
-      passed: !isLimited,
-      inputs: { cost: request.cost, windows: remaining },
-    });
-    const code = decide(snapshot, request, nowMs, budget) ?? (isLimited ? 'RATE_LIMITED' : 'VALID');
-    return { verdict: { code, snapshot, windows, budget, retryAfterSeconds, nowMs }, rules };
+  /** The snapshot of a key, whatever may be wrong with it; undefined when there is none. */
+  find(secret: string, nowMs: number): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
+    return this.#find(secret, nowMs);
   }
 
   /**
@@ -181,8 +134,8 @@ export class VerificationService {
       : this.#judgeWith(snapshot, budget, request, nowMs);
   }
 
-  #budgetOf({ hasBudget, apiKeyId }: KeySnapshot): Budget | Promise<Budget> {
-    return hasBudget ? this.budgets.find(apiKeyId) : NO_BUDGET;
+  #budgetOf({ hasBudget, apiKeyId, line }: KeySnapshot): Budget | Promise<Budget> {
+    return hasBudget ? this.budgets.find(apiKeyId, line) : NO_BUDGET;
   }
 
   #judgeWith(
@@ -196,7 +149,7 @@ export class VerificationService {
     if (hold !== undefined) return this.#judgeWithHold(snapshot, budget, { ...request, hold }, nowMs);
     const refusal = decide(snapshot, request, nowMs, budget);
     const cost = refusal === undefined ? request.cost : LOOK;
-    const taken = this.limiter.take(snapshot.apiKeyId, snapshot.rateLimits, cost, nowMs);
+    const taken = takeFor(this.limiter, snapshot, cost, nowMs);
     return taken instanceof Promise
       ? taken.then((outcome) => this.#conclude(snapshot, request, refusal, outcome, budget, nowMs))
       : this.#conclude(snapshot, request, refusal, taken, budget, nowMs);

@@ -6,6 +6,7 @@ import { requirePermission } from '../auth/access.policy.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
 import { checkedBody, JsonSchemaRoute } from '../http/route-schema.js';
+import { Explanations } from './explanations.js';
 import { batchErrors, questionErrors, toBatch, toVerdictRequest } from './verify-request.js';
 import { VerificationService } from './verification.service.js';
 import type { VerdictRequest } from './verdict.js';
@@ -26,7 +27,10 @@ type VerdictAnswer = Record<string, unknown> | Promise<Record<string, unknown>>;
 @ApiTags('Verification')
 @Controller(`${API_PATH}/api-keys`)
 export class VerifyController {
-  constructor(private readonly verification: VerificationService) {}
+  constructor(
+    private readonly verification: VerificationService,
+    private readonly explanations: Explanations,
+  ) {}
 
   @Post('verify')
   @HttpCode(200)
@@ -63,7 +67,7 @@ export class VerifyController {
     const explanations = await Promise.all(
       asked
         .filter(({ isExplained }) => isExplained)
-        .map(({ secret, request: question }) => this.verification.explain(secret, question)),
+        .map(({ secret, request: question }) => this.explanations.explain(secret, question)),
     );
     const verdicts = await this.verification.verifyAll(asked.filter(({ isExplained }) => !isExplained));
     const explained = explanations.map(toExplanationResponse);
@@ -72,7 +76,7 @@ export class VerifyController {
   }
 
   #answer({ key, explain }: VerifyBody, question: VerdictRequest): VerdictAnswer {
-    if (explain) return this.verification.explain(key, question).then(toExplanationResponse);
+    if (explain) return this.explanations.explain(key, question).then(toExplanationResponse);
     const verdict = this.verification.verify(key, question);
     return verdict instanceof Promise ? verdict.then(toVerdictResponse) : toVerdictResponse(verdict);
   }

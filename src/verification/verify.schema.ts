@@ -1,7 +1,8 @@
 import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
 import { isoTimestamp } from '../common/iso-timestamp.js';
 import type { WindowState } from '../rate-limits/rate-windows.policy.js';
-import type { Explanation, Verdict } from './verification.service.js';
+import type { Explanation } from './explanations.js';
+import type { Verdict } from './verification.service.js';
 import { isoOrNull, VERDICT_CODES } from './verdict.js';
 
 /*
@@ -119,7 +120,12 @@ export const VERDICT_SCHEMA = {
         properties: {
           code: { type: 'string', enum: [...VERDICT_CODES] },
           passed: { type: 'boolean' },
-          inputs: { type: 'object', additionalProperties: true },
+          inputs: {
+            type: 'object',
+            additionalProperties: true,
+            description:
+              'What was compared. Of a key that came from others, `line` tells of each of them, the key itself first, by `api_key_id` whether it passes alone.',
+          },
         },
       },
     },

@@ -10,6 +10,7 @@ export function apiKeyBody(fields: Record<string, unknown>): Record<string, unkn
   return {
     id: expect.any(Number),
     user_id: expect.any(Number),
+    parent_key_id: null,
     name: 'A key',
     description: null,
     key_prefix: expect.stringMatching(/^en_[0-9A-Za-z]{5}$/),

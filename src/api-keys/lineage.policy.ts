@@ -1,0 +1,168 @@
+import { grants, PLATFORM_NAMESPACE } from '../auth/permission.policy.js';
+import type { FieldError } from '../common/app-error.js';
+import { type ApiKeyPolicy, POLICY_FIELDS, POLICY_WIRE_NAMES } from './api-key.js';
+import { BLANK_POLICY } from './api-key.policy.js';
+import { addressCover, patternCover } from './matchers.js';
+
+/*
+ * What a key may do to others and to itself. A key that creates another becomes its parent, and the child stays within
+ * it. With a verdict the whole line is judged, so these rules do not have to hold a child back: they keep what a key
+ * shows true, and they keep a key from loosening what nobody judges together with it.
+ */
+
+/** A key has at most so many ancestors; the ledger of budgets follows no more. */
+export const MOST_ANCESTORS = 15;
+
+const LISTS = ['allowedIps', 'allowedModels', 'allowedChatbots'] as const;
+const RATE_LIMITS = ['rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay'] as const;
+const BUDGET = ['isUnlimited', 'budgetLimitCents', 'budgetType'] as const;
+
+/** A rule that a policy breaks as part of another one. */
+export interface Excess {
+  readonly field: keyof ApiKeyPolicy;
+  readonly message: string;
+}
+
+/** How a key stands to the one that changes it. */
+export type Kinship =
+  /** Created by it, or by one that it created. */
+  | 'descendant'
+  /** Itself, one that it came from, or another one of the same origin. */
+  | 'family'
+  | 'stranger';
+
+/** Kinship by lines of ids: each begins with the key itself and ends with the origin. */
+export function kinshipOf(caller: readonly number[], target: readonly number[]): Kinship {
+  const [callerId] = caller;
+  if (callerId !== undefined && target.indexOf(callerId) > 0) return 'descendant';
+  return caller.at(-1) === target.at(-1) ? 'family' : 'stranger';
+}
+
+/**
+ * The policy that a key begins with before anything is asked of it. A child begins with what its parent states, but
+ * without a scope: copied, so that the child shows what binds it.
+ */
+export function initialPolicy([parent]: readonly ApiKeyPolicy[]): ApiKeyPolicy {
+  if (parent === undefined) return BLANK_POLICY;
+  const fields = ['expiresAt', ...RATE_LIMITS, ...LISTS, ...BUDGET] as const;
+  return { ...BLANK_POLICY, ...Object.fromEntries(fields.map((field) => [field, parent[field]])) };
+}
+
+/** Where `policy` allows more than `bound` does. Names, tags and whether it is active are no part of that. */
+function excessOf(policy: ApiKeyPolicy, bound: ApiKeyPolicy): Excess[] {
+  return [
+    ...expiryExcess(policy, bound),
+    ...RATE_LIMITS.flatMap((field) => rateLimitExcess(field, policy, bound)),
+    ...LISTS.flatMap((field) => listExcess(field, policy[field], bound[field])),
+    ...scopeExcess(policy.scopes, bound.scopes),
+    ...budgetExcess(policy, bound),
+  ];
+}
+
+/** What the fields stated in a request exceed of any of the keys that the key comes from. */
+export function statedExcess(
+  policy: ApiKeyPolicy,
+  stated: readonly (keyof ApiKeyPolicy)[],
+  ancestors: readonly ApiKeyPolicy[],
+): FieldError[] {
+  const isStated = (field: keyof ApiKeyPolicy) => stated.includes(field);
+  const isOfBudget = (field: keyof ApiKeyPolicy) => BUDGET.some((one) => one === field);
+  const errors = new Map<string, FieldError>();
+  for (const ancestor of ancestors) {
+    for (const { field, message } of excessOf(policy, ancestor)) {
+      const counts = isOfBudget(field) ? BUDGET.some(isStated) : isStated(field);
+      const name = POLICY_WIRE_NAMES[field];
+      if (counts && !errors.has(name)) errors.set(name, { field: name, message });
+    }
+  }
+  return [...errors.values()];
+}
+
+/** The fields by which a change allows more than was allowed before. */
+export function loosenedFields(before: ApiKeyPolicy, after: ApiKeyPolicy): (keyof ApiKeyPolicy)[] {
+  const loosened = new Set(excessOf(after, before).map(({ field }) => field));
+  if (after.isActive && !before.isActive) loosened.add('isActive');
+  return POLICY_FIELDS.filter((field) => loosened.has(field));
+}
+
+/**
+ * The fields by which a key that is no descendant of the caller would be more than the caller and all that it comes
+ * from. Rate limits and budgets are counted for each key and its ancestors: no stranger is within them.
+ */
+export function excessOfStranger(
+  policy: ApiKeyPolicy,
+  callers: readonly ApiKeyPolicy[],
+): (keyof ApiKeyPolicy)[] {
+  const exceeded = new Set(
+    callers.flatMap((caller) => [
+      ...excessOf(policy, caller).map(({ field }) => field),
+      ...RATE_LIMITS.filter((field) => caller[field] !== null),
+      ...(caller.isUnlimited ? [] : (['isUnlimited'] as const)),
+    ]),
+  );
+  return POLICY_FIELDS.filter((field) => exceeded.has(field));
+}
+
+/** Whether a key that has `held` has a scope as well: the same, or for a permission of this service a wider one. */
+export function coversScope(held: readonly string[], scope: string): boolean {
+  if (held.includes(scope)) return true;
+  return scope.startsWith(PLATFORM_NAMESPACE) && grants(held.filter(isPlatformScope), scope);
+}
+
+function isPlatformScope(scope: string): boolean {
+  return scope.startsWith(PLATFORM_NAMESPACE);
+}
+
+function expiryExcess({ expiresAt }: ApiKeyPolicy, bound: ApiKeyPolicy): Excess[] {
+  if (bound.expiresAt === null || (expiresAt !== null && expiresAt <= bound.expiresAt)) return [];
+  const message = `must be set, to ${bound.expiresAt.toISOString()} at the latest, when the parent key expires`;
+  return [{ field: 'expiresAt', message }];
+}
+
+function rateLimitExcess(
+  field: (typeof RATE_LIMITS)[number],
+  policy: ApiKeyPolicy,
+  bound: ApiKeyPolicy,
+): Excess[] {
+  const [limit, most] = [policy[field], bound[field]];
+  if (most === null || (limit !== null && limit <= most)) return [];
+  return [{ field, message: `must be set, to at most ${most}, the limit of the parent key` }];
+}
+
+function listExcess(
+  field: (typeof LISTS)[number],
+  entries: readonly string[],
+  bound: readonly string[],
+): Excess[] {
+  if (bound.length === 0) return [];
+  if (entries.length === 0)
+    return [{ field, message: 'must not be empty, since that of the parent key is not' }];
+  const covers = field === 'allowedIps' ? addressCover(bound) : patternCover(bound);
+  const index = entries.findIndex((entry) => !covers(entry));
+  return index === -1 ? [] : [{ field, message: `entry ${index} must lie within one of the parent key` }];
+}
+
+function scopeExcess(scopes: readonly string[], bound: readonly string[]): Excess[] {
+  const index = scopes.findIndex((scope) => !coversScope(bound, scope));
+  if (index === -1) return [];
+  return [{ field: 'scopes', message: `entry ${index} must be a scope of the parent key` }];
+}
+
+function budgetExcess(policy: ApiKeyPolicy, bound: ApiKeyPolicy): Excess[] {
+  if (bound.isUnlimited) return [];
+  if (policy.isUnlimited)
+    return [{ field: 'isUnlimited', message: 'must be false, as the parent key has it' }];
+  const errors: Excess[] = [];
+  const most = bound.budgetLimitCents ?? 0;
+  if ((policy.budgetLimitCents ?? 0) > most) {
+    errors.push({
+      field: 'budgetLimitCents',
+      message: `must be at most ${most}, the budget of the parent key`,
+    });
+  }
+  // Months add up to more than the same amount once.
+  if (policy.budgetType === 'monthly' && bound.budgetType === 'total') {
+    errors.push({ field: 'budgetType', message: 'must be total, as the parent key has it' });
+  }
+  return errors;
+}

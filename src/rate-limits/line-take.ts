@@ -1,0 +1,82 @@
+import type { RateLimiter } from './rate-limiter.js';
+import {
+  type RateLimitPolicy,
+  type TakeOutcome,
+  WINDOW_NAMES,
+  type WindowName,
+  type WindowState,
+} from './rate-windows.policy.js';
+
+/** The windows of one key of a line. */
+export interface LineWindows {
+  readonly apiKeyId: number;
+  readonly rateLimits: RateLimitPolicy;
+}
+
+type Outcomes = readonly TakeOutcome[];
+
+const LOOK = 0;
+
+/**
+ * Takes `cost` from the windows of a key and of all that it came from, or from none: children do not multiply the limit
+ * of their parent. All are looked at first, so that one that refuses costs the others nothing. In memory nothing comes
+ * between the look and the take. In Redis another request may: what was taken from the others then stays taken, so
+ * that never more than a limit are admitted, and for a moment fewer.
+ *
+ * @param line the key itself first
+ * @returns for each window the state of the key that has least left
+ */
+export function takeFromLine(
+  limiter: RateLimiter,
+  line: readonly LineWindows[],
+  cost: number,
+  nowMs: number,
+): TakeOutcome | Promise<TakeOutcome> {
+  const needed = Math.max(1, cost);
+  const take = ({ apiKeyId, rateLimits }: LineWindows, amount: number) =>
+    limiter.take(apiKeyId, rateLimits, amount, nowMs);
+  const finish = (looks: Outcomes) => {
+    const hasRoom = looks.map(({ windows }) => windows.every(({ remaining }) => remaining >= needed));
+    if (cost === LOOK) return together(looks);
+    // One that refuses is asked for the whole cost: it takes nothing, and knows when it has room.
+    const isAdmitted = hasRoom.every(Boolean);
+    const taken = line.map((key, index) =>
+      isAdmitted || !hasRoom[index] ? take(key, cost) : (looks[index] as TakeOutcome),
+    );
+    return whenAll(taken, together);
+  };
+  return whenAll(
+    line.map((key) => take(key, LOOK)),
+    finish,
+  );
+}
+
+/** At once when everything is there. */
+function whenAll(
+  outcomes: readonly (TakeOutcome | Promise<TakeOutcome>)[],
+  then: (outcomes: Outcomes) => TakeOutcome | Promise<TakeOutcome>,
+): TakeOutcome | Promise<TakeOutcome> {
+  const isThere = outcomes.every((outcome) => !(outcome instanceof Promise));
+  return isThere
+    ? then(outcomes as Outcomes)
+    : Promise.all(outcomes.map(async (outcome) => outcome)).then(then);
+}
+
+function together(outcomes: Outcomes): TakeOutcome {
+  const refused = outcomes.filter(({ allowed }) => !allowed);
+  const waits = refused.map(({ retryAfterSeconds }) => retryAfterSeconds);
+  return {
+    allowed: refused.length === 0,
+    windows: WINDOW_NAMES.flatMap((name) => tightest(outcomes, name) ?? []),
+    retryAfterSeconds:
+      waits.length === 0 || waits.includes(null) ? null : Math.max(...waits.map((wait) => wait ?? 0)),
+  };
+}
+
+function tightest(outcomes: Outcomes, name: WindowName): WindowState | undefined {
+  const states = outcomes.flatMap(({ windows }) => windows.filter(({ window }) => window === name));
+  return states.reduce<WindowState | undefined>((found, state) => {
+    if (found === undefined || state.remaining < found.remaining) return state;
+    return state.remaining === found.remaining && state.resetAtMs > found.resetAtMs ? state : found;
+  }, undefined);
+}

@@ -1,0 +1,106 @@
+import { Injectable } from '@nestjs/common';
+import type { KeyRestrictions, KeySnapshot } from '../api-keys/snapshot.js';
+import { BudgetStates } from '../budgets/budget-states.js';
+import { type Budget, NO_BUDGET, ownPart } from '../budgets/budget.policy.js';
+import { Clock } from '../common/clock.js';
+import { RateLimiter } from '../rate-limits/rate-limiter.js';
+import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
+import { takeFor } from './key-windows.js';
+import { decide, RULES, type VerdictCode, type VerdictRequest } from './verdict.js';
+import { NOT_FOUND, type Verdict, VerificationService } from './verification.service.js';
+
+type Inputs = Readonly<Record<string, unknown>>;
+
+/** One rule of a verdict with what it compared. */
+export interface ExplainedRule {
+  readonly code: VerdictCode;
+  readonly passed: boolean;
+  /** Of a key that came from others, `line` is how each of them passes, the key itself first. */
+  readonly inputs: Inputs;
+}
+
+/** A verdict, with every rule looked at although the first refusal would do. */
+export interface Explanation {
+  readonly verdict: Verdict;
+  readonly rules: readonly ExplainedRule[];
+}
+
+/** A key that is judged, alone or with what it came from, and what it stands at. */
+interface Judged {
+  readonly snapshot: KeySnapshot;
+  readonly budget: Budget;
+  readonly outcome: TakeOutcome;
+}
+
+const LOOK = 0;
+
+/** Verdicts that take nothing and show how each rule came to its result. */
+@Injectable()
+export class Explanations {
+  constructor(
+    private readonly verification: VerificationService,
+    private readonly budgets: BudgetStates,
+    private readonly limiter: RateLimiter,
+    private readonly clock: Clock,
+  ) {}
+
+  /** @throws AppError `service.unavailable` when neither memory nor the database may answer */
+  async explain(secret: string, request: VerdictRequest): Promise<Explanation> {
+    const nowMs = this.clock.now().getTime();
+    const snapshot = await this.verification.find(secret, nowMs);
+    if (snapshot === undefined) {
+      return { verdict: NOT_FOUND, rules: [{ code: 'NOT_FOUND', passed: false, inputs: {} }] };
+    }
+    const outcome = await takeFor(this.limiter, snapshot, LOOK, nowMs);
+    const budget = snapshot.hasBudget ? await this.budgets.find(snapshot.apiKeyId, snapshot.line) : NO_BUDGET;
+    const line = await Promise.all((snapshot.line ?? []).map((key) => this.#alone(snapshot, key, nowMs)));
+    const lines = line.map((key) => ({ id: key.snapshot.apiKeyId, rules: rulesOf(key, request, nowMs) }));
+    const rules = rulesOf({ snapshot, budget, outcome }, request, nowMs).map((rule, index) => ({
+      ...rule,
+      inputs: lines.length === 0 ? rule.inputs : { ...rule.inputs, line: lines.map(rowOf(index)) },
+    }));
+    const isLimited = isRefused(outcome, request);
+    const code = decide(snapshot, request, nowMs, budget) ?? (isLimited ? 'RATE_LIMITED' : 'VALID');
+    const { windows, retryAfterSeconds } = outcome;
+    return { verdict: { code, snapshot, windows, budget, retryAfterSeconds, nowMs }, rules };
+  }
+
+  /** One key of the line, as if nothing stood above it. */
+  async #alone(snapshot: KeySnapshot, key: KeyRestrictions, nowMs: number): Promise<Judged> {
+    const { apiKeyId, rateLimits } = key;
+    const outcome = await this.limiter.take(apiKeyId, rateLimits, LOOK, nowMs);
+    const budget = ownPart(await this.budgets.find(apiKeyId));
+    return {
+      snapshot: { ...snapshot, ...key, line: undefined, hasBudget: budget.hasOwn },
+      budget,
+      outcome,
+    };
+  }
+}
+
+function rulesOf(
+  { snapshot, budget, outcome }: Judged,
+  request: VerdictRequest,
+  nowMs: number,
+): ExplainedRule[] {
+  const rules: ExplainedRule[] = RULES.map((rule) => ({
+    code: rule.refusal,
+    passed: rule.passes(snapshot, request, nowMs, budget),
+    inputs: rule.inputs(snapshot, request, nowMs),
+  }));
+  const windows = outcome.windows.map(({ window, limit, remaining }) => ({ window, limit, remaining }));
+  const passed = !isRefused(outcome, request);
+  return [...rules, { code: 'RATE_LIMITED', passed, inputs: { cost: request.cost, windows } }];
+}
+
+function rowOf(index: number) {
+  return ({ id, rules }: { readonly id: number; readonly rules: readonly ExplainedRule[] }): Inputs => ({
+    api_key_id: id,
+    passed: rules[index]?.passed,
+    ...rules[index]?.inputs,
+  });
+}
+
+function isRefused({ windows }: TakeOutcome, { cost }: VerdictRequest): boolean {
+  return windows.some(({ remaining }) => remaining < Math.max(1, cost));
+}
