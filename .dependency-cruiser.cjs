@@ -15,7 +15,7 @@ const deniedBelow = { usage: ['audit'], verification: ['audit'] };
 
 const rooms = levels.flat();
 const anyRoom = `^src/(${rooms.join('|')})/`;
-const topFiles = '^src/(app\\.module|app\\.factory|main|stop|welcome|openapi)\\.ts$';
+const topFiles = '^src/(app\\.module|app\\.factory|main|start-failures|stop|welcome|openapi)\\.ts$';
 const entryPoints = '^(src/(main|openapi)|ormconfig)\\.ts$';
 const pureFiles = '^src/.+(\\.policy|/verdict|/money|/secret-format)\\.ts$';
 

@@ -1,36 +1,64 @@
 import { join } from 'node:path';
 import { createApp } from './app.factory.js';
 import { FirstAdmin } from './auth/first-admin.js';
-import { type Config, ConfigurationError } from './config/config.js';
+import type { Config } from './config/config.js';
 import { loadConfig } from './config/load-config.js';
-import { EmbeddedPostgresError } from './database/embedded/embedded-postgres-error.js';
 import type { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 import { startSupervisedPostgres } from './database/embedded/supervised-postgres.js';
 import { migrate } from './database/migrate.js';
+import {
+  type DatabaseServer,
+  requireSameDatabase,
+  requireSchemaRights,
+  waitForDatabase,
+} from './database/usable-database.js';
+import { OperatorOutput } from './observability/operator-output.js';
+import { explainStartFailure, type StartSettings, startSettings } from './start-failures.js';
 import { closeWhenDrained, Shutdown } from './stop.js';
-import { welcome } from './welcome.js';
+import { announceFirstAdmin, welcome } from './welcome.js';
 
-const shutdown = new Shutdown();
+let output = OperatorOutput.of(process.env);
+let settings: StartSettings = startSettings(process.env);
+const shutdown = new Shutdown((sentence) => output.say('warn', sentence));
 
 /** Starts the service: database, schema, application, in this order; it stops in the other. */
 async function main(): Promise<void> {
   const loaded = loadConfig();
+  settings = loaded;
+  output = new OperatorOutput(loaded.logFormat);
+  for (const warning of loaded.warnings) output.say('warn', warning);
   const postgres = loaded.databaseUrl === undefined ? await startEmbedded(loaded) : undefined;
   const config = postgres === undefined ? loaded : loadConfig({ ...process.env, DATABASE_URL: postgres.url });
-  const serviceUrl = config.databaseUrl?.reveal() ?? '';
-  await migrate(config.databaseMigrationUrl?.reveal() ?? serviceUrl, serviceUrl);
+  const { database, migrations } = await prepareDatabase(config);
   const app = await createApp(config);
-  const close = closeWhenDrained(app, config.shutdownTimeoutSeconds);
+  const close = closeWhenDrained(app, config, (sentence) => output.say('warn', sentence));
   await app.init();
   const admin = await app.get(FirstAdmin).ensure();
+  announceFirstAdmin(admin, output);
   shutdown.add(close);
   await app.listen({ port: config.port, host: config.host });
-  welcome(await app.getUrl(), config, admin);
+  welcome({ url: await app.getUrl(), admin, database, migrations }, config, output);
+}
+
+/** Waits for the database, checks that it can be used, and brings its schema up to date. */
+async function prepareDatabase(config: Config): Promise<{ database: DatabaseServer; migrations: string[] }> {
+  const serviceUrl = config.databaseUrl?.reveal() ?? '';
+  const service = { variable: 'DATABASE_URL', url: serviceUrl } as const;
+  const owner =
+    config.databaseMigrationUrl === undefined
+      ? service
+      : ({ variable: 'DATABASE_MIGRATION_URL', url: config.databaseMigrationUrl.reveal() } as const);
+  const wait = (named: typeof service | typeof owner) =>
+    waitForDatabase(named, config.startupTimeoutSeconds, (line) => output.say('info', line));
+  const database = await wait(service);
+  if (owner !== service) requireSameDatabase(database, await wait(owner));
+  await requireSchemaRights(owner);
+  return { database, migrations: await migrate(owner.url, serviceUrl) };
 }
 
 /** A server that is still starting when the process is told to stop is waited for: it would be left running. */
 function startEmbedded(config: Config): Promise<EmbeddedPostgres> {
-  const report = (message: string) => void process.stderr.write(`${message}\n`);
+  const report = (message: string) => output.say('warn', message);
   const starting = startSupervisedPostgres({ dataDirectory: join(config.dataDir, 'postgres') }, report);
   shutdown.add(async () => {
     const postgres = await starting.catch(() => undefined);
@@ -41,8 +69,6 @@ function startEmbedded(config: Config): Promise<EmbeddedPostgres> {
 
 main().catch(async (error: unknown) => {
   if (shutdown.hasBegun) return;
-  const isExpected = error instanceof ConfigurationError || error instanceof EmbeddedPostgresError;
-  const text = isExpected ? error.message : error instanceof Error ? error.stack : String(error);
-  process.stderr.write(`${text ?? String(error)}\n`);
+  output.say('fatal', explainStartFailure(error, settings));
   await shutdown.run(1);
 });

@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Config } from './config/config.js';
 import { Readiness } from './observability/readiness.js';
 
 const SECOND_SIGNAL_IGNORED_MS = 1_500;
@@ -22,7 +23,8 @@ export class Shutdown {
   readonly #steps: (() => Promise<void>)[] = [];
   #startedAt: number | undefined;
 
-  constructor() {
+  /** `report` gets a sentence for each step that fails. */
+  constructor(private readonly report: (sentence: string) => void) {
     const stop = (): void => {
       if (this.#startedAt === undefined) void this.run(0);
       else if (Date.now() - this.#startedAt > SECOND_SIGNAL_IGNORED_MS) process.exit(1);
@@ -47,7 +49,7 @@ export class Shutdown {
     let code = exitCode;
     for (const step of this.#steps) {
       await step().catch((error: unknown) => {
-        process.stderr.write(`The stop failed: ${String(error)}\n`);
+        this.report(`The stop failed: ${String(error)}`);
         code = 1;
       });
     }
@@ -56,11 +58,18 @@ export class Shutdown {
 }
 
 /**
- * How the application ends without failing a request: readiness says no, answers tell clients to leave, and only
+ * How the application ends without failing a request: readiness says no for the drain time, then answers tell clients to leave, and only
  * connections that are not in use are closed. Closing a connection between two requests of a busy client would make
  * its next one fail. Call it before the application is initialised.
  */
-export function closeWhenDrained(app: NestFastifyApplication, timeoutSeconds: number): () => Promise<void> {
+export function closeWhenDrained(
+  app: NestFastifyApplication,
+  {
+    shutdownDrainSeconds,
+    shutdownTimeoutSeconds,
+  }: Pick<Config, 'shutdownDrainSeconds' | 'shutdownTimeoutSeconds'>,
+  report: (sentence: string) => void,
+): () => Promise<void> {
   const server: Server = app.getHttpServer();
   const connections = new Set<Socket>();
   let isDraining = false;
@@ -80,9 +89,11 @@ export function closeWhenDrained(app: NestFastifyApplication, timeoutSeconds: nu
     while (connections.size > 0 && Date.now() < deadline) await sleep(POLL_MS);
   };
   return async () => {
-    isDraining = true;
     app.get(Readiness).startDraining();
-    const deadline = setTimeout(() => server.closeAllConnections(), timeoutSeconds * 1000);
+    // A balancer learns from its next probe that this instance is leaving; what it sends until then is answered.
+    await sleep(shutdownDrainSeconds * 1000);
+    isDraining = true;
+    const deadline = setTimeout(() => server.closeAllConnections(), shutdownTimeoutSeconds * 1000);
     await unused(DRAIN_MS);
     // The HTTP server's own close would at once cut connections whose first request is on its way.
     const closed = new Promise((resolve) => NetServer.prototype.close.call(server, resolve));
@@ -90,13 +101,17 @@ export function closeWhenDrained(app: NestFastifyApplication, timeoutSeconds: nu
     server.closeIdleConnections();
     await closed;
     clearTimeout(deadline);
-    await closeWithin(app, CLOSE_MS);
+    await closeWithin(app, CLOSE_MS, report);
   };
 }
 
 /** A connection to a PostgreSQL that has become a black hole never closes. */
-async function closeWithin(app: NestFastifyApplication, milliseconds: number): Promise<void> {
+async function closeWithin(
+  app: NestFastifyApplication,
+  milliseconds: number,
+  report: (sentence: string) => void,
+): Promise<void> {
   const closing = app.close().then(() => true);
   if (await Promise.race([closing, sleep(milliseconds, false)])) return;
-  process.stderr.write(`What was still open after ${milliseconds} ms was cut.\n`);
+  report(`What was still open after ${milliseconds} ms was cut.`);
 }

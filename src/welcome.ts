@@ -1,18 +1,73 @@
-import type { FirstAdminMade } from './auth/first-admin.js';
+import { relative } from 'node:path';
+import type { FirstAdminState } from './auth/first-admin.js';
+import { projectVersion } from './common/project-path.js';
 import type { Config } from './config/config.js';
+import type { DatabaseServer } from './database/usable-database.js';
 import { DOCS_PATH } from './http/api-document.js';
+import type { OperatorOutput } from './observability/operator-output.js';
 
-/** Tells the person who started the service where it is and, on the first start, how to log in. */
-export function welcome(url: string, config: Config, admin: FirstAdminMade | undefined): void {
+/** What a start has found and done. */
+export interface StartReport {
+  readonly url: string;
+  readonly admin: FirstAdminState;
+  readonly database: DatabaseServer;
+  /** Names of the migrations that this start has run. */
+  readonly migrations: readonly string[];
+}
+
+/**
+ * Shows the generated password of the first admin: as soon as the admin exists, before anything else can fail. A log of
+ * JSON is collected and kept, so it gets the password only when no file could be written.
+ */
+export function announceFirstAdmin(admin: FirstAdminState, output: OperatorOutput): void {
+  const { username, generatedPassword: password, passwordFile: file } = admin;
+  if (password === undefined) return;
+  const kept = file === undefined ? 'It is shown only this once.' : `${shown(file)} keeps it until then.`;
+  output.show(
+    [
+      'The first admin was created. Log in and set a password of your own.',
+      `  Admin:    ${username}`,
+      `  Password: ${password.reveal()}`,
+      `  ${kept}`,
+    ],
+    'The first admin was created.',
+    { admin: username, ...(file === undefined ? { password: password.reveal() } : { password_file: file }) },
+  );
+}
+
+/** Tells the operator that the service is ready, where it is and what it runs on. */
+export function welcome(
+  { url, admin, database, migrations }: StartReport,
+  config: Config,
+  output: OperatorOutput,
+): void {
+  const { username, passwordFile } = admin;
   const lines = [
-    '',
     'Latchkey is ready.',
     `  API:   ${url}/api/v1`,
     `  Docs:  ${url}/${DOCS_PATH}`,
-    `  Admin: ${admin?.username ?? config.adminUsername}`,
+    `  Admin: ${username}${passwordFile === undefined ? '' : ` (password in ${shown(passwordFile)})`}`,
+    '  Password lost? npx latchkey admin reset-password',
   ];
-  if (admin?.madePassword !== undefined) {
-    lines.push(`  Password: ${admin.madePassword.reveal()}   (made now and shown only this once)`);
-  }
-  process.stdout.write(`${lines.join('\n')}\n\n`);
+  output.show(lines, 'ready', {
+    version: projectVersion(),
+    api: `${url}/api/v1`,
+    docs: `${url}/${DOCS_PATH}`,
+    database: `${database.address.server}/${database.address.database}`,
+    database_version: database.version,
+    migrations,
+    redis: config.redisUrl === undefined ? null : hostsOf(config.redisUrl.reveal()),
+    admin: username,
+    reset_password: 'npx latchkey admin reset-password',
+  });
+}
+
+/** The hosts of one or more comma-separated URLs, without user and password. */
+function hostsOf(urls: string): string {
+  return urls.replaceAll(/[^,/]*\/\/(?:[^,@]*@)?/g, '');
+}
+
+function shown(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') ? path : short;
 }

@@ -1,12 +1,15 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
+import { OnEvent } from '@nestjs/event-emitter';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { Secret } from '../common/secret.js';
+import { IsNull } from 'typeorm';
+import type { Secret } from '../common/secret.js';
 import { Config, ConfigurationError } from '../config/config.js';
 import { Change } from '../events/change.decorator.js';
+import type { DomainEvent } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.js';
+import { InitialPassword } from './initial-password.js';
 import { normaliseUsername } from './login.service.js';
 import { passwordProblem } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
@@ -14,40 +17,75 @@ import { User } from './user.entity.js';
 
 const POLL_MS = 100;
 
-/** The admin made on an empty database. `madePassword` is set when nobody chose one: it must be shown, once. */
-export interface FirstAdminMade {
+/** What the operator has to know of the first admin at a start. */
+export interface FirstAdminState {
   readonly username: string;
-  readonly madePassword: Secret | undefined;
+  /** Set when this start created the admin with a generated password. */
+  readonly generatedPassword: Secret | undefined;
+  /** The file that holds the generated password, until the admin has logged in. */
+  readonly passwordFile: string | undefined;
 }
 
-/** Makes one admin on an empty database. Call it once the application listens for events: it is audited too. */
+/** Creates one admin on an empty database. Call it once the application listens for events: it is audited too. */
 @Injectable()
 export class FirstAdmin {
+  readonly #initialPassword: InitialPassword;
+  /** The admin whose first login ends the file. */
+  #awaitedUserId: number | undefined;
+
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly passwords: PasswordHasher,
     private readonly events: EventPublisher,
     private readonly config: Config,
-  ) {}
+  ) {
+    this.#initialPassword = new InitialPassword(config.dataDir);
+  }
 
-  /**
-   * Undefined when there are users already.
-   * @throws ConfigurationError when the chosen password is one that no user could be given
-   */
-  async ensure(): Promise<FirstAdminMade | undefined> {
-    if (await this.transactions.tx.existsBy(User, {})) return undefined;
-    const chosen = this.config.adminPassword;
-    const password = chosen ?? new Secret(randomBytes(18).toString('base64url'));
+  /** @throws ConfigurationError when the chosen password is one that no user could be given */
+  async ensure(): Promise<FirstAdminState> {
     const username = normaliseUsername(this.config.adminUsername);
-    const problem = passwordProblem(password.reveal(), username);
-    if (problem !== undefined) throw new ConfigurationError([`ADMIN_PASSWORD ${problem}.`]);
+    if (await this.transactions.tx.existsBy(User, {})) return this.#known(username);
+    const chosen = this.config.adminPassword;
+    const generated = chosen === undefined ? this.#initialPassword.readOrGenerate() : undefined;
+    const password = chosen ?? generated?.password;
+    const problem = password === undefined ? undefined : passwordProblem(password.reveal(), username);
+    if (password === undefined || problem !== undefined)
+      throw new ConfigurationError([`ADMIN_PASSWORD ${problem}.`]);
     const passwordHash = await this.passwords.hash(password.reveal());
     for (;;) {
       const outcome = await this.insert(username, passwordHash);
-      if (outcome === 'made') return { username, madePassword: chosen === undefined ? password : undefined };
-      if (outcome === 'exists') return undefined;
-      await sleep(POLL_MS);
+      if (outcome === 'exists') return this.#known(username);
+      if (outcome === 'busy') {
+        await sleep(POLL_MS);
+        continue;
+      }
+      if (generated?.isKept === true) this.#awaitedUserId = outcome.userId;
+      const passwordFile = generated?.isKept === true ? this.#initialPassword.path : undefined;
+      return { username, generatedPassword: generated?.password, passwordFile };
     }
+  }
+
+  /** The admin has the password once they have logged in: the file has done its work. */
+  @OnEvent('session.opened', { suppressErrors: false })
+  forgetPassword({ payload }: DomainEvent<'session.opened'>): void {
+    if (payload.userId !== this.#awaitedUserId) return;
+    this.#awaitedUserId = undefined;
+    this.#initialPassword.remove();
+  }
+
+  /** The file of another start is kept only as long as it holds the password that the admin has. */
+  async #known(username: string): Promise<FirstAdminState> {
+    const password = this.#initialPassword.read();
+    const state = { username, generatedPassword: undefined };
+    if (password === undefined) return { ...state, passwordFile: undefined };
+    const admin = await this.transactions.tx.findOneBy(User, { username, deletedAt: IsNull() });
+    if (admin !== null && (await this.passwords.matches(password.reveal(), admin.passwordHash))) {
+      this.#awaitedUserId = admin.id;
+      return { ...state, passwordFile: this.#initialPassword.path };
+    }
+    this.#initialPassword.remove();
+    return { ...state, passwordFile: undefined };
   }
 
   /**
@@ -55,7 +93,10 @@ export class FirstAdmin {
    * at it. None of them waits for the lock, which would take longer than a statement may when the database is slow.
    */
   @Change()
-  protected async insert(username: string, passwordHash: string): Promise<'made' | 'exists' | 'busy'> {
+  protected async insert(
+    username: string,
+    passwordHash: string,
+  ): Promise<{ readonly userId: number } | 'exists' | 'busy'> {
     const manager = this.transactions.tx;
     const [lock] = await manager.query<{ taken: boolean }[]>(
       `SELECT pg_try_advisory_xact_lock(hashtextextended('latchkey:first-admin', 0)) AS taken`,
@@ -68,6 +109,6 @@ export class FirstAdmin {
       { transaction: false },
     );
     await this.events.change('user.created', { userId: id, username, role: 'admin', permissions: [] });
-    return 'made';
+    return { userId: id };
   }
 }

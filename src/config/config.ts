@@ -1,4 +1,5 @@
 import type { Secret } from '../common/secret.js';
+import { StartFailure } from '../common/start-failure.js';
 
 /** One pepper of the keyed digest of API-key secrets; `version` is stored beside each digest. */
 export interface Pepper {
@@ -36,17 +37,24 @@ export abstract class Config {
   abstract readonly loginFailureWindowSeconds: number;
   abstract readonly loginFailuresPerAccountAndAddress: number;
   abstract readonly loginFailuresPerAddress: number;
+  /** How long a stop lets balancers notice that this instance is not ready, before it stops to accept requests. */
+  abstract readonly shutdownDrainSeconds: number;
   abstract readonly shutdownTimeoutSeconds: number;
+  /** How long a start waits for a database that does not answer yet. */
+  abstract readonly startupTimeoutSeconds: number;
   /** Days that single usage events are kept; rollups and totals are kept for ever. */
   abstract readonly usageRetentionDays: number;
   /** Bytes that snapshots of keys may take in memory. */
   abstract readonly snapshotCacheBytes: number;
+  /** Sentences about variables that look like settings and are none. */
+  abstract readonly warnings: readonly string[];
 }
 
 /** Raised at boot with every problem at once; names variables and rules, never values. */
-export class ConfigurationError extends Error {
+export class ConfigurationError extends StartFailure {
+  override readonly name = 'ConfigurationError';
+
   constructor(readonly problems: readonly string[]) {
     super(`The configuration is not usable:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`);
-    this.name = 'ConfigurationError';
   }
 }

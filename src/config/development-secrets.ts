@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { StartFailure } from '../common/start-failure.js';
 
 /** The secrets that production must be given and development makes for itself. */
 export interface DevelopmentSecrets {
@@ -46,7 +47,7 @@ function readSecrets(path: string): DevelopmentSecrets | undefined {
   chmodSync(path, 0o600);
   const parsed = parse(text);
   if (isDevelopmentSecrets(parsed)) return parsed;
-  throw new Error(
+  throw new StartFailure(
     `${path} does not hold the development secrets; restore it, or remove it to make new ones (existing keys and sessions then end).`,
   );
 }

@@ -4,10 +4,13 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Reads variables and collects every problem, so that one start shows all of them. An empty value counts as not set. */
 export class EnvironmentReader {
   readonly problems: string[] = [];
+  /** Every variable that was asked for: the settings that there are. */
+  readonly names = new Set<string>();
 
   constructor(private readonly environment: Environment) {}
 
   optional(name: string): string | undefined {
+    this.names.add(name);
     const value = this.environment[name];
     return value === undefined || value === '' ? undefined : value;
   }

@@ -4,6 +4,7 @@ import { Secret } from '../common/secret.js';
 import { type Config, ConfigurationError, type Pepper } from './config.js';
 import { developmentSecrets } from './development-secrets.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
+import { misspelledVariables } from './misspelled-variables.js';
 
 const MINIMUM_SECRET_BYTES = 32;
 const EXAMPLE_SECRET = /change[-_ ]?me|example|placeholder|replace|secret[-_ ]?here|^(.)\1+$/i;
@@ -53,7 +54,9 @@ export function loadConfig(environment: Environment = process.env): Config {
     loginFailuresPerAddress: env.integer('LOGIN_FAILURES_PER_ADDRESS', 100, 1, 100_000),
     usageRetentionDays: env.integer('USAGE_RETENTION_DAYS', 90, 31, 3_650),
     snapshotCacheBytes: env.integer('SNAPSHOT_CACHE_MEGABYTES', 192, 1, 65_536) * 1_048_576,
+    shutdownDrainSeconds: env.integer('SHUTDOWN_DRAIN_SECONDS', isProduction ? 5 : 0, 0, 300),
     shutdownTimeoutSeconds: env.integer('SHUTDOWN_TIMEOUT_SECONDS', 10, 1, 300),
+    startupTimeoutSeconds: env.integer('STARTUP_TIMEOUT_SECONDS', 30, 0, 3_600),
   };
   const jwtSecret = strongSecret(env, 'JWT_SECRET', isProduction);
   const peppers = apiKeyPeppers(env, isProduction);
@@ -66,6 +69,7 @@ export function loadConfig(environment: Environment = process.env): Config {
   const made = needsMade ? developmentSecrets(dataDir) : undefined;
   return {
     ...settings,
+    warnings: misspelledVariables(Object.keys(environment), env.names),
     jwtSecret: new Secret(jwtSecret ?? made?.jwtSecret ?? ''),
     apiKeyPeppers: peppers ?? [{ version: 1, secret: new Secret(made?.apiKeyPepper ?? '') }],
   };

@@ -29,7 +29,12 @@ describe('a start with a weak configuration', () => {
       API_KEY_PEPPERS: `1:${STRONG}`,
       ...environment,
     });
-    return { exit: await app.exit, said: app.stdout + app.stderr };
+    const exit = await app.exit;
+    const said = app
+      .logLines()
+      .map(({ msg }) => String(msg))
+      .join('\n');
+    return { exit, said: said + app.stderr };
   }
 
   it.each(['JWT_SECRET', 'API_KEY_PEPPERS'])('fails in production without %s, and says so', async (name) => {

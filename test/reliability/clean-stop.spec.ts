@@ -70,6 +70,21 @@ describe('R7: a clean stop', () => {
     expect(statuses.slice(statuses.indexOf(503), -1).every((status) => status === 503)).toBe(true);
   });
 
+  it('serves on for SHUTDOWN_DRAIN_SECONDS while readiness says no, so that balancers fail no request', async () => {
+    await app.stop();
+    app = await AppProcess.start({
+      ...testEnvironment(proxy.urlOf(database.url)),
+      SHUTDOWN_DRAIN_SECONDS: '2',
+    });
+    const url = app.baseUrl;
+    const stopped = app.stop();
+    await vi.waitUntil(async () => (await fetch(`${url}/health/ready`)).status === 503, { timeout: 20_000 });
+    // A connection of its own: a new one is accepted, and its answer does not tell the client to leave.
+    const answer = await fetch(`${url}/health/live`);
+    expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'keep-alive']);
+    expect(await stopped).toBe(0);
+  });
+
   it('takes two SIGINTs of one Ctrl-C for one', async () => {
     const load = await busyClients(app);
     await vi.waitUntil(() => load.outcomes.length > CLIENTS, { timeout: 20_000 });

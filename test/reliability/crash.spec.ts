@@ -52,6 +52,13 @@ describe('whatever was acknowledged is there after kill -9', () => {
     await expectEverything(app, acknowledged);
   });
 
+  it('and a PostgreSQL that was started again ends with the service', async () => {
+    expect(await app.stop()).toBe(0);
+    expect(await directory.postgresPid()).toBeUndefined();
+    app = await start();
+    await expectEverything(app, acknowledged);
+  });
+
   it('of one PostgreSQL session, from which the service recovers without a restart', async () => {
     const writers = await writeUntilBroken(app, acknowledged);
     await directory.killPostgresSession();

@@ -15,7 +15,9 @@ describe('instances that start together', () => {
 
   it('over one empty database all become ready; each migration runs once and one admin is made', async () => {
     const database = await emptyDatabase();
-    const { ADMIN_PASSWORD: _chosen, ...environment } = testEnvironment(database.url);
+    const directory = await DataDirectory.make();
+    const { ADMIN_PASSWORD: _chosen, ...settings } = testEnvironment(database.url);
+    const environment = { ...settings, LOG_FORMAT: 'pretty', DATA_DIR: directory.path };
     const started = await Promise.all([start(environment), start(environment), start(environment)]);
 
     const migrations = await database.query<{ name: string }>('SELECT name FROM schema_migrations');
@@ -34,6 +36,7 @@ describe('instances that start together', () => {
       const admin = await app.admin(passwords[0]);
       expect((await admin.get('/api-keys')).status).toBe(200);
     }
+    await directory.remove();
   });
 
   it('make one admin, however long that takes', async () => {

@@ -60,7 +60,7 @@ export class AppProcess {
       async () => {
         if (this.#exited !== undefined) throw new Error(`It ended with ${this.#exited}:\n${this.#output}`);
         return (
-          this.stdout.includes('Latchkey is ready') &&
+          /^Latchkey is ready|"msg":"ready"/m.test(this.stdout) &&
           (await this.anonymous.get('//health/ready')).status === 200
         );
       },
@@ -73,7 +73,7 @@ export class AppProcess {
   }
 
   get baseUrl(): string {
-    const url = /API: +(http\S+)\/api\/v1/.exec(this.stdout)?.[1];
+    const url = /(?:API: +|"api":")(http[^\s"]+)\/api\/v1/.exec(this.stdout)?.[1];
     if (url === undefined) throw new Error(`It has not said where it is:\n${this.#output}`);
     return url;
   }
@@ -94,7 +94,7 @@ export class AppProcess {
     return String(answer.body['access_token']);
   }
 
-  /** What it logged so far, a line of JSON each; what else it printed is left out. */
+  /** What it logged so far, a line of JSON each. */
   logLines(): Record<string, unknown>[] {
     return this.stdout
       .split('\n')

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -48,6 +48,15 @@ export class DataDirectory {
   /** Permissions of a file in it, such as 0o600. */
   async modeOf(name: string): Promise<number> {
     return (await stat(join(this.path, name))).mode & 0o777;
+  }
+
+  /** The text of a file in it; undefined when there is none. */
+  async read(name: string): Promise<string | undefined> {
+    return readFile(join(this.path, name), 'utf8').catch(() => undefined);
+  }
+
+  async write(name: string, text: string): Promise<void> {
+    await writeFile(join(this.path, name), text, { mode: 0o600 });
   }
 
   async remove(): Promise<void> {

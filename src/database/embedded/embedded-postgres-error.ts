@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises';
+import { StartFailure } from '../../common/start-failure.js';
 
 /** A failure of the embedded server whose message tells the operator, in sentences, what to do. */
-export class EmbeddedPostgresError extends Error {
+export class EmbeddedPostgresError extends StartFailure {
   override readonly name = 'EmbeddedPostgresError';
 }
 

@@ -25,6 +25,8 @@ export async function startSupervisedPostgres(
   const look = async (): Promise<void> => {
     if (identity !== undefined && (await processIdentity(server.pid)) === identity) return;
     report('The embedded PostgreSQL has ended; it is started again.');
+    // Each start registers this process as a client: of two registrations, one would outlive the stop.
+    await server.stop();
     server = await startEmbeddedPostgres(options);
     identity = await processIdentity(server.pid);
   };
@@ -39,8 +41,12 @@ export async function startSupervisedPostgres(
 
   return {
     url: server.url,
-    pid: server.pid,
-    adopted: server.adopted,
+    get pid() {
+      return server.pid;
+    },
+    get adopted() {
+      return server.adopted;
+    },
     logFile: server.logFile,
     stop: async () => {
       clearInterval(timer);

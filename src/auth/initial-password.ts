@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Secret } from '../common/secret.js';
+
+/**
+ * The password of a first admin that nobody chose one for, in `DATA_DIR/initial-admin-password` (mode 0600). It is
+ * written before the admin exists and stays until they log in, so that no crash or failed start can lock them out.
+ */
+export class InitialPassword {
+  readonly path: string;
+
+  constructor(private readonly dataDir: string) {
+    this.path = join(dataDir, 'initial-admin-password');
+  }
+
+  /** The password that the file holds; undefined when there is none. */
+  read(): Secret | undefined {
+    try {
+      const text = readFileSync(this.path, 'utf8').trim();
+      return text === '' ? undefined : new Secret(text);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The password of an earlier start that did not come to its end, or a new random one of 144 bits. */
+  readOrGenerate(): { readonly password: Secret; readonly isKept: boolean } {
+    const kept = this.read();
+    if (kept !== undefined) return { password: kept, isKept: true };
+    const password = new Secret(randomBytes(18).toString('base64url'));
+    try {
+      mkdirSync(this.dataDir, { recursive: true, mode: 0o755 });
+      writeFileSync(this.path, `${password.reveal()}\n`, { mode: 0o600, flag: 'wx' });
+      return { password, isKept: true };
+    } catch {
+      // Of two starts over one folder, the second uses what the first has written. A folder that cannot be written
+      // keeps nothing: the password is then only shown.
+      const other = this.read();
+      return other === undefined ? { password, isKept: false } : { password: other, isKept: true };
+    }
+  }
+
+  remove(): void {
+    rmSync(this.path, { force: true });
+  }
+}
