@@ -15,8 +15,8 @@ const deniedBelow = { usage: ['audit'], verification: ['audit'] };
 
 const rooms = levels.flat();
 const anyRoom = `^src/(${rooms.join('|')})/`;
-const topFiles = '^src/(app\\.module|app\\.factory|main|start-failures|stop|welcome|openapi)\\.ts$';
-const entryPoints = '^(src/(main|openapi)|ormconfig)\\.ts$';
+const topFiles = '^src/(cli/main|app\\.module|app\\.factory|main|start-failures|stop|welcome|openapi)\\.ts$';
+const entryPoints = '^(src/(main|openapi|cli/main)|ormconfig)\\.ts$';
 const pureFiles = '^src/.+(\\.policy|/verdict|/money|/secret-format)\\.ts$';
 
 const roomRules = levels.flatMap((level, index) =>

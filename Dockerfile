@@ -24,6 +24,8 @@ COPY --from=build /app/dist dist/
 # These are served: the version, the API document, the page of each error.
 COPY package.json openapi.json ./
 COPY docs/errors docs/errors/
+# The command line: docker compose exec latchkey npx latchkey …
+COPY scripts/latchkey.mjs scripts/build.mjs scripts/read-env.mjs scripts/require-node.cjs scripts/
 # The user node by its number, by which an orchestrator can tell that it is not root.
 USER 1000:1000
 EXPOSE 3000

@@ -15,7 +15,7 @@ import { DatabaseModule } from './database/database.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HttpModule } from './http/http.module.js';
 import { ErrorObserver } from './http/problem.filter.js';
-import type { RouteTable } from './http/route-table.js';
+import { RouteTable } from './http/route-table.js';
 import { ObservabilityModule } from './observability/observability.module.js';
 import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
 import { UsageModule } from './usage/usage.module.js';
@@ -52,6 +52,24 @@ export class AppModule {
         RateLimitsModule,
         UsageModule,
         VerificationModule,
+        Joints,
+      ],
+    };
+  }
+
+  /** What the command line needs: a command is no instance that verifies, meters or counts in rate limits. */
+  static forCommandLine(config: Config): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ConfigModule.forRoot(config),
+        HttpModule.forRoot(new RouteTable()),
+        DatabaseModule.forRoot(),
+        ObservabilityModule,
+        EventsModule,
+        AuthModule,
+        ApiKeysModule,
+        AuditModule,
         Joints,
       ],
     };

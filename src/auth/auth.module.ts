@@ -7,6 +7,7 @@ import { AccessRefusals } from './access-refusals.js';
 import { AccessTokens } from './access-token.js';
 import { AccessTokenAuthenticator } from './access-token-authenticator.js';
 import { AccessTokenCache } from './access-token-cache.js';
+import { AdminRecovery } from './admin-recovery.js';
 import { AuthController } from './auth.controller.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
 import { FirstAdmin } from './first-admin.js';
@@ -38,6 +39,7 @@ import { UsersService } from './users.service.js';
     AccessTokenGuard,
     AccessTokenCache,
     AccessTokens,
+    AdminRecovery,
     DataPlaneAuthenticator,
     FirstAdmin,
     JwtStrategy,
@@ -50,6 +52,6 @@ import { UsersService } from './users.service.js';
     SessionsService,
     UsersService,
   ],
-  exports: [AccessGuard, AccessRefusals, FirstAdmin],
+  exports: [AccessGuard, AccessRefusals, AdminRecovery, FirstAdmin],
 })
 export class AuthModule {}
