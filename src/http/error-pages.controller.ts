@@ -1,10 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import { Controller, Get, Header, Param } from '@nestjs/common';
-import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { Controller, Get, Param, Redirect, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { isErrorCode } from '../common/error-catalogue.js';
 import { projectPath } from '../common/project-path.js';
+import { AcceptedMediaType } from './accept.js';
+import { DOCS_PATH } from './api-document.js';
 import { TextField } from './fields.js';
+import { htmlPage } from './html-page.js';
 import { Operation } from './operation.js';
 import { Public } from './public.decorator.js';
 
@@ -17,21 +21,63 @@ class ErrorCodeParameter {
   code!: string;
 }
 
+/** Markdown for programs and whoever states no preference; browsers ask for HTML first. */
+const PAGE_TYPES = ['text/markdown', 'text/html'] as const;
+const PAGE = {
+  description: 'The page.',
+  content: { 'text/markdown': { schema: { type: 'string' } }, 'text/html': { schema: { type: 'string' } } },
+} as const;
+
 /** Serves the page of each error: what the `type` of a problem document points at. */
 @ApiTags('Service')
-@Controller('errors')
+@Controller()
 export class ErrorPagesController {
-  @Get(':code')
+  /** For a person who types the address of the service into a browser. */
+  @Get()
+  @Public()
+  @ApiExcludeEndpoint()
+  @Operation('get_start_page', {
+    summary: 'Go to the API documentation',
+    description: 'Redirects to the pages of the API document.',
+    resourceType: 'service',
+  })
+  @Redirect(`/${DOCS_PATH}`, 302)
+  getStartPage(): void {}
+
+  @Get('errors')
+  @Public()
+  @Operation('list_error_pages', {
+    summary: 'Read what all error codes mean',
+    description: 'The list of the error codes, with a link to the page of each. HTML for browsers.',
+    resourceType: 'error',
+  })
+  @ApiOkResponse(PAGE)
+  async listErrorPages(
+    @AcceptedMediaType(PAGE_TYPES) mediaType: string,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
+    return page(reply, mediaType, 'Errors', await readFile(projectPath('docs/errors/README.md'), 'utf8'));
+  }
+
+  @Get('errors/:code')
   @Public()
   @Operation('get_error_page', {
     summary: 'Read what an error code means',
-    description: 'The `type` of a problem document points here.',
+    description: 'The `type` of a problem document points here. HTML for browsers.',
     resourceType: 'error',
   })
-  @Header('content-type', 'text/markdown; charset=utf-8')
-  @ApiOkResponse({ description: 'The page.', content: { 'text/markdown': { schema: { type: 'string' } } } })
-  async getErrorPage(@Param() { code }: ErrorCodeParameter): Promise<string> {
+  @ApiOkResponse(PAGE)
+  async getErrorPage(
+    @Param() { code }: ErrorCodeParameter,
+    @AcceptedMediaType(PAGE_TYPES) mediaType: string,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<string> {
     if (!isErrorCode(code)) throw new AppError('request.route_not_found', 'There is no such error code.');
-    return readFile(projectPath(`docs/errors/${code}.md`), 'utf8');
+    return page(reply, mediaType, code, await readFile(projectPath(`docs/errors/${code}.md`), 'utf8'));
   }
+}
+
+function page(reply: FastifyReply, mediaType: string, title: string, markdown: string): string {
+  void reply.header('content-type', `${mediaType}; charset=utf-8`).header('vary', 'Accept');
+  return mediaType === 'text/html' ? htmlPage(title, markdown) : markdown;
 }

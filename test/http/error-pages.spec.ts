@@ -24,6 +24,29 @@ describe('the page of an error', () => {
     expect(page).toContain(String(ERROR_CATALOGUE[code].status));
   });
 
+  it('is HTML for a browser, with links that lead on', async () => {
+    const browser = { accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' };
+    for (const path of ['//errors', '//errors/api_key.not_found']) {
+      const answer = await app.anonymous.get(path, browser);
+      expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+      const links = [...answer.text.matchAll(/href="(\/[^"]*)"/g)].map(([, href]) => `/${href}`);
+      expect(links).toContain('//errors/permission.denied');
+      for (const link of new Set(links))
+        expect([link, (await app.anonymous.get(link, browser)).status]).toEqual([link, 200]);
+    }
+  });
+
+  it('is listed at /errors with all others', async () => {
+    const { status, text } = await app.anonymous.get('//errors');
+    expect(status).toBe(200);
+    expect(CODES.filter((code) => !text.includes(`(${code}.md)`))).toEqual([]);
+  });
+
+  it('is reached from the start page, which leads a browser to the API documentation', async () => {
+    const answer = await fetch(`${app.anonymous.baseUrl.replace(/\/api\/v1$/, '')}/`, { redirect: 'manual' });
+    expect([answer.status, answer.headers.get('location')]).toEqual([302, '/docs']);
+  });
+
   it('is where the type of a problem points', async () => {
     const { body } = await app.anonymous.get('/users');
     expect((await app.anonymous.get(`/${body['type'] as string}`)).status).toBe(200);

@@ -5,7 +5,9 @@ import { declaredRoutes, servedRoutes } from './routes.js';
 /** Everything that answers without a credential. Adding to it is a decision about security. */
 const PUBLIC_ROUTES = [
   // Judges the API key of the request itself: the only credential there is.
+  'GET /',
   'GET /api/v1/forward-auth',
+  'GET /errors',
   'GET /errors/:code',
   'GET /health/live',
   'GET /health/ready',
