@@ -8,7 +8,7 @@ import { AccessRefusals } from './auth/access-refusals.js';
 import { ApiKeyAuthenticator } from './auth/api-key-authenticator.js';
 import { AuthModule } from './auth/auth.module.js';
 import type { Clock } from './common/clock.js';
-import type { Redactor } from './common/redactor.js';
+import { Redactor } from './common/redactor.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
@@ -59,10 +59,11 @@ export class AppModule {
 
   /** What the command line needs: a command is no instance that verifies, meters or counts in rate limits. */
   static forCommandLine(config: Config): DynamicModule {
+    const redactor = new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]);
     return {
       module: AppModule,
       imports: [
-        ConfigModule.forRoot(config),
+        ConfigModule.forRoot(config, redactor),
         HttpModule.forRoot(new RouteTable()),
         DatabaseModule.forRoot(),
         ObservabilityModule,
