@@ -47,11 +47,10 @@ export class FirstAdmin {
     const username = normaliseUsername(this.config.adminUsername);
     if (await this.transactions.tx.existsBy(User, {})) return this.#known(username);
     const chosen = this.config.adminPassword;
-    const generated = chosen === undefined ? this.#initialPassword.readOrGenerate() : undefined;
-    const password = chosen ?? generated?.password;
-    const problem = password === undefined ? undefined : passwordProblem(password.reveal(), username);
-    if (password === undefined || problem !== undefined)
-      throw new ConfigurationError([`ADMIN_PASSWORD ${problem}.`]);
+    const { password, isKept } =
+      chosen === undefined ? this.#initialPassword.readOrGenerate() : { password: chosen, isKept: false };
+    const problem = passwordProblem(password.reveal(), username);
+    if (problem !== undefined) throw new ConfigurationError([`ADMIN_PASSWORD ${problem}.`]);
     const passwordHash = await this.passwords.hash(password.reveal());
     for (;;) {
       const outcome = await this.insert(username, passwordHash);
@@ -60,9 +59,9 @@ export class FirstAdmin {
         await sleep(POLL_MS);
         continue;
       }
-      if (generated?.isKept === true) this.#awaitedUserId = outcome.userId;
-      const passwordFile = generated?.isKept === true ? this.#initialPassword.path : undefined;
-      return { username, generatedPassword: generated?.password, passwordFile };
+      if (isKept) this.#awaitedUserId = outcome.userId;
+      const passwordFile = isKept ? this.#initialPassword.path : undefined;
+      return { username, generatedPassword: chosen === undefined ? password : undefined, passwordFile };
     }
   }
 

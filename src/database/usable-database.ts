@@ -118,7 +118,7 @@ export async function requireSchemaRights({ variable, url }: NamedUrl): Promise<
       LEFT JOIN pg_class ON pg_class.oid = wanted.oid LEFT JOIN pg_roles AS owner ON owner.oid = relowner`);
     const [rights] = rows;
     const as = `${variable} connects to ${nameOf(address)} as ${address.user}`;
-    if (rights?.owns === false)
+    if (rights?.owner != null && !rights.owns)
       throw new StartFailure(
         `${as}, but the tables belong to ${rights.owner}. Connect as ${rights.owner}, or set DATABASE_MIGRATION_URL to do so.`,
       );

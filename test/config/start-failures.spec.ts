@@ -185,7 +185,7 @@ describe('a start before its database', () => {
   it('waits until the database is there, and says so once', async () => {
     const database = await createTestDatabase();
     const proxy = await TcpProxy.start(database.url);
-    await proxy.refuse();
+    proxy.refuse();
     const app = await AppProcess.launch(testEnvironment(proxy.urlOf(database.url)));
     while (!app.stdout.includes('Waiting for PostgreSQL')) await sleep(20);
     await sleep(600);

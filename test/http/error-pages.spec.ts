@@ -29,7 +29,7 @@ describe('the page of an error', () => {
     for (const path of ['//errors', '//errors/api_key.not_found']) {
       const answer = await app.anonymous.get(path, browser);
       expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
-      const links = [...answer.text.matchAll(/href="(\/[^"]*)"/g)].map(([, href]) => `/${href}`);
+      const links = [...answer.text.matchAll(/href="(\/[^"]*)"/g)].map(([, href = '']) => `/${href}`);
       expect(links).toContain('//errors/permission.denied');
       for (const link of new Set(links))
         expect([link, (await app.anonymous.get(link, browser)).status]).toEqual([link, 200]);
