@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { createApp } from './app.factory.js';
+import { setAuditRetention } from './audit/audit-retention.js';
 import { FirstAdmin } from './auth/first-admin.js';
 import type { Config } from './config/config.js';
 import { loadConfig } from './config/load-config.js';
@@ -53,7 +54,9 @@ async function prepareDatabase(config: Config): Promise<{ database: DatabaseServ
   const database = await wait(service);
   if (owner !== service) requireSameDatabase(database, await wait(owner));
   await requireSchemaRights(owner);
-  return { database, migrations: await migrate(owner.url, serviceUrl) };
+  const migrations = await migrate(owner.url, serviceUrl);
+  await setAuditRetention(owner.url, config.auditRetentionMonths);
+  return { database, migrations };
 }
 
 /** A server that is still starting when the process is told to stop is waited for: it would be left running. */

@@ -25,6 +25,7 @@ const LIVE = { where: 'deleted_at IS NULL' };
 @Index('api_keys_state_idx', ['isActive', 'id'], LIVE)
 @Index('api_keys_owner_state_idx', ['userId', 'isActive', 'id'], LIVE)
 @Index('api_keys_parent_key_id_idx', ['parentKeyId'], { where: 'parent_key_id IS NOT NULL' })
+@Index('api_keys_ended_idx', ['userId', 'id'], { where: 'deleted_at IS NOT NULL' })
 @Index('api_keys_tags_idx', { synchronize: false })
 @Check('api_keys_name_check', 'char_length(name) BETWEEN 1 AND 100')
 @Check('api_keys_rate_limits_check', 'rate limits within their bounds')

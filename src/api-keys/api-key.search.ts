@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { ControlPool } from '../database/pools.js';
+import { ReportQueries } from '../database/report-queries.js';
 import type { ApiKeyRecord } from './api-key.js';
 import { API_KEY_COLUMNS, type ApiKeyRow, toApiKeyRecord } from './api-key-rows.js';
 
@@ -31,19 +32,31 @@ const EVERYONE = 0;
  */
 @Injectable()
 export class ApiKeySearch {
-  constructor(private readonly pool: ControlPool) {}
+  constructor(
+    private readonly pool: ControlPool,
+    private readonly reports: ReportQueries,
+  ) {}
 
-  async page(filter: ApiKeyFilter, page: number, size: number): Promise<ApiKeyPage> {
+  /** The page for the user who calls. */
+  async page(callerId: number, filter: ApiKeyFilter, page: number, size: number): Promise<ApiKeyPage> {
     const offset = (page - 1) * size;
-    if (isSearch(filter)) return this.#matches(filter, size, offset);
-    const [apiKeys, total] = await Promise.all([this.#rows(filter, size, offset), this.#count(filter)]);
+    if (isSearch(filter)) return this.#matches(callerId, filter, size, offset);
+    const [apiKeys, total] = await Promise.all([
+      this.#rows(callerId, filter, size, offset),
+      this.#count(filter),
+    ]);
     return { apiKeys, total, isTotalExact: true };
   }
 
   /** The ids are found first, in an index alone, so that a far page does not read the rows before it. */
-  async #rows(filter: ApiKeyFilter, limit: number, offset: number): Promise<ApiKeyRecord[]> {
+  async #rows(
+    callerId: number,
+    filter: ApiKeyFilter,
+    limit: number,
+    offset: number,
+  ): Promise<ApiKeyRecord[]> {
     const { condition, values, name } = conditionOf(filter, 3);
-    const { rows } = await this.pool.query<ApiKeyRow>({
+    const statement = {
       name: `list_api_keys${name}`,
       text: `
         SELECT ${API_KEY_COLUMNS}
@@ -54,7 +67,10 @@ export class ApiKeySearch {
         LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id
         ORDER BY keys.id DESC`,
       values: [limit, offset, ...values],
-    });
+    };
+    const rows = isFar(offset)
+      ? await this.reports.query<ApiKeyRow>(callerId, statement)
+      : (await this.pool.query<ApiKeyRow>(statement)).rows;
     return rows.map(toApiKeyRecord);
   }
 
@@ -71,9 +87,8 @@ export class ApiKeySearch {
     return rows[0]?.total ?? 0;
   }
 
-  async #matches(filter: ApiKeyFilter, limit: number, offset: number): Promise<ApiKeyPage> {
-    const { text, values } = matchesStatement(filter, limit, offset);
-    const { rows } = await this.pool.query<MatchRow>(text, values);
+  async #matches(callerId: number, filter: ApiKeyFilter, limit: number, offset: number): Promise<ApiKeyPage> {
+    const rows = await this.reports.query<MatchRow>(callerId, matchesStatement(filter, limit, offset));
     const matches = rows[0]?.matches ?? 0;
     return {
       apiKeys: rows.filter(isKey).map(toApiKeyRecord),
@@ -81,6 +96,18 @@ export class ApiKeySearch {
       isTotalExact: matches <= MOST_COUNTED,
     };
   }
+}
+
+/** Keys before a page, from which on reading it is expensive: an index is walked from its beginning. */
+const FAR_OFFSET = 20_000;
+
+function isFar(offset: number): boolean {
+  return offset > FAR_OFFSET;
+}
+
+/** Whether a list is expensive, by its query as it was sent: a search or a tag, or a far page. */
+export function isExpensiveList({ search, tag, page, size }: Readonly<Record<string, unknown>>): boolean {
+  return Boolean(search) || tag !== undefined || isFar(Number(page ?? 1) * Number(size ?? 10));
 }
 
 /** A key of the page beside the number of matches; a page without keys has one row, of nulls. */

@@ -28,6 +28,7 @@ import {
   toApiKeyChanges,
   UpdateApiKeyDto,
 } from './api-keys.dto.js';
+import { isExpensiveList } from './api-key.search.js';
 import { ApiKeysReader } from './api-keys.reader.js';
 import {
   ApiKeyListResponse,
@@ -70,6 +71,7 @@ export class ApiKeysController {
     summary: 'List API keys, newest first',
     description:
       'Shows one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`. The matches of a search or a tag are counted up to 10 000: `total_is_exact` is false where there are more.',
+    isExpensive: isExpensiveList,
   })
   @ApiOkResponse({ type: ApiKeyListResponse })
   async list(

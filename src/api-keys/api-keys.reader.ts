@@ -37,7 +37,7 @@ export class ApiKeysReader {
   /** A page of the keys the caller may see. Without the permission to read all, that is their own. */
   async list(principal: Principal, filter: ApiKeyFilter, page: number, size: number): Promise<ApiKeyPage> {
     const userId = this.visibleOwner(principal, filter.userId);
-    const found = await this.search.page({ ...filter, userId }, page, size);
+    const found = await this.search.page(principal.userId, { ...filter, userId }, page, size);
     const { isActive = null, search = null, tag = null } = filter;
     const filters = { user_id: userId ?? null, is_active: isActive, search, tag };
     await this.events.observe('api_key.listed', { page, size, filters });

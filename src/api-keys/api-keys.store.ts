@@ -65,9 +65,11 @@ const LOCK = {
   text: `${SELECT_API_KEY_CORE} WHERE keys.id = $1 AND keys.deleted_at IS NULL FOR NO KEY UPDATE OF keys`,
 };
 
-// In the order of the ids, as others lock several: whoever is ending one of them already is waited for. Secrets are asked
-// for by the conditions of their two indexes.
-const END_SOME = {
+/**
+ * Ends some keys of a user. In the order of the ids, as others lock several: whoever is ending one of them already is waited
+ * for. Secrets are asked for by the conditions of their two indexes.
+ */
+export const END_API_KEYS_OF_USER = {
   name: 'end_api_keys_of_user',
   text: `
     WITH chosen AS MATERIALIZED (
@@ -125,7 +127,7 @@ export class ApiKeysStore {
 
   /** Ends the next live keys of a user after one, at most so many, in the order of their ids; none are left when they are fewer. */
   async endSomeOf(userId: number, endedAt: Date, afterId: number, most: number): Promise<EndedApiKey[]> {
-    return runPrepared(this.#manager, END_SOME, [userId, endedAt, most, afterId]);
+    return runPrepared(this.#manager, END_API_KEYS_OF_USER, [userId, endedAt, most, afterId]);
   }
 
   get #manager() {

@@ -9,6 +9,7 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 @Index('audit_logs_resource_idx', ['resourceId', 'resourceType', 'createdAt', 'id'])
 @Index('audit_logs_failures_idx', ['createdAt', 'id'], { where: 'NOT success' })
 @Index('audit_logs_action_idx', ['action', 'createdAt', 'id'])
+@Index('audit_logs_position_idx', ['position', 'id'], { where: 'position IS NOT NULL' })
 export class AuditLog {
   @PrimaryColumn('timestamptz', { name: 'created_at', primaryKeyConstraintName: 'audit_logs_pkey' })
   readonly createdAt!: Date;
@@ -48,4 +49,8 @@ export class AuditLog {
 
   @Column('boolean')
   readonly success!: boolean;
+
+  /** Set by the database. Grows with the id of the transaction; null for what was written before rows were numbered. */
+  @Column('bigint', { nullable: true, default: () => 'audit_log_position()', select: false })
+  readonly position?: number | null;
 }

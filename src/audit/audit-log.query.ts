@@ -1,4 +1,4 @@
-import type { AuditLogPosition } from './audit-cursor.js';
+import type { AuditLogPosition, AuditLogWalk } from './audit-cursor.js';
 import type { AuditLog } from './audit-log.entity.js';
 
 /** Which rows; absent members select all. `from` is inclusive, `to` is not. */
@@ -15,63 +15,162 @@ export interface AuditLogSelection {
 /** A statement with its parameters. */
 export interface Statement {
   readonly text: string;
-  readonly values: readonly unknown[];
+  readonly values: unknown[];
 }
 
-/** A row as `pageStatement` answers it. */
+/** A row as `pageStatement` returns it. */
 export interface AuditLogPageRow extends AuditLog {
-  /** `createdAt` with its microseconds. */
-  readonly position: string;
+  /** Where it stands on its way. */
+  readonly place: string;
   /** How many rows the page could have had. */
   readonly found: number;
 }
 
 /** Bytes of details after which a page ends early, so that large rows cannot fill the memory. */
-const PAGE_BYTES = 4 * 1024 * 1024;
+export const PAGE_BYTES = 4 * 1024 * 1024;
+/** Rows that one statement looks at when its conditions are more than an index answers. */
+const SCANNED_ROWS = 20_000;
+
+const TIME = `to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+
+interface Walk {
+  readonly column: string;
+  readonly type: string;
+  readonly direction: 'ASC' | 'DESC';
+  /** The column as text that keeps all of it. */
+  readonly place: string;
+  readonly condition?: string;
+}
 
 /**
- * The newest rows of a selection, at most `maxRows`, after a position when one is given. The bounds in time stand
- * alone, beside the comparison of (created_at, id), because only so do they exclude partitions.
+ * The number of a row grows with the id of its transaction. Of those older than any that still runs no more can come,
+ * so whoever reads only these, in their order, misses no row that commits late.
  */
+const WALKS: Readonly<Record<AuditLogWalk, Walk>> = {
+  newest_first: { column: 'created_at', type: 'timestamptz', direction: 'DESC', place: TIME },
+  unnumbered: {
+    column: 'created_at',
+    type: 'timestamptz',
+    direction: 'ASC',
+    place: TIME,
+    condition: 'position IS NULL AND created_at <= (SELECT unnumbered_until FROM audit_log_numbering)',
+  },
+  committed: {
+    column: 'position',
+    type: 'bigint',
+    direction: 'ASC',
+    place: 'position::text',
+    condition: `position < (SELECT base + pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM audit_log_numbering)`,
+  },
+};
+
+/**
+ * What a row's details weigh, at most, in bytes: known without reading them. Compressed ones could be a hundred times as
+ * large, but no row ever had more than 2 MB.
+ */
+const WEIGHT = `CASE WHEN pg_column_compression(details) IS NULL THEN pg_column_size(details)
+            ELSE least(pg_column_size(details) * 100::bigint, 2000000) END`;
+
+/** The next rows of a selection on a way, at most `maxRows`, and fewer where they could be large. */
 export function pageStatement(
   selection: AuditLogSelection,
+  walk: AuditLogWalk,
   after: AuditLogPosition | undefined,
   maxRows: number,
 ): Statement {
-  const values: unknown[] = [];
+  const { text: scanned, values, rest } = scan(selection, walk, after);
   const parameter = (value: unknown) => `$${values.push(value)}`;
-  const conditions: string[] = [];
-  const where = (column: string, comparison: string, value: unknown) => {
-    if (value !== undefined) conditions.push(`${column} ${comparison} ${parameter(value)}`);
-  };
-  where('user_id', '=', selection.userId);
-  where('action', '=', selection.action);
-  where('resource_type', '=', selection.resourceType);
-  where('resource_id', '=', selection.resourceId);
-  where('success', '=', selection.success);
-  where('created_at', '>=', selection.from);
-  where('created_at', '<', selection.to);
-  if (after !== undefined) {
-    const time = `${parameter(after.createdAt)}::timestamptz`;
-    conditions.push(`created_at <= ${time}`, `(created_at, id) < (${time}, ${parameter(after.id)}::uuid)`);
-  }
+  const others = rest.map((condition) => condition(parameter));
+  const { column, direction, place } = WALKS[walk];
   const text = `
     SELECT id, created_at AS "createdAt", user_id AS "userId", api_key_id AS "apiKeyId", action,
       resource_type AS "resourceType", resource_id AS "resourceId", details, ip_address AS "ipAddress",
-      user_agent AS "userAgent", request_id AS "requestId", success, found,
-      to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS position
+      user_agent AS "userAgent", request_id AS "requestId", success, found, ${place} AS place
     FROM (
-      SELECT *, count(*) OVER () AS found, sum(octet_length(details::text)) OVER (
-        ORDER BY created_at DESC, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-      ) AS bytes_before
+      SELECT *, count(*) OVER () AS found, sum(${WEIGHT}) OVER (
+        ORDER BY ${column} ${direction}, id ${direction} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+      ) AS weight_before
       FROM (
-        SELECT * FROM audit_logs
-        ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-        ORDER BY created_at DESC, id DESC
+        SELECT * FROM (${scanned}) AS scanned
+        ${others.length === 0 ? '' : `WHERE ${others.join(' AND ')}`}
+        ORDER BY ${column} ${direction}, id ${direction}
         LIMIT ${parameter(maxRows)}
-      ) AS newest
-    ) AS measured
-    WHERE coalesce(bytes_before, 0) < ${parameter(PAGE_BYTES)}
-    ORDER BY created_at DESC, id DESC`;
+      ) AS chosen
+    ) AS weighed
+    WHERE coalesce(weight_before, 0) < ${parameter(PAGE_BYTES)}
+    ORDER BY ${column} ${direction}, id ${direction}`;
   return { text, values };
+}
+
+/** Where the rows end that `pageStatement` looked at, when it did not look at all. */
+export function scanEndStatement(
+  selection: AuditLogSelection,
+  walk: AuditLogWalk,
+  after: AuditLogPosition | undefined,
+): Statement | undefined {
+  const { text: scanned, values, rest } = scan(selection, walk, after);
+  if (rest.length === 0) return undefined;
+  const { column, direction, place } = WALKS[walk];
+  const text = `
+    SELECT ${place} AS place, id FROM (${scanned}) AS scanned
+    ORDER BY ${column} ${direction}, id ${direction} OFFSET ${SCANNED_ROWS - 1} LIMIT 1`;
+  return { text, values };
+}
+
+/** Writes a condition; whatever it compares with becomes a parameter. */
+type Condition = (parameter: (value: unknown) => string) => string;
+
+/** Rows in the order of the way that one index finds, and the conditions that are left to compare them with. */
+interface Scan extends Statement {
+  readonly rest: readonly Condition[];
+}
+
+/**
+ * At most so many rows, when there are conditions left: what it costs is bounded, however few match. The bounds in time
+ * stand alone, beside the comparison of the place, because only so do they exclude partitions.
+ */
+function scan(selection: AuditLogSelection, walk: AuditLogWalk, after: AuditLogPosition | undefined): Scan {
+  const values: unknown[] = [];
+  const parameter = (value: unknown) => `$${values.push(value)}`;
+  const { column, type, direction, condition } = WALKS[walk];
+  const conditions = condition === undefined ? [] : [condition];
+  if (selection.from !== undefined) conditions.push(`created_at >= ${parameter(selection.from)}`);
+  if (selection.to !== undefined) conditions.push(`created_at < ${parameter(selection.to)}`);
+  if (after !== undefined) {
+    const place = `${parameter(after.place)}::${type}`;
+    const comparison = direction === 'DESC' ? '<' : '>';
+    conditions.push(`${column} ${comparison}= ${place}`);
+    conditions.push(`(${column}, id) ${comparison} (${place}, ${parameter(after.id)}::uuid)`);
+  }
+  const wanted = conditionsOf(selection);
+  // By number there is one index, which knows nothing else.
+  const indexed = walk === 'committed' ? [] : wanted.slice(0, isResource(selection) ? 2 : 1);
+  const rest = wanted.slice(indexed.length);
+  const all = [...conditions, ...indexed.map((write) => write(parameter))];
+  const text = `
+          SELECT * FROM audit_logs
+          ${all.length === 0 ? '' : `WHERE ${all.join(' AND ')}`}
+          ORDER BY ${column} ${direction}, id ${direction}
+          ${rest.length === 0 ? '' : `LIMIT ${SCANNED_ROWS}`}`;
+  return { text, values, rest };
+}
+
+/** The conditions on what a row says, those first whose index finds the fewest rows; of a resource, two share an index. */
+function conditionsOf(selection: AuditLogSelection): Condition[] {
+  const { resourceId, resourceType, userId, action, success } = selection;
+  const conditions: Condition[] = [];
+  const equals = (column: string, value: unknown) => {
+    if (value !== undefined) conditions.push((parameter) => `${column} = ${parameter(value)}`);
+  };
+  equals('resource_id', resourceId);
+  if (resourceId !== undefined) equals('resource_type', resourceType);
+  equals('user_id', userId);
+  equals('action', action);
+  if (success !== undefined) conditions.push(() => (success ? 'success' : 'NOT success'));
+  if (resourceId === undefined) equals('resource_type', resourceType);
+  return conditions;
+}
+
+function isResource({ resourceId, resourceType }: AuditLogSelection): boolean {
+  return resourceId !== undefined && resourceType !== undefined;
 }

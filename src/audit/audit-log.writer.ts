@@ -18,8 +18,8 @@ const INSERT_ONE = {
 const INSERT_OF_ONE_EVENT = {
   name: 'insert_audit_logs_of_one_event',
   text: `
-    INSERT INTO audit_logs (${COLUMNS})
-    SELECT id, "resourceId", details, $2, $3, $4, $5, $6, $7, $8, $9, $10
+    INSERT INTO audit_logs (${COLUMNS}, position)
+    SELECT id, "resourceId", details, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT audit_log_position())
     FROM json_to_recordset($1) AS own (id uuid, "resourceId" text, details jsonb)`,
 };
 
@@ -27,9 +27,9 @@ const INSERT_OF_ONE_EVENT = {
 const INSERT_MANY = {
   name: 'insert_audit_logs',
   text: `
-    INSERT INTO audit_logs (${COLUMNS})
+    INSERT INTO audit_logs (${COLUMNS}, position)
     SELECT id, "resourceId", details, "createdAt", "userId", "apiKeyId", action, "resourceType", "ipAddress",
-      "userAgent", "requestId", success
+      "userAgent", "requestId", success, (SELECT audit_log_position())
     FROM json_to_recordset($1) AS row (
       id uuid, "createdAt" timestamptz, "userId" bigint, "apiKeyId" bigint, action text, "resourceType" text,
       "resourceId" text, details jsonb, "ipAddress" text, "userAgent" text, "requestId" text, success boolean

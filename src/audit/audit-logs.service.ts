@@ -1,13 +1,34 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { type FieldError, validationFailed } from '../common/app-error.js';
-import { ControlPool } from '../database/pools.js';
+import { ReportQueries } from '../database/report-queries.js';
 import type { EventValue } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.js';
-import { type AuditLogPosition, decodeCursor, encodeCursor } from './audit-cursor.js';
+import {
+  type AuditLogPosition,
+  COMMITTED_FROM_THE_START,
+  decodeCursor,
+  encodeCursor,
+} from './audit-cursor.js';
 import type { AuditLog } from './audit-log.entity.js';
-import { type AuditLogPageRow, type AuditLogSelection, pageStatement } from './audit-log.query.js';
+import {
+  type AuditLogPageRow,
+  type AuditLogSelection,
+  PAGE_BYTES,
+  pageStatement,
+  scanEndStatement,
+} from './audit-log.query.js';
 
-/** Some rows, newest first, and the cursor of those that follow; null when there are none. */
+/** A selection and the way through it. */
+export interface AuditLogQuestion {
+  readonly selection: AuditLogSelection;
+  readonly order: AuditLogOrder;
+  /** The cursor of an earlier answer. */
+  readonly cursor?: string | undefined;
+}
+
+export type AuditLogOrder = 'asc' | 'desc';
+
+/** Some rows and the cursor of those that follow. Null when none can follow; oldest first there is always one. */
 export interface AuditLogPage {
   readonly rows: readonly AuditLog[];
   readonly nextCursor: string | null;
@@ -15,10 +36,15 @@ export interface AuditLogPage {
 
 interface Batch {
   readonly rows: readonly AuditLog[];
+  /** After what was looked at; undefined at the end. */
   readonly next: AuditLogPosition | undefined;
+  /** After the last row, or where it began. */
+  readonly end: AuditLogPosition | undefined;
 }
 
 const EXPORT_BATCH_ROWS = 1_000;
+/** How long a page is looked for; one that is not full by then is answered as it is. */
+const PAGE_TIME_MS = 1_000;
 
 /** Reading the audit log, which is itself audited. */
 @Injectable()
@@ -26,40 +52,52 @@ export class AuditLogsService {
   readonly #logger = new Logger(AuditLogsService.name);
 
   constructor(
-    private readonly pool: ControlPool,
+    private readonly reports: ReportQueries,
     private readonly events: EventPublisher,
   ) {}
 
-  /** Newest first. A page of very large rows may have fewer than `limit`. @throws AppError `validation.failed` */
-  async list(selection: AuditLogSelection, limit: number, cursor: string | undefined): Promise<AuditLogPage> {
-    const { rows, next } = await this.#read(selection, startOf(selection, cursor), limit);
-    await this.events.observe('audit_log.listed', { filters: filtersOf(selection) });
+  /**
+   * A page for the user who calls. One of very large rows, or of rows that are hard to find, may have fewer than `limit`,
+   * or none, and a cursor all the same.
+   * @throws AppError `validation.failed`
+   */
+  async list(callerId: number, question: AuditLogQuestion, limit: number): Promise<AuditLogPage> {
+    const rows: AuditLog[] = [];
+    const endsAt = performance.now() + PAGE_TIME_MS;
+    let [at, bytes] = [startOf(question), 0];
+    let batch: Batch;
+    do {
+      batch = await this.#read(callerId, question, at, limit - rows.length);
+      rows.push(...batch.rows);
+      bytes += bytesOf(batch.rows);
+      at = batch.next;
+    } while (at !== undefined && rows.length < limit && bytes < PAGE_BYTES && performance.now() < endsAt);
+    await this.events.observe('audit_log.listed', { filters: filtersOf(question) });
+    const next = batch.next ?? (question.order === 'asc' ? batch.end : undefined);
     return { rows, nextCursor: next === undefined ? null : encodeCursor(next) };
   }
 
   /**
-   * The whole selection, from the cursor on when there is one, newest first, a batch at a time as the caller takes
-   * them. The first batch is read before this resolves, so that what can go wrong mostly does before the answer begins.
+   * The whole selection, from the cursor on when there is one, a batch at a time as the caller takes them. The first batch
+   * is read before this resolves, so that what can go wrong mostly does before the answer begins.
    * @throws AppError `validation.failed`
    */
-  async export(
-    selection: AuditLogSelection,
-    cursor: string | undefined,
-  ): Promise<AsyncIterable<readonly AuditLog[]>> {
-    const first = await this.#read(selection, startOf(selection, cursor), EXPORT_BATCH_ROWS);
-    await this.events.observe('audit_log.exported', { filters: filtersOf(selection) });
-    return this.#batches(selection, first);
+  async export(callerId: number, question: AuditLogQuestion): Promise<AsyncIterable<readonly AuditLog[]>> {
+    const first = await this.#read(callerId, question, startOf(question), EXPORT_BATCH_ROWS);
+    await this.events.observe('audit_log.exported', { filters: filtersOf(question) });
+    return this.#batches(callerId, question, first);
   }
 
   /** Once the answer has begun a failure can only cut it off: the client sees that, nobody else would. */
   async *#batches(
-    selection: AuditLogSelection,
+    callerId: number,
+    question: AuditLogQuestion,
     first: Batch,
   ): AsyncGenerator<readonly AuditLog[], void, void> {
     let batch = first;
     yield batch.rows;
     while (batch.next !== undefined) {
-      batch = await this.#read(selection, batch.next, EXPORT_BATCH_ROWS).catch((error: unknown) => {
+      batch = await this.#read(callerId, question, batch.next, EXPORT_BATCH_ROWS).catch((error: unknown) => {
         this.#logger.warn(`An export was cut off: ${String(error)}`);
         throw error;
       });
@@ -69,25 +107,42 @@ export class AuditLogsService {
 
   /** One row more than wanted is asked for: it tells whether others follow. */
   async #read(
-    selection: AuditLogSelection,
+    callerId: number,
+    { selection, order }: AuditLogQuestion,
     after: AuditLogPosition | undefined,
     maxRows: number,
   ): Promise<Batch> {
-    const { text, values } = pageStatement(selection, after, maxRows + 1);
-    const found = await this.pool.query<AuditLogPageRow>(text, [...values]);
-    const rows = found.rows.slice(0, maxRows);
+    const walk = after?.walk ?? (order === 'asc' ? 'unnumbered' : 'newest_first');
+    const statement = pageStatement(selection, walk, after, maxRows + 1);
+    const found = await this.reports.query<AuditLogPageRow>(callerId, statement);
+    const rows = found.slice(0, maxRows);
     const last = rows.at(-1);
-    const hasMore = last !== undefined && last.found > rows.length;
-    return { rows, next: hasMore ? { createdAt: last.position, id: last.id } : undefined };
+    const end = last === undefined ? after : { walk, place: last.place, id: last.id };
+    if (last !== undefined && last.found > rows.length) return { rows, next: end, end };
+    const scanEnd = scanEndStatement(selection, walk, after);
+    const [unseen] =
+      scanEnd === undefined ? [] : await this.reports.query<{ place: string; id: string }>(callerId, scanEnd);
+    // Looking again at what follows the last row is cheap, and rows that came meanwhile cannot lead past others.
+    if (unseen !== undefined) return { rows, next: last === undefined ? { walk, ...unseen } : end, end };
+    return { rows, end, next: walk === 'unnumbered' ? COMMITTED_FROM_THE_START : undefined };
   }
 }
 
+function bytesOf(rows: readonly AuditLog[]): number {
+  return rows.reduce((sum, { details }) => sum + Buffer.byteLength(JSON.stringify(details)), 0);
+}
+
 /** Checks what no single field can tell. */
-function startOf({ from, to }: AuditLogSelection, cursor: string | undefined): AuditLogPosition | undefined {
+function startOf({ selection, order, cursor }: AuditLogQuestion): AuditLogPosition | undefined {
+  const { from, to } = selection;
   const errors: FieldError[] = [];
   const start = cursor === undefined ? undefined : decodeCursor(cursor);
-  if (cursor !== undefined && start === undefined) {
-    errors.push({ field: 'cursor', message: 'must be the next_cursor of an earlier answer' });
+  const isOfOrder = start !== undefined && (start.walk === 'newest_first') === (order === 'desc');
+  if (cursor !== undefined && !isOfOrder) {
+    errors.push({
+      field: 'cursor',
+      message: 'must be the next_cursor of an earlier answer in the same order',
+    });
   }
   if (from !== undefined && to !== undefined && from > to) {
     errors.push({ field: 'from', message: 'must not lie after to' });
@@ -97,7 +152,7 @@ function startOf({ from, to }: AuditLogSelection, cursor: string | undefined): A
 }
 
 /** The selection as an audit row tells it: by its names on the wire, only what was asked for. */
-function filtersOf(selection: AuditLogSelection): Record<string, EventValue> {
+function filtersOf({ selection, order }: AuditLogQuestion): Record<string, EventValue> {
   const { userId, action, resourceType, resourceId, success, from, to } = selection;
   const filters = {
     user_id: userId,
@@ -107,6 +162,7 @@ function filtersOf(selection: AuditLogSelection): Record<string, EventValue> {
     success,
     from: from?.toISOString(),
     to: to?.toISOString(),
+    order: order === 'asc' ? order : undefined,
   };
   return Object.fromEntries(
     Object.entries(filters).filter(

@@ -1,12 +1,20 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { Maintenance } from '../database/maintenance.js';
+import { BackgroundPool } from '../database/pools.js';
 
+const ONE_HOUR_SECONDS = 3_600;
 const ONE_DAY_SECONDS = 86_400;
 
-/** Sees to it that the partitions of this month and the two after it exist. */
+/**
+ * Sees to it that the partitions of this month and the two after it exist, that those of months that need not be kept go, and
+ * that rows are numbered on after a move to another server.
+ */
 @Injectable()
-export class AuditPartitions {
-  constructor(maintenance: Maintenance) {
+export class AuditPartitions implements OnModuleInit {
+  constructor(
+    maintenance: Maintenance,
+    private readonly pool: BackgroundPool,
+  ) {
     maintenance.register({
       name: 'make-audit-log-partitions',
       everySeconds: ONE_DAY_SECONDS,
@@ -14,5 +22,24 @@ export class AuditPartitions {
         await client.query(`SELECT ensure_audit_log_partitions((now() AT TIME ZONE 'UTC')::date, 3)`);
       },
     });
+    maintenance.register({
+      name: 'drop-audit-log-partitions',
+      everySeconds: ONE_HOUR_SECONDS,
+      run: async (client) => {
+        await client.query('SELECT drop_audit_log_partitions()');
+      },
+    });
+    maintenance.register({
+      name: 'continue-audit-log-numbers',
+      everySeconds: 60,
+      run: async (client) => {
+        await client.query('SELECT continue_audit_log_numbers()');
+      },
+    });
+  }
+
+  /** Before the first row is written. */
+  async onModuleInit(): Promise<void> {
+    await this.pool.query('SELECT continue_audit_log_numbers()');
   }
 }

@@ -10,7 +10,8 @@ import {
 } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
-import { RequirePermission } from '../auth/access.decorators.js';
+import { CurrentPrincipal, RequirePermission } from '../auth/access.decorators.js';
+import type { Principal } from '../auth/principal.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
 import {
@@ -19,7 +20,7 @@ import {
   AuditLogResponse,
   toAuditLogListResponse,
   toAuditLogResponse,
-  toAuditLogSelection,
+  toAuditLogQuestion,
 } from './audit.dto.js';
 import { AuditLogsService } from './audit-logs.service.js';
 import { NDJSON_MEDIA_TYPE, ndjsonLines, prefersNdjson } from './ndjson.js';
@@ -38,7 +39,9 @@ export class AuditController {
   @RequirePermission('platform:audit:read')
   @Operation('list_audit_logs', {
     summary: 'Read the audit log',
-    description: 'A page, newest first; with `Accept: application/x-ndjson` the whole selection as a stream.',
+    description:
+      'A page, newest first; with `order=asc` in the order in which rows were committed, so that a collector who goes on from `next_cursor` misses none. With `Accept: application/x-ndjson` the whole selection as a stream.',
+    isExpensive: () => true,
     resourceType: 'audit_log',
   })
   @Header('cache-control', 'no-store')
@@ -51,14 +54,15 @@ export class AuditController {
     },
   })
   async list(
+    @CurrentPrincipal() { userId }: Principal,
     @Query() query: AuditLogQuery,
     @WantsStream() wantsStream: boolean,
   ): Promise<AuditLogListResponse | StreamableFile> {
-    const selection = toAuditLogSelection(query);
+    const question = toAuditLogQuestion(query);
     if (!wantsStream) {
-      return toAuditLogListResponse(await this.auditLogs.list(selection, query.limit, query.cursor));
+      return toAuditLogListResponse(await this.auditLogs.list(userId, question, query.limit));
     }
-    const batches = await this.auditLogs.export(selection, query.cursor);
+    const batches = await this.auditLogs.export(userId, question);
     const lines = Readable.from(ndjsonLines(batches, toAuditLogResponse), { objectMode: false });
     return new StreamableFile(lines, { type: NDJSON_MEDIA_TYPE });
   }

@@ -1,8 +1,14 @@
 import { ApiSchema } from '@nestjs/swagger';
-import { BooleanField, IntegerField, ResponseField, TextField, TimestampField } from '../http/fields.js';
+import {
+  BooleanField,
+  ChoiceField,
+  IntegerField,
+  ResponseField,
+  TextField,
+  TimestampField,
+} from '../http/fields.js';
 import type { AuditLog } from './audit-log.entity.js';
-import type { AuditLogSelection } from './audit-log.query.js';
-import type { AuditLogPage } from './audit-logs.service.js';
+import type { AuditLogOrder, AuditLogPage, AuditLogQuestion } from './audit-logs.service.js';
 
 export class AuditLogQuery {
   @IntegerField({
@@ -50,9 +56,18 @@ export class AuditLogQuery {
     minLength: 1,
     maxLength: 200,
     optional: true,
-    description: 'The `next_cursor` of the page before.',
+    description: 'The `next_cursor` of the page before, of the same order.',
   })
   cursor?: string;
+
+  @ChoiceField({
+    choices: ['desc', 'asc'],
+    optional: true,
+    default: 'desc',
+    description:
+      '`asc`: rows in the order in which they were committed, up to the oldest change that still runs; none is skipped.',
+  })
+  order: AuditLogOrder = 'desc';
 }
 
 @ApiSchema({ name: 'AuditLog' })
@@ -109,16 +124,33 @@ export class AuditLogResponse {
 
 @ApiSchema({ name: 'AuditLogList' })
 export class AuditLogListResponse {
-  @ResponseField({ type: () => [AuditLogResponse], description: 'Newest first.' })
+  @ResponseField({
+    type: () => [AuditLogResponse],
+    description: 'In the order asked for; may be fewer than `limit`.',
+  })
   audit_logs!: AuditLogResponse[];
 
-  @ResponseField({ type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' })
+  @ResponseField({
+    type: 'string',
+    nullable: true,
+    description:
+      'Leads to the next page; null on the last. With `order=asc` it is never null: later it leads to what is new.',
+  })
   next_cursor!: string | null;
 }
 
-export function toAuditLogSelection(query: AuditLogQuery): AuditLogSelection {
-  const { user_id, action, resource_type, resource_id, success, from, to } = query;
-  return { userId: user_id, action, resourceType: resource_type, resourceId: resource_id, success, from, to };
+export function toAuditLogQuestion(query: AuditLogQuery): AuditLogQuestion {
+  const { user_id, action, resource_type, resource_id, success, from, to, order, cursor } = query;
+  const selection = {
+    userId: user_id,
+    action,
+    resourceType: resource_type,
+    resourceId: resource_id,
+    success,
+    from,
+    to,
+  };
+  return { selection, order, cursor };
 }
 
 export function toAuditLogListResponse({ rows, nextCursor }: AuditLogPage): AuditLogListResponse {

@@ -16,6 +16,7 @@ export const ERROR_CATALOGUE = {
   'request.body_too_large': { status: 413, title: 'The request body is too large' },
   'request.uri_too_long': { status: 414, title: 'The request address is too long' },
   'request.media_type_unsupported': { status: 415, title: 'The request body has an unsupported media type' },
+  'request.too_many_at_once': { status: 429, title: 'Too many expensive requests are under way' },
   'request.headers_too_large': { status: 431, title: 'The request headers are too large' },
   'validation.failed': { status: 422, title: 'The request is not valid' },
   'auth.credential_missing': { status: 401, title: 'A credential is needed' },

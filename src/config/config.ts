@@ -44,6 +44,8 @@ export abstract class Config {
   abstract readonly startupTimeoutSeconds: number;
   /** Days that single usage events are kept; rollups and totals are kept for ever. */
   abstract readonly usageRetentionDays: number;
+  /** Whole months that the audit log is kept besides the one that runs; undefined for ever. */
+  abstract readonly auditRetentionMonths: number | undefined;
   /** Bytes that snapshots of keys may take in memory. */
   abstract readonly snapshotCacheBytes: number;
   /** Sentences about variables that look like settings and are none. */

@@ -52,6 +52,7 @@ export function loadConfig(environment: Environment = process.env): Config {
     loginFailureWindowSeconds: env.integer('LOGIN_FAILURE_WINDOW_SECONDS', 900, 1, 86_400),
     loginFailuresPerAccountAndAddress: env.integer('LOGIN_FAILURES_PER_ACCOUNT_AND_ADDRESS', 10, 1, 1_000),
     loginFailuresPerAddress: env.integer('LOGIN_FAILURES_PER_ADDRESS', 100, 1, 100_000),
+    auditRetentionMonths: env.integer('AUDIT_RETENTION_MONTHS', 0, 0, 1_200) || undefined,
     usageRetentionDays: env.integer('USAGE_RETENTION_DAYS', 90, 31, 3_650),
     snapshotCacheBytes: env.integer('SNAPSHOT_CACHE_MEGABYTES', 192, 1, 65_536) * 1_048_576,
     shutdownDrainSeconds: env.integer('SHUTDOWN_DRAIN_SECONDS', isProduction ? 5 : 0, 0, 300),

@@ -117,6 +117,19 @@ function hastyOptions(url: string): PoolConfig {
   };
 }
 
+/**
+ * Options of the report pool. Few connections: each may keep a core of the database busy. A caller waits for one as long as
+ * a statement may take, since streams that began long ago come back for one again and again.
+ */
+export function reportPoolOptions(url: string): PoolConfig {
+  return {
+    ...backgroundPoolOptions(url),
+    application_name: 'latchkey-reports',
+    max: 4,
+    connectionTimeoutMillis: 10_000,
+  };
+}
+
 /** Options of the background pool: group commits of audited reads, and jobs. */
 export function backgroundPoolOptions(url: string): PoolConfig {
   return {

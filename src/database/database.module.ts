@@ -15,9 +15,11 @@ import {
   dataPlanePoolOptions,
   feedPoolOptions,
   meteringPoolOptions,
+  reportPoolOptions,
 } from './connection-options.js';
 import { Maintenance } from './maintenance.js';
-import { BackgroundPool, ControlPool, DataPlanePool, FeedPool, MeteringPool } from './pools.js';
+import { BackgroundPool, ControlPool, DataPlanePool, FeedPool, MeteringPool, ReportPool } from './pools.js';
+import { ReportQueries } from './report-queries.js';
 
 /** Connections to PostgreSQL and the transactions of the control plane. Features bring their own entities. */
 @Global()
@@ -28,6 +30,7 @@ export class DatabaseModule implements OnApplicationShutdown {
     private readonly dataPlane: DataPlanePool,
     private readonly feed: FeedPool,
     private readonly metering: MeteringPool,
+    private readonly reports: ReportPool,
   ) {}
 
   static forRoot(): DynamicModule {
@@ -61,16 +64,33 @@ export class DatabaseModule implements OnApplicationShutdown {
           inject: [Config],
           useFactory: (config: Config) => openPool(provide.name, options(databaseUrl(config))),
         })),
+        ReportQueries,
         Maintenance,
         ChangeListener,
         ChangeFeed,
       ],
-      exports: [ControlPool, BackgroundPool, DataPlanePool, FeedPool, MeteringPool, Maintenance, ChangeFeed],
+      exports: [
+        ControlPool,
+        BackgroundPool,
+        DataPlanePool,
+        FeedPool,
+        MeteringPool,
+        ReportQueries,
+        Maintenance,
+        ChangeFeed,
+        ReportPool,
+      ],
     };
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all([this.background.end(), this.dataPlane.end(), this.feed.end(), this.metering.end()]);
+    await Promise.all([
+      this.background.end(),
+      this.dataPlane.end(),
+      this.feed.end(),
+      this.metering.end(),
+      this.reports.end(),
+    ]);
   }
 }
 
@@ -79,6 +99,7 @@ const POOLS = [
   { provide: DataPlanePool, options: dataPlanePoolOptions },
   { provide: FeedPool, options: feedPoolOptions },
   { provide: MeteringPool, options: meteringPoolOptions },
+  { provide: ReportPool, options: reportPoolOptions },
 ] as const;
 
 function openPool(name: string, options: pg.PoolConfig): pg.Pool {

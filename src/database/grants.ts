@@ -17,9 +17,9 @@ export async function grantToServiceRole(owner: DataSource, serviceUrl: string):
       GRANT USAGE ON SCHEMA public TO ${grantee};
       GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${grantee};
       GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${grantee};
-      REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, roles FROM ${grantee};
+      REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, roles, audit_retention FROM ${grantee};
       GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer), ensure_usage_event_partitions(date, integer),
-        drop_usage_event_partitions(date) TO ${grantee};
+        drop_usage_event_partitions(date), drop_audit_log_partitions() TO ${grantee};
     `);
     await manager.query(
       `DO $$ DECLARE log regclass; BEGIN

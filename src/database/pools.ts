@@ -9,6 +9,9 @@ export abstract class DataPlanePool extends pg.Pool {}
 /** Connections of metering: usage events and budget holds, a group of callers to a statement. */
 export abstract class MeteringPool extends pg.Pool {}
 
+/** Connections of reads that may be long: sums of usage, searches, the audit log. Requests of other kinds never wait for them. */
+export abstract class ReportPool extends pg.Pool {}
+
 /** The connection that reads the change feed, so that no flood elsewhere can delay a revocation. */
 export abstract class FeedPool extends pg.Pool {}
 

@@ -9,6 +9,7 @@ interface DocumentedOperation {
   requestBody?: unknown;
   security?: unknown[];
   'x-access-rule'?: { kind: string };
+  'x-bounded-per-caller'?: boolean;
   operationId?: string;
 }
 
@@ -73,7 +74,7 @@ const STATUS_MEANING: Readonly<Record<number, string>> = {
   414: 'The address has more than 8192 characters or 128 query parameters, or a part of its path more than 256 characters.',
   415: 'The request body has an unsupported media type.',
   422: 'The request breaks the rules listed in `errors`.',
-  429: 'Too many failures; wait for `Retry-After` seconds.',
+  429: 'Too many failures, or too many requests at once; wait for `Retry-After` seconds.',
   500: 'Something went wrong in the service.',
   503: 'A dependency is away; try again.',
 };
@@ -132,6 +133,7 @@ function problemStatuses(operation: DocumentedOperation): number[] {
     ...(rule === undefined ? [] : [400, 401]),
     ...(rule === undefined || rule === 'authenticated' ? [] : [403]),
     ...(rule !== undefined && hasPathId ? [404] : []),
+    ...(operation['x-bounded-per-caller'] === true ? [429] : []),
     ...(SPECIAL_STATUSES[operation.operationId ?? ''] ?? []),
     500,
     503,

@@ -2,6 +2,7 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { ClientAddresses } from './client-address.js';
 import { ErrorPagesController } from './error-pages.controller.js';
+import { ExpensiveRequestCounts } from './expensive-requests.js';
 import { InputPipe } from './input.pipe.js';
 import { ProblemFilter } from './problem.filter.js';
 import { RequestOrigins } from './request-origins.js';
@@ -19,11 +20,12 @@ export class HttpModule {
         { provide: RouteTable, useValue: routes },
         ClientAddresses,
         RequestOrigins,
+        ExpensiveRequestCounts,
         { provide: APP_PIPE, useClass: InputPipe },
         ProblemFilter,
         { provide: APP_FILTER, useExisting: ProblemFilter },
       ],
-      exports: [ClientAddresses, RouteTable],
+      exports: [ClientAddresses, ExpensiveRequestCounts, RouteTable],
     };
   }
 }

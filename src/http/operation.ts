@@ -1,6 +1,7 @@
-import { applyDecorators, SetMetadata, type Type } from '@nestjs/common';
-import { ApiOperation } from '@nestjs/swagger';
+import { applyDecorators, SetMetadata, type Type, UseGuards } from '@nestjs/common';
+import { ApiExtension, ApiOperation } from '@nestjs/swagger';
 import { RouteConfig } from '@nestjs/platform-fastify';
+import { ExpensiveRequests, type Expense, setExpense } from './expensive-requests.js';
 import type { OperationName } from './request-context.js';
 
 const OPERATION = 'latchkey:operation';
@@ -18,6 +19,8 @@ interface OperationOptions {
    * nothing is logged or traced per request.
    */
   readonly isDataPlane?: boolean;
+  /** Which requests may cost much, by their query as it was sent: a user may have only some of them under way at once. */
+  readonly isExpensive?: Expense;
   /** Fastify calls the handler itself, with `@Req()` alone: for the hottest routes (`direct-routes.ts`). */
   readonly isDirect?: boolean;
   /** The body is a form (`application/x-www-form-urlencoded`), as some standards ask, instead of JSON. */
@@ -41,7 +44,16 @@ export interface OperationSettings {
 
 /** Names a route once: the name is its OpenAPI operationId and the action of its audit rows. */
 export function Operation(action: string, options: OperationOptions): MethodDecorator {
-  const { summary, description, resourceType, bodyLimit, isDataPlane = false, isDirect, isForm } = options;
+  const {
+    summary,
+    description,
+    resourceType,
+    bodyLimit,
+    isDataPlane = false,
+    isDirect,
+    isForm,
+    isExpensive,
+  } = options;
   const name: OperationName = { action, resourceType, isDataPlane };
   return (target, method, descriptor) => {
     const handler = { controller: target.constructor as Type<object>, method: String(method) };
@@ -50,6 +62,13 @@ export function Operation(action: string, options: OperationOptions): MethodDeco
       SetMetadata(OPERATION, name),
       ApiOperation({ operationId: action, summary, description }),
       RouteConfig(settings),
+      ...(isExpensive === undefined
+        ? []
+        : [
+            setExpense(isExpensive),
+            UseGuards(ExpensiveRequests),
+            ApiExtension('x-bounded-per-caller', true),
+          ]),
     )(target, method, descriptor);
   };
 }

@@ -1,6 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import type { Pool } from 'pg';
-import { BackgroundPool, ControlPool, DataPlanePool, FeedPool, MeteringPool } from '../database/pools.js';
+import {
+  BackgroundPool,
+  ControlPool,
+  DataPlanePool,
+  FeedPool,
+  MeteringPool,
+  ReportPool,
+} from '../database/pools.js';
 import { Metrics } from './metrics.js';
 
 /** How busy each pool of connections to PostgreSQL is, read when it is asked for. */
@@ -13,8 +20,9 @@ export class DatabasePoolMetrics {
     metering: MeteringPool,
     feed: FeedPool,
     background: BackgroundPool,
+    reports: ReportPool,
   ) {
-    const pools = { control, data_plane: dataPlane, metering, feed, background };
+    const pools = { control, data_plane: dataPlane, metering, feed, background, reports };
     const measure = (name: string, help: string, read: (pool: Pool) => number) =>
       metrics.gauge({
         name,

@@ -29,6 +29,7 @@ export class UsageSeriesController {
     summary: 'Read usage over time, by hour, day or month (UTC)',
     description:
       'Usage is kept by the hour: the span is widened to whole hours. At most 10,000 buckets, 20,000 over all models. With `Accept: text/csv` a table.',
+    isExpensive: () => true,
   })
   @Header('vary', 'Accept, Origin')
   @ApiExtraModels(ApiKeyUsageSeriesResponse)

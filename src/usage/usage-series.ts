@@ -3,7 +3,7 @@ import { ApiKeysReader } from '../api-keys/api-keys.reader.js';
 import type { Principal } from '../auth/principal.js';
 import { validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
-import { ControlPool } from '../database/pools.js';
+import { ReportQueries } from '../database/report-queries.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { bucketStarts, type UsageInterval, usageSpan, type UsageSpan } from './usage-spans.policy.js';
 import {
@@ -56,7 +56,7 @@ const MOST_BUCKETS_IN_ALL = 20_000;
 export class UsageSeries {
   constructor(
     private readonly apiKeys: ApiKeysReader,
-    private readonly pool: ControlPool,
+    private readonly reports: ReportQueries,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
@@ -71,7 +71,7 @@ export class UsageSeries {
     const { interval, byModel } = question;
     const span = usageSpan(interval, question, this.clock.now());
     const starts = startsOf(interval, span);
-    const lines = toLines(await this.#buckets(apiKeyId, question, span), starts, byModel);
+    const lines = toLines(await this.#buckets(principal.userId, apiKeyId, question, span), starts, byModel);
     await this.events.observe('api_key.usage_series_viewed', {
       apiKeyId,
       interval,
@@ -82,12 +82,13 @@ export class UsageSeries {
     return { apiKeyId, interval, byModel, span, lines };
   }
 
-  async #buckets(
+  #buckets(
+    callerId: number,
     apiKeyId: number,
     { interval, byModel }: UsageSeriesQuestion,
     { from, to }: UsageSpan,
   ): Promise<BucketRow[]> {
-    const { rows } = await this.pool.query<BucketRow>({
+    return this.reports.query<BucketRow>(callerId, {
       name: 'sum_usage_series',
       text: `
         SELECT date_trunc($4::text, hour, 'UTC') AS start, (CASE WHEN $5::boolean THEN model ELSE '' END) COLLATE "C" AS model, ${USAGE_SUM_COLUMNS}
@@ -96,7 +97,6 @@ export class UsageSeries {
         GROUP BY 1, 2 ORDER BY 2, 1 LIMIT ${MOST_BUCKETS_IN_ALL + 1}`,
       values: [apiKeyId, from, to, interval, byModel],
     });
-    return rows;
   }
 }
 

@@ -28,6 +28,7 @@ export class UsageSummaryController {
     summary: 'Sum usage up: in all, by key, by model and by day (UTC)',
     description:
       'Of one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`. The span, at most 366 days, is widened to whole hours. With `Accept: text/csv` a table.',
+    isExpensive: () => true,
   })
   @Header('vary', 'Accept, Origin')
   @ApiExtraModels(UsageSummaryResponse)

@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
+import type { QueryConfig } from 'pg';
 import { ApiKeysReader } from '../api-keys/api-keys.reader.js';
 import type { Principal } from '../auth/principal.js';
 import { validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
-import { ControlPool } from '../database/pools.js';
+import { ReportQueries } from '../database/report-queries.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { bucketStarts, usageSpan, type UsageSpan } from './usage-spans.policy.js';
 import {
@@ -60,6 +61,17 @@ interface SummaryRow extends UsageSumRow {
   readonly day: Date | null;
 }
 
+const ROLLUPS_OF_EVERYONE = '(SELECT * FROM usage_hourly_rollups WHERE hour >= $1 AND hour < $2) AS in_span';
+/**
+ * Key by key, so that the plan, which is made once, never reads the keys or the usage of others: live keys and ended ones
+ * have an index each, and rollups are asked for by their key.
+ */
+const ROLLUPS_OF_USER = `(
+                SELECT id FROM api_keys WHERE user_id = $3 AND deleted_at IS NULL
+                UNION ALL SELECT id FROM api_keys WHERE user_id = $3 AND deleted_at IS NOT NULL
+              ) AS owned CROSS JOIN LATERAL (
+                SELECT * FROM usage_hourly_rollups WHERE api_key_id = owned.id AND hour >= $1 AND hour < $2 OFFSET 0
+              ) AS in_span`;
 const MOST_DAYS = 366;
 const TOP = 10;
 
@@ -68,7 +80,7 @@ const TOP = 10;
 export class UsageSummary {
   constructor(
     private readonly apiKeys: ApiKeysReader,
-    private readonly pool: ControlPool,
+    private readonly reports: ReportQueries,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
@@ -78,41 +90,38 @@ export class UsageSummary {
     const userId = this.apiKeys.visibleOwner(principal, question.userId) ?? null;
     const span = usageSpan('day', question, this.clock.now());
     const days = daysOf(span);
-    const rows = await this.#sums(span, userId);
+    const rows = await this.reports.query<SummaryRow>(principal.userId, sumsStatement(span, userId));
     await this.events.observe('usage.summary_viewed', {
       filters: { from: span.from.toISOString(), to: span.to.toISOString(), user_id: userId },
     });
     return { userId, span, ...toSummary(rows, days) };
   }
+}
 
-  /** One pass over the rollups, grouped in four ways at once. */
-  async #sums({ from, to }: UsageSpan, userId: number | null): Promise<SummaryRow[]> {
-    const ofOwner = 'AND api_key_id IN (SELECT id FROM api_keys WHERE user_id = $3)';
-    const { rows } = await this.pool.query<SummaryRow>({
-      name: userId === null ? 'sum_usage_of_everyone' : 'sum_usage_of_user',
-      text: `
-        SELECT kind, api_key_id, names.name, model, day, requests, request_tokens, response_tokens, cost_micro_cents
+/** Sums of a user's keys, or of everyone's: one pass over the rollups, grouped in four ways at once. */
+export function sumsStatement({ from, to }: UsageSpan, userId: number | null): QueryConfig {
+  return {
+    name: userId === null ? 'sum_usage_of_everyone' : 'sum_usage_of_user',
+    text: `
+      SELECT kind, api_key_id, names.name, model, day, requests, request_tokens, response_tokens, cost_micro_cents
+      FROM (
+        SELECT *, row_number() OVER (
+          PARTITION BY kind ORDER BY cost_micro_cents::numeric DESC, requests::numeric DESC, api_key_id, model COLLATE "C"
+        ) AS place
         FROM (
-          SELECT *, row_number() OVER (
-            PARTITION BY kind ORDER BY cost_micro_cents::numeric DESC, requests::numeric DESC, api_key_id, model COLLATE "C"
-          ) AS place
+          SELECT CASE GROUPING(api_key_id, model, day) WHEN 3 THEN 'key' WHEN 5 THEN 'model' WHEN 6 THEN 'day' ELSE 'total' END
+            AS kind, api_key_id, model, day, ${USAGE_SUM_COLUMNS}
           FROM (
-            SELECT CASE GROUPING(api_key_id, model, day) WHEN 3 THEN 'key' WHEN 5 THEN 'model' WHEN 6 THEN 'day' ELSE 'total' END
-              AS kind, api_key_id, model, day, ${USAGE_SUM_COLUMNS}
-            FROM (
-              SELECT *, date_trunc('day', hour, 'UTC') AS day FROM usage_hourly_rollups
-              WHERE hour >= $1 AND hour < $2 ${userId === null ? '' : ofOwner}
-            ) AS rollups
-            GROUP BY GROUPING SETS ((), (api_key_id), (model), (day))
-            HAVING sum(requests) IS NOT NULL
-          ) AS sums
-        ) AS placed
-        LEFT JOIN api_keys AS names ON names.id = placed.api_key_id
-        WHERE kind = 'day' OR place <= ${TOP} ORDER BY kind, place`,
-      values: userId === null ? [from, to] : [from, to, userId],
-    });
-    return rows;
-  }
+            SELECT *, date_trunc('day', hour, 'UTC') AS day FROM ${userId === null ? ROLLUPS_OF_EVERYONE : ROLLUPS_OF_USER}
+          ) AS rollups
+          GROUP BY GROUPING SETS ((), (api_key_id), (model), (day))
+          HAVING sum(requests) IS NOT NULL
+        ) AS sums
+      ) AS placed
+      LEFT JOIN api_keys AS names ON names.id = placed.api_key_id
+      WHERE kind = 'day' OR place <= ${TOP} ORDER BY kind, place`,
+    values: userId === null ? [from, to] : [from, to, userId],
+  };
 }
 
 function daysOf(span: UsageSpan): Date[] {

@@ -11,6 +11,9 @@ import { CreateSearchTexts1763800900000 } from './1763800900000-create-search-te
 import { CreateSchemaFunctions1764300000000 } from './1764300000000-create-schema-functions.js';
 import { ChangeSearchTextsByStatement1764300300000 } from './1764300300000-change-search-texts-by-statement.js';
 import { CreateKeyLineage1764300400000 } from './1764300400000-create-key-lineage.js';
+import { IndexEndedApiKeys1764300300010 } from './1764300300010-index-ended-api-keys.js';
+import { NumberAuditLogs1764300300020 } from './1764300300020-number-audit-logs.js';
+import { IndexAuditLogNumbers1764300300030 } from './1764300300030-index-audit-log-numbers.js';
 import { KnowReporters1764300500000 } from './1764300500000-know-reporters.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
@@ -28,5 +31,8 @@ export const MIGRATIONS = [
   CreateSchemaFunctions1764300000000,
   ChangeSearchTextsByStatement1764300300000,
   CreateKeyLineage1764300400000,
+  IndexEndedApiKeys1764300300010,
+  NumberAuditLogs1764300300020,
+  IndexAuditLogNumbers1764300300030,
   KnowReporters1764300500000,
 ];

@@ -1,0 +1,35 @@
+/** What waits for its turn, by caller. */
+interface Line {
+  running: number;
+  readonly waiting: (() => void)[];
+}
+
+/**
+ * Lets each caller have so much work under way at a time; more of the same caller waits, first come first served. What one
+ * caller asks for is then never in the way of what another does, as long as there is room for several.
+ */
+export class FairQueue {
+  readonly #lines = new Map<number, Line>();
+
+  constructor(private readonly atOnce: number) {}
+
+  async run<Result>(callerId: number, work: () => Promise<Result>): Promise<Result> {
+    const line = this.#lines.get(callerId) ?? { running: 0, waiting: [] };
+    this.#lines.set(callerId, line);
+    if (line.running < this.atOnce) line.running += 1;
+    else await new Promise<void>((resolve) => line.waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      this.#leave(callerId, line);
+    }
+  }
+
+  /** Who waits takes over the place of who leaves. */
+  #leave(callerId: number, line: Line): void {
+    const next = line.waiting.shift();
+    if (next !== undefined) return next();
+    line.running -= 1;
+    if (line.running === 0) this.#lines.delete(callerId);
+  }
+}

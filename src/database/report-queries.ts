@@ -1,0 +1,23 @@
+import { Injectable } from '@nestjs/common';
+import type { QueryConfig, QueryResultRow } from 'pg';
+import { FairQueue } from '../common/fair-queue.js';
+import { ReportPool } from './pools.js';
+
+/** Half of the connections: whatever one caller asks for, another finds one. */
+const STATEMENTS_PER_CALLER = 2;
+
+/**
+ * Runs statements that may read much, such as sums, searches and pages of the audit log, on connections of their own, so
+ * that all else goes on beside them.
+ */
+@Injectable()
+export class ReportQueries {
+  readonly #queue = new FairQueue(STATEMENTS_PER_CALLER);
+
+  constructor(private readonly pool: ReportPool) {}
+
+  /** The rows of a statement for the user who calls. */
+  query<Row extends QueryResultRow>(callerId: number, statement: QueryConfig): Promise<Row[]> {
+    return this.#queue.run(callerId, async () => (await this.pool.query<Row>(statement)).rows);
+  }
+}

@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MOST_DETAILS_BYTES } from '../../src/audit/storable.js';
+import type { ApiAnswer } from '../support/api-client.js';
+import { TestApp } from '../support/test-app.js';
+
+/** As many as may make several pages of what rows could weigh before their details were bounded. */
+const OLD_ROWS = 120;
+const OLD_ROW_BYTES = 160_000;
+
+describe('audit rows with much to say', () => {
+  let app: TestApp;
+  beforeAll(async () => {
+    app = await TestApp.start();
+    // Half of them compress well, the others hardly: their size in the table says little about what they are.
+    await app.database.query(
+      `INSERT INTO audit_logs (id, created_at, action, resource_type, details, success)
+       SELECT gen_random_uuid(), now() - i * interval '1 second', 'oversized', 'test',
+         jsonb_build_object('text', CASE i % 2 WHEN 0 THEN repeat('x', ${OLD_ROW_BYTES}) ELSE
+           (SELECT string_agg(md5(i::text || part::text), '') FROM generate_series(1, ${OLD_ROW_BYTES / 32}) AS part) END), true
+       FROM generate_series(1, ${OLD_ROWS}) AS i`,
+    );
+  });
+  afterAll(() => app.stop());
+
+  it('say at most 16 kB of the largest change there is, and name what was cut', async () => {
+    const { id } = await app.apiKey();
+    const list = (of: string) =>
+      Array.from({ length: 100 }, (_item, index) => `${of}${index}-`.padEnd(200, of));
+    const lists = (of: string) => ({
+      scopes: list(of),
+      allowed_models: list(of),
+      allowed_chatbots: list(of),
+      tags: list(of),
+    });
+    expect((await app.admin.put(`/api-keys/${id}`, lists('a'))).status).toBe(200);
+    expect((await app.admin.put(`/api-keys/${id}`, lists('b'))).status).toBe(200);
+    const { body } = await app.admin.get(`/audit-logs?resource_id=${id}&action=update_api_key&limit=1`);
+    const { details } = body['audit_logs'][0];
+    const fields = ['scopes', 'allowed_models', 'allowed_chatbots', 'tags'];
+    expect(details['truncated'].toSorted()).toEqual(
+      [
+        ...fields.map((field) => `after_values.${field}`),
+        ...fields.map((field) => `before_values.${field}`),
+      ].toSorted(),
+    );
+    expect(details['updated_fields'].toSorted()).toEqual(fields.toSorted());
+    expect(details['after_values']['tags']).toEqual(
+      list('b').slice(0, details['after_values']['tags'].length),
+    );
+    const stored = await app.database.query<{ bytes: number }>(
+      `SELECT max(octet_length(details::text)) AS bytes FROM audit_logs WHERE action = 'update_api_key'`,
+    );
+    // PostgreSQL writes JSON with blanks between.
+    expect(stored[0]?.bytes).toBeLessThan(MOST_DETAILS_BYTES * 1.2);
+  });
+
+  it('of earlier versions are read whole, page by page, whatever the limit', async () => {
+    const ids: string[] = [];
+    let cursor = '';
+    do {
+      const answer: ApiAnswer = await app.admin.get(`/audit-logs?action=oversized&limit=200${cursor}`);
+      expect(answer.status).toBe(200);
+      for (const row of answer.body['audit_logs']) {
+        expect(row['details']['text']).toHaveLength(OLD_ROW_BYTES);
+        ids.push(row['id']);
+      }
+      // A page may be as large as 4 MB, and the rows on top of it that one statement may read.
+      expect(answer.text.length).toBeLessThan(9 * 1_048_576);
+      cursor = answer.body['next_cursor'] === null ? '' : `&cursor=${String(answer.body['next_cursor'])}`;
+    } while (cursor !== '');
+    expect(new Set(ids).size).toBe(OLD_ROWS);
+    expect(ids).toHaveLength(OLD_ROWS);
+  });
+
+  it('of earlier versions are exported whole', async () => {
+    const { text } = await app.admin.get('/audit-logs?action=oversized', { accept: 'application/x-ndjson' });
+    expect(text.trimEnd().split('\n')).toHaveLength(OLD_ROWS);
+  });
+});
+
+describe('rows that are hard to find', () => {
+  let app: TestApp;
+  let user: number;
+  beforeAll(async () => {
+    app = await TestApp.start();
+    user = (await app.user()).id;
+    await app.database.query(
+      `INSERT INTO audit_logs (id, created_at, user_id, action, resource_type, details, success)
+       SELECT gen_random_uuid(), now() - i * interval '1 second', $1, CASE i % 25000 WHEN 7 THEN 'rare' ELSE 'usual' END,
+         'test', '{}', true FROM generate_series(1, 60000) AS i`,
+      [user],
+    );
+  });
+  afterAll(() => app.stop());
+
+  it.each(['desc', 'asc'])(
+    'are found in the order %s by statements that each look at a part of the log',
+    async (order) => {
+      const found: string[] = [];
+      let [cursor, pages] = ['', 0];
+      do {
+        const answer = await app.admin.get(
+          `/audit-logs?user_id=${user}&action=rare&success=true&order=${order}&limit=2${cursor}`,
+        );
+        expect(answer.status).toBe(200);
+        found.push(...answer.body['audit_logs'].map((row: ApiAnswer['body']) => row['id'] as string));
+        const next = answer.body['next_cursor'] as string | null;
+        cursor = next === null ? '' : `&cursor=${next}`;
+        pages += 1;
+      } while (cursor !== '' && found.length < 3 && pages < 200);
+      const expected = await app.database.query<{ id: string }>(
+        `SELECT id FROM audit_logs WHERE action = 'rare' ORDER BY created_at DESC`,
+      );
+      expect(found.toSorted()).toEqual(expected.map(({ id }) => id).toSorted());
+      if (order === 'desc') expect(found).toEqual(expected.map(({ id }) => id));
+    },
+  );
+});
