@@ -1,3 +1,5 @@
+import { isExpensiveList } from '../src/api-keys/api-key.search.js';
+import { EXPENSIVE_REQUESTS_AT_ONCE } from '../src/http/expensive-requests.js';
 import { parseArgs } from 'node:util';
 import {
   type Caller,
@@ -84,7 +86,9 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
       reference: contender(reference, operation, sessions, ofReference),
     };
     await checkLikeness(database, trial);
-    comparisons.push(comparisonRow(await compare(load, trial, { rounds, seconds, connections })));
+    comparisons.push(
+      comparisonRow(await compare(load, trial, { rounds, seconds, connections: connectionsOf(operation) })),
+    );
     console.log(comparisons.at(-1)?.join('  '));
   }
   const text = [
@@ -95,6 +99,14 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   console.log(`\n${text}`);
   if (flags.write) writeToDocument('bench:control', text);
 });
+
+/** Of one user no more expensive requests may be under way. */
+function connectionsOf({ requests }: Operation): number {
+  const isExpensive = requests.some(({ path }) =>
+    isExpensiveList(Object.fromEntries(new URL(path, 'http://latchkey').searchParams)),
+  );
+  return isExpensive ? Math.min(connections, EXPENSIVE_REQUESTS_AT_ONCE) : connections;
+}
 
 function isWanted({ name }: { readonly name: string }): boolean {
   return name.includes(flags.only);

@@ -9,10 +9,10 @@ export class IndexAuditLogNumbers1764300300030 implements MigrationInterface {
     await runner.query(`
       DROP INDEX IF EXISTS audit_logs_position_idx;
       CREATE INDEX audit_logs_position_idx ON ONLY audit_logs (position, id) WHERE position IS NOT NULL`);
-    const partitions: readonly { name: string }[] = await runner.query(
+    const partitions = (await runner.query(
       `SELECT relname AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
        WHERE inhparent = 'audit_logs'::regclass ORDER BY 1`,
-    );
+    )) as { name: string }[];
     for (const { name } of partitions) {
       const index = `${name}_position_id_idx`;
       // One that was begun and not finished is of no use.

@@ -10,10 +10,10 @@ import { IndexUsageRollups1763800800000 } from './1763800800000-index-usage-roll
 import { CreateSearchTexts1763800900000 } from './1763800900000-create-search-texts.js';
 import { CreateSchemaFunctions1764300000000 } from './1764300000000-create-schema-functions.js';
 import { ChangeSearchTextsByStatement1764300300000 } from './1764300300000-change-search-texts-by-statement.js';
-import { CreateKeyLineage1764300400000 } from './1764300400000-create-key-lineage.js';
 import { IndexEndedApiKeys1764300300010 } from './1764300300010-index-ended-api-keys.js';
 import { NumberAuditLogs1764300300020 } from './1764300300020-number-audit-logs.js';
 import { IndexAuditLogNumbers1764300300030 } from './1764300300030-index-audit-log-numbers.js';
+import { CreateKeyLineage1764300400000 } from './1764300400000-create-key-lineage.js';
 import { KnowReporters1764300500000 } from './1764300500000-know-reporters.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
@@ -30,9 +30,9 @@ export const MIGRATIONS = [
   CreateSearchTexts1763800900000,
   CreateSchemaFunctions1764300000000,
   ChangeSearchTextsByStatement1764300300000,
-  CreateKeyLineage1764300400000,
   IndexEndedApiKeys1764300300010,
   NumberAuditLogs1764300300020,
   IndexAuditLogNumbers1764300300030,
+  CreateKeyLineage1764300400000,
   KnowReporters1764300500000,
 ];
