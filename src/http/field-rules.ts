@@ -1,13 +1,11 @@
 import type { Check } from './input-checks.js';
 
-/** Makes of a value that arrived what the field holds; a value it cannot make anything of stays as it is. */
-export type Convert = (value: unknown) => unknown;
-
-/** What is asked of one field of a dto. */
+/** What the input pipe knows of one field of a dto before class-transformer and class-validator see the value. */
 export interface FieldRule {
-  /** Asked also of a field that is not there or null. */
+  /** Judges a list or an object as it arrived, so that none that is too long is transformed. */
   readonly check: Check;
-  readonly convert: Convert | undefined;
+  /** The field turns what arrives into something else: its value as it arrived may break `check`. */
+  readonly isConverted: boolean;
   /** What it says is never stored in clear. Other fields of a body refuse text that holds a secret. */
   readonly areSecretsAllowed: boolean;
 }

@@ -1,5 +1,7 @@
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
-import { type Convert, noteFieldRule } from './field-rules.js';
+import { Transform } from 'class-transformer';
+import { ValidateBy } from 'class-validator';
+import { noteFieldRule } from './field-rules.js';
 import {
   booleanCheck,
   type Check,
@@ -10,6 +12,9 @@ import {
   textListCheck,
   timestampCheck,
 } from './input-checks.js';
+
+/** Makes of a value that arrived what the field holds; a value it cannot make anything of stays as it is. */
+type Convert = (value: unknown) => unknown;
 
 /*
  * One decorator per kind of field. Each validates the field, converts it where the wire needs it and
@@ -123,8 +128,29 @@ function field(options: FieldOptions, schema: object, check: Check, convert?: Co
   };
   return (target, property) => {
     ApiProperty(documented)(target, property);
-    noteFieldRule(target, String(property), { check: judge, convert, areSecretsAllowed });
+    rule(judge)(target, property);
+    if (convert !== undefined)
+      Transform(({ value }: { value: unknown }) => (value === undefined ? value : convert(value)))(
+        target,
+        property,
+      );
+    noteFieldRule(target, String(property), {
+      check: judge,
+      isConverted: convert !== undefined,
+      areSecretsAllowed,
+    });
   };
+}
+
+/** A check as class-validator runs it. */
+function rule(check: Check): PropertyDecorator {
+  return ValidateBy({
+    name: 'rule',
+    validator: {
+      validate: (value) => check(value) === undefined,
+      defaultMessage: (parameters) => check(parameters?.value) ?? '',
+    },
+  });
 }
 
 function integerFromText(value: unknown): unknown {

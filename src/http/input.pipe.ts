@@ -1,4 +1,6 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform, type Type } from '@nestjs/common';
+import { plainToInstance } from 'class-transformer';
+import { validateSync } from 'class-validator';
 import { type FieldError, MOST_ERRORS, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { Redactor } from '../common/redactor.js';
@@ -33,12 +35,27 @@ export class InputPipe implements PipeTransform {
       throw validationFailed([{ field: metadata.type, message: 'must be a JSON object' }]);
     }
     const rules = fieldRulesOf(dto);
-    const instance = new (dto as Type<object>)();
+    const { safe, problems } = takeSafe(input, rules);
+    const instance = plainToInstance(dto as Type<object>, safe, { exposeDefaultValues: true });
+    for (const { property, constraints } of validateSync(instance, { stopAtFirstError: true })) {
+      if (!problems.has(property))
+        problems.set(property, [{ field: property, message: Object.values(constraints ?? {})[0] ?? '' }]);
+    }
     // What an address says is stored in audit rows alone, which are masked.
-    const broken = fill(instance, input, rules, metadata.type === 'body' ? this.redactor : undefined);
+    if (metadata.type === 'body') this.#refuseSecrets(instance, rules, problems);
+    const broken = [...rules.keys()].flatMap((name) => problems.get(name) ?? []);
     const unknown = unknownFields(input, rules);
     if (broken.length === 0 && unknown.length === 0) return instance;
     throw validationFailed([...broken, ...this.#furtherErrors(instance, broken), ...unknown]);
+  }
+
+  #refuseSecrets(instance: object, rules: FieldRules, problems: Problems): void {
+    const values = instance as Readonly<Record<string, unknown>>;
+    for (const [name, { areSecretsAllowed }] of rules) {
+      if (areSecretsAllowed || problems.has(name)) continue;
+      const message = secretProblem(values[name], this.redactor);
+      if (message !== undefined) problems.set(name, [{ field: name, message }]);
+    }
   }
 
   #furtherErrors(instance: object, broken: readonly FieldError[]): readonly FieldError[] {
@@ -48,27 +65,28 @@ export class InputPipe implements PipeTransform {
   }
 }
 
-/** Takes over what the fields of a dto are given, and tells which rules that breaks. Fields that are not given keep their defaults. */
-function fill(
-  instance: object,
-  input: object,
-  rules: FieldRules,
-  redactor: Redactor | undefined,
-): FieldError[] {
+/** What is wrong with each field, by its name. */
+type Problems = Map<string, readonly FieldError[]>;
+
+/**
+ * The fields of a dto that class-transformer may see: known by name, of text that can be stored, and no longer than their
+ * rule allows. So what it and class-validator cost is bounded by the dto and not by the caller.
+ */
+function takeSafe(input: object, rules: FieldRules): { safe: Record<string, unknown>; problems: Problems } {
   const given = input as Readonly<Record<string, unknown>>;
-  const target = instance as Record<string, unknown>;
-  const errors: FieldError[] = [];
-  for (const [name, { check, convert, areSecretsAllowed }] of rules) {
-    const value = Object.hasOwn(input, name) ? given[name] : undefined;
+  const safe: Record<string, unknown> = {};
+  const problems: Problems = new Map();
+  for (const [name, { check, isConverted }] of rules) {
+    if (!Object.hasOwn(input, name)) continue;
+    const value = given[name];
     const unsafe = unsafeInput(value, name);
-    errors.push(...unsafe);
-    if (unsafe.length > 0) continue;
-    if (value !== undefined) target[name] = convert === undefined ? value : convert(value);
-    const isSearched = redactor !== undefined && !areSecretsAllowed;
-    const message = check(target[name]) ?? (isSearched ? secretProblem(target[name], redactor) : undefined);
-    if (message !== undefined) errors.push({ field: name, message });
+    const message =
+      unsafe.length === 0 && typeof value === 'object' && !isConverted ? check(value) : undefined;
+    if (message !== undefined) problems.set(name, [{ field: name, message }]);
+    else if (unsafe.length > 0) problems.set(name, unsafe);
+    else safe[name] = value;
   }
-  return errors;
+  return { safe, problems };
 }
 
 /** Names that no field has: one more than are reported is enough to know that there are more. */

@@ -47,12 +47,6 @@ describe('an error', () => {
       instance: '/api/v1/no-such-thing',
       cause: () => app.admin.get('/no-such-thing?key=value'),
     },
-    'the root': { code: 'request.route_not_found', instance: '/', cause: () => app.anonymous.get('//') },
-    'a method that the route does not have': {
-      code: 'request.method_not_allowed',
-      instance: '/api/v1/users',
-      cause: () => app.admin.send('PATCH', '/users', { body: {} }),
-    },
     'an error page that is none': {
       code: 'request.route_not_found',
       instance: '/errors/no.such.code',
