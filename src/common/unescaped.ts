@@ -9,7 +9,8 @@ export interface Unescaped {
 
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
-const ESCAPE = /%[0-9A-Fa-f]{2}|\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})/;
+const SLASH = 0x2f;
+const ESCAPE = /%[0-9A-Fa-f]{2}|[\\/]u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}/;
 
 /** True when a text has something to decode. */
 export function hasEscapes(text: string): boolean {
@@ -17,7 +18,7 @@ export function hasEscapes(text: string): boolean {
 }
 
 /**
- * Decodes `%6E`, `\u006E`, `\x6E` and `\\`, however often they were applied one over the other: what a decoded character
+ * Decodes `%6E`, `\u006E`, `\x6E` and `\\` (and `/u006E`, which URL libraries make of an escape), however often they were applied one over the other: what a decoded character
  * completes is decoded again. Each decoding shortens the text, so the work grows with its length alone. Bytes above 127
  * become the characters of Latin-1: no secret has any.
  */
@@ -82,6 +83,7 @@ const FORMS: readonly { taken: number; digits: number; mark: number; letter?: nu
   { taken: 3, digits: 2, mark: PERCENT },
   { taken: 4, digits: 2, mark: BACKSLASH, letter: 'x'.charCodeAt(0) },
   { taken: 6, digits: 4, mark: BACKSLASH, letter: 'u'.charCodeAt(0) },
+  { taken: 6, digits: 4, mark: SLASH, letter: 'u'.charCodeAt(0) },
 ];
 
 function hexDigit(code: number): number {

@@ -11,6 +11,8 @@ export const SECRET_FORMS = {
   'in base64url, percent-encoded': (secret) => percent(Buffer.from(secret).toString('base64url')),
   'with one character as a JSON escape': (secret) => jsonEscaped(secret.slice(0, 1)) + secret.slice(1),
   'as JSON escapes': jsonEscaped,
+  'as JSON escapes in an address': (secret) =>
+    jsonEscaped(secret.slice(0, 2)).replaceAll('\\', '/') + secret.slice(2),
   'as JSON escapes within a JSON text': (secret) => JSON.stringify(jsonEscaped(secret)).slice(1, -1),
   'in hexadecimal': (secret) => Buffer.from(secret).toString('hex'),
 } as const satisfies Record<string, (secret: string) => string>;
@@ -39,7 +41,7 @@ export function plainest(text: string): string {
   let [before, after] = ['', text.replaceAll(/\\+/g, '\\')];
   while (before !== after) {
     before = after;
-    after = before.replaceAll(/(?:%|\\u00|\\x)([\da-f]{2})/gi, (_, code: string) =>
+    after = before.replaceAll(/(?:%|[\\/]u00|\\x)([\da-f]{2})/gi, (_, code: string) =>
       String.fromCharCode(Number.parseInt(code, 16)),
     );
   }
