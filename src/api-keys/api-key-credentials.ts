@@ -40,8 +40,9 @@ export class ApiKeyCredentials implements ApiKeyAuthenticator {
     if (snapshot === undefined || !isUsable(snapshot, clientAddress, nowMs)) return undefined;
     let principal = this.#principals.get(snapshot);
     if (principal === undefined) {
-      const { userId, username, role, permissions, apiKeyId } = snapshot;
-      principal = { userId, username, role, permissions, credential: { kind: 'api_key', apiKeyId } };
+      const { userId, username, role, permissions, apiKeyId, retiresAtMs } = snapshot;
+      const credential = { kind: 'api_key', apiKeyId, isRetiring: Number.isFinite(retiresAtMs) } as const;
+      principal = { userId, username, role, permissions, credential };
       this.#principals.set(snapshot, principal);
     }
     return principal;

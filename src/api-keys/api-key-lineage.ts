@@ -109,11 +109,14 @@ export class ApiKeyLineage {
 
   /**
    * Who may give the key a new secret: a person, or a key for itself, for its descendants, and for a stranger that is
-   * no more than itself.
+   * no more than itself. A secret in its grace period has an end, which it would escape by a new one.
    * @throws AppError `permission.denied`
    */
   async requireMayIssue({ credential }: Principal, apiKey: ApiKeyCore): Promise<void> {
-    if (credential.kind !== 'api_key' || credential.apiKeyId === apiKey.id) return;
+    if (credential.kind !== 'api_key') return;
+    if (credential.isRetiring && credential.apiKeyId === apiKey.id)
+      throw denied('A secret in its grace period cannot replace itself', []);
+    if (credential.apiKeyId === apiKey.id) return;
     await this.#requireMayGive(credential.apiKeyId, apiKey.id, apiKey, []);
   }
 

@@ -96,7 +96,7 @@ export class ApiKeysController {
     ...RESOURCE,
     summary: 'Create an API key; the secret is shown this once',
     description:
-      'The key belongs to the caller. A `platform:` scope beyond the caller’s own permissions is refused.',
+      'The key belongs to the caller. A `platform:` scope beyond the caller’s own permissions is refused. What an API key creates is its child: it has the restrictions of that key where it states none, and none beyond them.',
     bodyLimit: LARGE_BODY,
   })
   @ApiHeader(IDEMPOTENCY_KEY)

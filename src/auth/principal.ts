@@ -3,7 +3,12 @@ import type { Actor } from '../http/request-context.js';
 /** What the caller proved itself with. */
 export type Credential =
   | { readonly kind: 'session'; readonly sessionId: string }
-  | { readonly kind: 'api_key'; readonly apiKeyId: number };
+  | {
+      readonly kind: 'api_key';
+      readonly apiKeyId: number;
+      /** Whether its secret is a former one, in its grace period. */
+      readonly isRetiring: boolean;
+    };
 
 /** Who is calling and what they may do now: read from the store for each request, never from an old token. */
 export interface Principal {

@@ -172,6 +172,17 @@ describe('a key that changes keys', () => {
     expect(await isAccepted(app, answer.body['secret_key'])).toBe(true);
   });
 
+  it('gives itself none with a secret in its grace period, which would outlive that', async () => {
+    const key = await keyBy(owner.client, { scopes: MANAGE });
+    const graceful = { grace_period_seconds: 3_600 };
+    expect((await owner.client.post(`/api-keys/${key.id}/regenerate`, graceful)).status).toBe(200);
+    expectProblem(
+      await key.client.post(`/api-keys/${key.id}/regenerate`, graceful),
+      'permission.denied',
+      'A secret in its grace period cannot replace itself.',
+    );
+  });
+
   it('takes power away from any key that it may change: deactivates and deletes it', async () => {
     const { middle, bottom } = await line();
     const stranger = await keyBy(owner.client, { scopes: ['other'] });

@@ -1,7 +1,7 @@
 /** What a key needs to do all that these tests are about. */
 export const MANAGE = ['platform:api-keys:create', 'platform:api-keys:update', 'platform:api-keys:delete'];
 export const SCOPES = [...MANAGE, 'chat'];
-export const EXPIRY = '2999-06-30T12:00:00.000Z';
+const EXPIRY = '2999-06-30T12:00:00.000Z';
 
 /** A parent that is restricted in every way, from an address that it may be used from. */
 export const PARENT = {
