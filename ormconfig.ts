@@ -2,6 +2,7 @@ import { DataSource } from 'typeorm';
 import { loadConfig } from './src/config/load-config.js';
 import { unhurriedOptions } from './src/database/connection-options.js';
 import { startEmbeddedPostgres } from './src/database/embedded/embedded-postgres.js';
+import { ownerServer } from './src/database/migrate.js';
 import { join } from 'node:path';
 
 /**
@@ -13,4 +14,4 @@ const url =
   (config.databaseMigrationUrl ?? config.databaseUrl)?.reveal() ??
   (await startEmbeddedPostgres({ dataDirectory: join(config.dataDir, 'postgres') })).url;
 
-export default new DataSource(unhurriedOptions(url));
+export default new DataSource(unhurriedOptions(await ownerServer(url, config.databaseSchema)));

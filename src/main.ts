@@ -8,9 +8,9 @@ import type { EmbeddedPostgres } from './database/embedded/embedded-postgres.js'
 import { startSupervisedPostgres } from './database/embedded/supervised-postgres.js';
 import { migrate } from './database/migrate.js';
 import {
-  type DatabaseServer,
   requireSameDatabase,
   requireSchemaRights,
+  type UsableDatabase,
   waitForDatabase,
 } from './database/usable-database.js';
 import { OperatorOutput } from './observability/operator-output.js';
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
 }
 
 /** Waits for the database, checks that it can be used, and brings its schema up to date. */
-async function prepareDatabase(config: Config): Promise<{ database: DatabaseServer; migrations: string[] }> {
+async function prepareDatabase(config: Config): Promise<{ database: UsableDatabase; migrations: string[] }> {
   const serviceUrl = config.databaseUrl?.reveal() ?? '';
   const service = { variable: 'DATABASE_URL', url: serviceUrl } as const;
   const owner =
@@ -53,9 +53,9 @@ async function prepareDatabase(config: Config): Promise<{ database: DatabaseServ
     waitForDatabase(named, config.startupTimeoutSeconds, (line) => output.say('info', line));
   const database = await wait(service);
   if (owner !== service) requireSameDatabase(database, await wait(owner));
-  await requireSchemaRights(owner);
-  const migrations = await migrate(owner.url, serviceUrl);
-  await setAuditRetention(owner.url, config.auditRetentionMonths);
+  await requireSchemaRights(owner, config.databaseSchema);
+  const migrations = await migrate(owner.url, serviceUrl, config.databaseSchema);
+  await setAuditRetention(owner.url, config.auditRetentionMonths, config.databaseSchema);
   return { database, migrations };
 }
 

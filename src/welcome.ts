@@ -2,7 +2,7 @@ import { relative } from 'node:path';
 import type { FirstAdminState } from './auth/first-admin.js';
 import { projectVersion } from './common/project-path.js';
 import type { Config } from './config/config.js';
-import type { DatabaseServer } from './database/usable-database.js';
+import type { UsableDatabase } from './database/usable-database.js';
 import { DOCS_PATH } from './http/api-document.js';
 import type { OperatorOutput } from './observability/operator-output.js';
 
@@ -10,7 +10,7 @@ import type { OperatorOutput } from './observability/operator-output.js';
 export interface StartReport {
   readonly url: string;
   readonly admin: FirstAdminState;
-  readonly database: DatabaseServer;
+  readonly database: UsableDatabase;
   /** Names of the migrations that this start has run. */
   readonly migrations: readonly string[];
 }

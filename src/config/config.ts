@@ -17,6 +17,8 @@ export abstract class Config {
   abstract readonly databaseUrl: Secret | undefined;
   /** The role that owns the schema; undefined: the same as `databaseUrl`. */
   abstract readonly databaseMigrationUrl: Secret | undefined;
+  /** The schema of our tables and functions. */
+  abstract readonly databaseSchema: string;
   abstract readonly databasePoolSize: number;
   abstract readonly redisUrl: Secret | undefined;
   abstract readonly jwtSecret: Secret;

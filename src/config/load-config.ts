@@ -24,8 +24,9 @@ export function loadConfig(environment: Environment = process.env): Config {
     dataDir,
     host: env.text('HOST', '127.0.0.1'),
     port: env.integer('PORT', 3000, 0, 65_535),
-    databaseUrl: secretUrl(env, 'DATABASE_URL', ['postgres:', 'postgresql:']),
-    databaseMigrationUrl: secretUrl(env, 'DATABASE_MIGRATION_URL', ['postgres:', 'postgresql:']),
+    databaseUrl: databaseUrl(env, 'DATABASE_URL'),
+    databaseMigrationUrl: databaseUrl(env, 'DATABASE_MIGRATION_URL'),
+    databaseSchema: env.matching('DATABASE_SCHEMA', SCHEMA_RULE, isSchema) ?? 'public',
     databasePoolSize: env.integer('DATABASE_POOL_SIZE', 10, 2, 500),
     redisUrl: secretUrl(env, 'REDIS_URL', ['redis:', 'rediss:']),
     accessTokenTtlSeconds: env.integer('ACCESS_TOKEN_TTL_SECONDS', 900, 30, 86_400),
@@ -76,6 +77,12 @@ export function loadConfig(environment: Environment = process.env): Config {
   };
 }
 
+const SCHEMA_RULE = '1 to 63 lower-case letters, digits and _, not beginning with a digit or pg_';
+
+function isSchema(value: string): boolean {
+  return /^(?!pg_)[a-z_][a-z0-9_]{0,62}$/.test(value);
+}
+
 const API_KEY_PREFIX_RULE = 'prefixes of 1 to 16 letters, digits and _, ending in _';
 
 function isApiKeyPrefix(value: string): boolean {
@@ -94,6 +101,16 @@ function secretUrl(env: EnvironmentReader, name: string, protocols: readonly str
     protocols.some((protocol) => url.startsWith(`${protocol}//`)),
   );
   return value === undefined ? undefined : new Secret(value);
+}
+
+/** libpq's `target_session_attrs`, where it asks for a server that no change could be made on. */
+const STANDBY_WANTED = /[?&]target_session_attrs=(?!(?:any|read-write|primary)(?:&|$))/;
+
+function databaseUrl(env: EnvironmentReader, name: string): Secret | undefined {
+  const url = secretUrl(env, name, ['postgres:', 'postgresql:']);
+  if (url !== undefined && STANDBY_WANTED.test(url.reveal()))
+    env.problems.push(`${name} must lead to a primary: target_session_attrs is any, read-write or primary.`);
+  return url;
 }
 
 function weakness(value: string): string | undefined {

@@ -7,8 +7,11 @@ import {
 } from '@nestjs/common';
 import type { PoolClient } from 'pg';
 import { AppError } from '../common/app-error.js';
+import { EXPIRE_CHANGE_FEED } from './change-feed-expiry.js';
 import { ChangeListener } from './change-listener.js';
+import { DatabaseServer, SERVER_STATE } from './database-server.js';
 import { Maintenance } from './maintenance.js';
+import { NotPrimaryError } from './not-primary-error.js';
 import { FeedPool } from './pools.js';
 
 /** Something that caches must forget. */
@@ -16,6 +19,7 @@ export type Change =
   { readonly kind: 'api_key' | 'user'; readonly id: number } | { readonly kind: 'everything' };
 
 interface FeedRow {
+  readonly is_read_only: boolean;
   readonly server: string;
   readonly read_at: string;
   readonly snapshot: string;
@@ -38,7 +42,7 @@ const MOST_CHANGES = 10_000;
 const READ_FEED = {
   name: 'read_change_feed',
   text: `
-    SELECT pg_postmaster_start_time()::text AS server, clock_timestamp()::text AS read_at,
+    SELECT ${SERVER_STATE}, clock_timestamp()::text AS read_at,
       pg_current_snapshot()::text AS snapshot, horizon.xid::text AS horizon, news.kind, news.id
     FROM change_feed_horizon AS horizon
     LEFT JOIN (
@@ -57,33 +61,14 @@ const READ_FEED = {
 };
 
 /**
- * Removes rows that every instance has had ten minutes to read. A row or a horizon from the future came with a backup
- * of another server, whose transactions had other numbers.
- */
-const EXPIRE = `
-  WITH present AS (
-    SELECT pg_snapshot_xmin(snapshot) AS oldest_running, pg_snapshot_xmax(snapshot) AS next
-    FROM pg_current_snapshot() AS snapshot
-  ), removed AS (
-    DELETE FROM change_feed USING present
-    WHERE xid >= next OR xid < oldest_running AND created_at < now() - interval '10 minutes'
-    RETURNING xid
-  ), newest AS (
-    SELECT max(xid) AS xid FROM removed, present WHERE xid < next
-  )
-  UPDATE change_feed_horizon AS horizon
-  SET xid = CASE WHEN horizon.xid >= next THEN coalesce(newest.xid, '0') ELSE greatest(horizon.xid, newest.xid) END
-  FROM present, newest
-  WHERE horizon.xid >= next OR newest.xid > horizon.xid`;
-
-/**
  * Tells caches what changed in the database, whoever changed it. One statement reads every row that was not visible
  * in the snapshot of the read before, and the snapshot it sees itself, from which the next one goes on. A transaction
  * that commits late is thus read late but never missed, and a long one elsewhere delays nobody and costs nothing.
  *
  * That holds within one connection. A new one may have met a server that crashed and gives the numbers of lost
  * transactions again, so it also reads what was written since a minute before the last read. A server that was started
- * anew, which may be another one with another past, makes all be forgotten.
+ * anew, which may be another one with another past, makes all be forgotten. One that has become read-only, or a standby, is
+ * left: others may be changing what it still shows as it was.
  *
  * A notification only makes the next read come at once. The feed's age, which decides whether caches may be used,
  * counts from before the last good read was sent.
@@ -104,13 +89,14 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
   constructor(
     private readonly pool: FeedPool,
     private readonly listener: ChangeListener,
+    private readonly database: DatabaseServer,
     maintenance: Maintenance,
   ) {
     maintenance.register({
       name: 'expire-change-feed',
       everySeconds: 60,
       run: async (client) => {
-        await client.query(EXPIRE);
+        await client.query(EXPIRE_CHANGE_FEED);
       },
     });
   }
@@ -201,6 +187,10 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     const [first] = rows;
     if (first === undefined) throw new Error('The change feed has lost its horizon.');
     const { server, read_at: readAt, snapshot } = first;
+    if (first.is_read_only) {
+      this.database.closeConnections();
+      throw new NotPrimaryError('The server has become a standby, or read-only: its data may be old.');
+    }
     const isAllNews = rows.length > MOST_CHANGES || !followsOn(first, this.#last);
     const changes = isAllNews
       ? [EVERYTHING]

@@ -1,8 +1,10 @@
-import pg, { type ClientConfig, type PoolConfig } from 'pg';
+import pg, { type PoolConfig } from 'pg';
 import type { DataSourceOptions } from 'typeorm';
+import type { DatabaseServer } from './database-server.js';
 import { EvictingClient } from './evicting-client.js';
+import { MigrationClient } from './migration-client.js';
 import { MIGRATIONS } from './migrations/index.js';
-import { SteadyClient } from './steady-client.js';
+import { SessionClient, type SessionConfig, type SessionSettings } from './session-client.js';
 
 /** Bounds of a statement on the control plane, in milliseconds. */
 const CONTROL_PLANE = { connectMs: 2_000, statementMs: 2_000, lockMs: 1_000, idleInTransactionMs: 10_000 };
@@ -30,90 +32,102 @@ function exactInteger(text: string): number {
   return value;
 }
 
+/**
+ * A connection lives no longer than this, in seconds: where an address is moved to another server and the old one goes
+ * on answering, only a new connection can tell. The feed's is the first to.
+ */
+const LONGEST_LIFE_SECONDS = 600;
+const LONGEST_FEED_LIFE_SECONDS = 30;
+
+const NO_BOUND: SessionSettings = { statementMs: 0, lockMs: 0, idleInTransactionMs: 0 };
+
 /** Options of the control plane's connections: short timeouts everywhere, so that nobody waits for ever. */
-export function controlPlaneOptions(url: string, poolSize: number): DataSourceOptions {
+export function controlPlaneOptions(server: DatabaseServer, poolSize: number): DataSourceOptions {
   return {
     type: 'postgres',
-    url,
+    url: server.connectionString,
     applicationName: 'latchkey',
     poolSize,
     connectTimeoutMS: CONTROL_PLANE.connectMs,
     migrations: MIGRATIONS,
     migrationsTableName: 'schema_migrations',
     extra: {
+      ...sessionOptions(server, {
+        statementMs: CONTROL_PLANE.statementMs,
+        lockMs: CONTROL_PLANE.lockMs,
+        idleInTransactionMs: CONTROL_PLANE.idleInTransactionMs,
+      }),
       Client: EvictingClient,
-      types: EXACT_TYPES,
-      statement_timeout: CONTROL_PLANE.statementMs,
-      lock_timeout: CONTROL_PLANE.lockMs,
-      idle_in_transaction_session_timeout: CONTROL_PLANE.idleInTransactionMs,
       query_timeout: CONTROL_PLANE.statementMs + CLIENT_GRACE_MS,
-      keepAlive: true,
     },
   };
 }
 
 /** Options for work that nobody waits on and that may take long: migrations and the command line. */
-export function unhurriedOptions(url: string): DataSourceOptions {
+export function unhurriedOptions(server: DatabaseServer): DataSourceOptions {
+  const { types: _exact, ...options } = sessionOptions(server, NO_BOUND);
   return {
     type: 'postgres',
-    url,
+    url: server.connectionString,
     applicationName: 'latchkey-migrations',
     poolSize: 2,
     connectTimeoutMS: 10_000,
     migrations: MIGRATIONS,
     migrationsTableName: 'schema_migrations',
     migrationsTransactionMode: 'each',
+    extra: { ...options, Client: MigrationClient },
+  };
+}
+
+/** Options of a single connection for such work. */
+export function unhurriedClientOptions(server: DatabaseServer): SessionConfig {
+  return {
+    connectionString: server.connectionString,
+    application_name: 'latchkey-migrations',
+    connectionTimeoutMillis: 10_000,
+    server,
+    session: NO_BOUND,
   };
 }
 
 /** Options of the data plane: a caller is told within moments that the database is away. */
-export function dataPlanePoolOptions(url: string): PoolConfig {
-  return { ...hastyOptions(url), application_name: 'latchkey-data-plane', max: 4 };
+export function dataPlanePoolOptions(server: DatabaseServer): PoolConfig {
+  return { ...hastyOptions(server), application_name: 'latchkey-data-plane', max: 4 };
 }
 
 /** Options of metering: few connections, each of them busy with groups, sent one behind the other. */
-export function meteringPoolOptions(url: string): PoolConfig {
+export function meteringPoolOptions(server: DatabaseServer): PoolConfig {
   return {
-    connectionString: url,
-    Client: SteadyClient,
+    ...sessionOptions(server, { statementMs: 5_000, lockMs: 2_000, idleInTransactionMs: 0 }),
     application_name: 'latchkey-metering',
     // The next group is there as soon as the database has done with one.
     pipeline: true,
-    types: EXACT_TYPES,
     max: 4,
     connectionTimeoutMillis: 1_000,
-    statement_timeout: 5_000,
-    lock_timeout: 2_000,
     query_timeout: 5_500,
-    keepAlive: true,
   };
 }
 
 /** Options of the change feed's reader. */
-export function feedPoolOptions(url: string): PoolConfig {
-  return { ...hastyOptions(url), application_name: 'latchkey-feed', max: 1 };
+export function feedPoolOptions(server: DatabaseServer): PoolConfig {
+  return {
+    ...hastyOptions(server),
+    application_name: 'latchkey-feed',
+    max: 1,
+    maxLifetimeSeconds: LONGEST_FEED_LIFE_SECONDS,
+  };
 }
 
 /** Options of the connection that hears notifications; it may be idle for as long as nothing changes. */
-export function listenerOptions(url: string): ClientConfig {
+export function listenerOptions(server: DatabaseServer): SessionConfig {
   return {
-    connectionString: url,
+    connectionString: server.connectionString,
     application_name: 'latchkey-listener',
     connectionTimeoutMillis: 1_000,
     keepAlive: true,
     keepAliveInitialDelayMillis: 5_000,
-  };
-}
-
-function hastyOptions(url: string): PoolConfig {
-  return {
-    connectionString: url,
-    Client: SteadyClient,
-    types: EXACT_TYPES,
-    connectionTimeoutMillis: 300,
-    statement_timeout: 250,
-    query_timeout: 250,
-    keepAlive: true,
+    server,
+    session: NO_BOUND,
   };
 }
 
@@ -121,9 +135,9 @@ function hastyOptions(url: string): PoolConfig {
  * Options of the report pool. Few connections: each may keep a core of the database busy. A caller waits for one as long as
  * a statement may take, since streams that began long ago come back for one again and again.
  */
-export function reportPoolOptions(url: string): PoolConfig {
+export function reportPoolOptions(server: DatabaseServer): PoolConfig {
   return {
-    ...backgroundPoolOptions(url),
+    ...backgroundPoolOptions(server),
     application_name: 'latchkey-reports',
     max: 4,
     connectionTimeoutMillis: 10_000,
@@ -131,16 +145,33 @@ export function reportPoolOptions(url: string): PoolConfig {
 }
 
 /** Options of the background pool: group commits of audited reads, and jobs. */
-export function backgroundPoolOptions(url: string): PoolConfig {
+export function backgroundPoolOptions(server: DatabaseServer): PoolConfig {
   return {
-    connectionString: url,
-    Client: SteadyClient,
+    ...sessionOptions(server, { statementMs: 10_000, lockMs: 0, idleInTransactionMs: 0 }),
     application_name: 'latchkey-background',
-    types: EXACT_TYPES,
     max: 3,
     connectionTimeoutMillis: 2_000,
-    statement_timeout: 10_000,
     query_timeout: 10_500,
+  };
+}
+
+function hastyOptions(server: DatabaseServer): PoolConfig {
+  return {
+    ...sessionOptions(server, { statementMs: 250, lockMs: 0, idleInTransactionMs: 0 }),
+    connectionTimeoutMillis: 300,
+    query_timeout: 250,
+  };
+}
+
+/** What all pools have in common. */
+function sessionOptions(server: DatabaseServer, session: SessionSettings): PoolConfig & SessionConfig {
+  return {
+    connectionString: server.connectionString,
+    Client: SessionClient as unknown as new () => pg.ClientBase,
+    types: EXACT_TYPES,
     keepAlive: true,
+    maxLifetimeSeconds: LONGEST_LIFE_SECONDS,
+    server,
+    session,
   };
 }

@@ -17,9 +17,11 @@ import {
   meteringPoolOptions,
   reportPoolOptions,
 } from './connection-options.js';
+import { DatabaseServer } from './database-server.js';
 import { Maintenance } from './maintenance.js';
 import { BackgroundPool, ControlPool, DataPlanePool, FeedPool, MeteringPool, ReportPool } from './pools.js';
 import { ReportQueries } from './report-queries.js';
+import { SchemaState } from './schema-state.js';
 
 /** Connections to PostgreSQL and the transactions of the control plane. Features bring their own entities. */
 @Global()
@@ -38,9 +40,9 @@ export class DatabaseModule implements OnApplicationShutdown {
       module: DatabaseModule,
       imports: [
         TypeOrmModule.forRootAsync({
-          inject: [Config],
-          useFactory: (config: Config) => ({
-            ...controlPlaneOptions(databaseUrl(config), config.databasePoolSize),
+          inject: [Config, DatabaseServer],
+          useFactory: (config: Config, server: DatabaseServer) => ({
+            ...controlPlaneOptions(server, config.databasePoolSize),
             autoLoadEntities: true,
             retryAttempts: 5,
             retryDelay: 500,
@@ -55,21 +57,29 @@ export class DatabaseModule implements OnApplicationShutdown {
       ],
       providers: [
         {
+          provide: DatabaseServer,
+          inject: [Config],
+          useFactory: (config: Config) => new DatabaseServer(databaseUrl(config), config.databaseSchema),
+        },
+        {
           provide: ControlPool,
           inject: [getDataSourceToken()],
           useFactory: (dataSource: DataSource) => (dataSource.driver as PostgresDriver).master as pg.Pool,
         },
         ...POOLS.map(({ provide, options }) => ({
           provide,
-          inject: [Config],
-          useFactory: (config: Config) => openPool(provide.name, options(databaseUrl(config))),
+          inject: [DatabaseServer],
+          useFactory: (server: DatabaseServer) => openPool(provide.name, options(server)),
         })),
         ReportQueries,
+        SchemaState,
         Maintenance,
         ChangeListener,
         ChangeFeed,
       ],
       exports: [
+        DatabaseServer,
+        SchemaState,
         ControlPool,
         BackgroundPool,
         DataPlanePool,

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { SteadyClient } from './steady-client.js';
+import { SessionClient } from './session-client.js';
 
 type AnyQuery = (...arguments_: unknown[]) => unknown;
 
@@ -7,7 +7,7 @@ type AnyQuery = (...arguments_: unknown[]) => unknown;
  * A client that closes its connection when the server did not answer in time. TypeORM gives such a client
  * back to the pool, where every later query would wait behind the hung one.
  */
-export class EvictingClient extends SteadyClient {
+export class EvictingClient extends SessionClient {
   constructor(config?: string | pg.ClientConfig) {
     super(config);
     const query = this.query.bind(this) as AnyQuery;
@@ -19,8 +19,6 @@ export class EvictingClient extends SteadyClient {
   }
 
   #closeIfHung(error: unknown): void {
-    if (!(error instanceof Error) || error.message !== 'Query read timeout') return;
-    const { connection } = this as unknown as { connection: { stream: { destroy(): void } } };
-    connection.stream.destroy();
+    if (error instanceof Error && error.message === 'Query read timeout') this.close();
   }
 }

@@ -1,23 +1,28 @@
 import pg from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
+import { unhurriedClientOptions } from './connection-options.js';
+import type { DatabaseServer } from './database-server.js';
+import { SessionClient } from './session-client.js';
 
 /**
  * Grants the service's role what it needs, when migrations run as another role. On the audit log that is
  * reading and adding alone: the service could not change history even with its triggers gone. All in one
  * transaction, so that there is no moment at which a running service may do more.
  */
-export async function grantToServiceRole(owner: DataSource, serviceUrl: string): Promise<void> {
-  const role = await roleOf(serviceUrl);
+export async function grantToServiceRole(owner: DataSource, service: DatabaseServer): Promise<void> {
+  const role = await roleOf(service);
+  const schema = pg.escapeIdentifier(service.schema);
   const [{ current_user: ownerRole } = { current_user: role }] =
     await owner.query<{ current_user: string }[]>('SELECT current_user');
   if (ownerRole === role) return;
   const grantee = pg.escapeIdentifier(role);
   await owner.transaction(async (manager) => {
     await manager.query(`
-      GRANT USAGE ON SCHEMA public TO ${grantee};
-      GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${grantee};
-      GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ${grantee};
-      REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, roles, audit_retention FROM ${grantee};
+      GRANT USAGE ON SCHEMA ${schema} TO ${grantee};
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${grantee};
+      GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${grantee};
+      REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, schema_requirements, roles,
+        audit_retention FROM ${grantee};
       GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer), ensure_usage_event_partitions(date, integer),
         drop_usage_event_partitions(date), drop_audit_log_partitions() TO ${grantee};
     `);
@@ -45,10 +50,10 @@ async function takeTemporaryTables(owner: EntityManager): Promise<void> {
     END $$`);
 }
 
-async function roleOf(url: string): Promise<string> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
-  await client.connect();
+async function roleOf(service: DatabaseServer): Promise<string> {
+  const client = new SessionClient(unhurriedClientOptions(service));
   try {
+    await client.connect();
     const { rows } = await client.query<{ role: string }>('SELECT current_user AS role');
     return rows[0]?.role ?? '';
   } finally {

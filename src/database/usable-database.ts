@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { StartFailure } from '../common/start-failure.js';
+import { unhurriedClientOptions } from './connection-options.js';
 import { type DatabaseAddress, databaseAddress } from './database-address.js';
+import { DatabaseServer } from './database-server.js';
+import { READ_ONLY_SQLSTATE } from './not-primary-error.js';
+import { SessionClient, type SessionConfig } from './session-client.js';
 
 /** Which variable holds a connection URL, for the sentences of failures. */
 export interface NamedUrl {
@@ -10,7 +14,7 @@ export interface NamedUrl {
 }
 
 /** What the start learns of a server; `identity` is the same for two URLs of one database. */
-export interface DatabaseServer {
+export interface UsableDatabase {
   readonly address: DatabaseAddress;
   readonly version: string;
   readonly identity: string;
@@ -40,7 +44,7 @@ export async function waitForDatabase(
   named: NamedUrl,
   timeoutSeconds: number,
   report: (line: string) => void,
-): Promise<DatabaseServer> {
+): Promise<UsableDatabase> {
   const address = databaseAddress(named.url);
   const deadline = performance.now() + timeoutSeconds * 1000;
   for (let isFirst = true; ; isFirst = false) {
@@ -60,7 +64,7 @@ export async function waitForDatabase(
 }
 
 /** @throws StartFailure when the two URLs are not of one database */
-export function requireSameDatabase(service: DatabaseServer, migration: DatabaseServer): void {
+export function requireSameDatabase(service: UsableDatabase, migration: UsableDatabase): void {
   if (service.identity === migration.identity) return;
   throw new StartFailure(
     `DATABASE_MIGRATION_URL names another database (${nameOf(migration.address)}) than DATABASE_URL ` +
@@ -68,14 +72,8 @@ export function requireSameDatabase(service: DatabaseServer, migration: Database
   );
 }
 
-async function inspect({ variable, url }: NamedUrl, address: DatabaseAddress): Promise<DatabaseServer> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: CONNECT_MS,
-    query_timeout: CONNECT_MS,
-  });
-  // A server that goes away is also reported by the pending query.
-  client.on('error', () => undefined);
+async function inspect({ variable, url }: NamedUrl, address: DatabaseAddress): Promise<UsableDatabase> {
+  const client = openClient(new DatabaseServer(url));
   try {
     await client.connect();
     const { rows } = await client.query<ServerRow>(`
@@ -98,10 +96,9 @@ async function inspect({ variable, url }: NamedUrl, address: DatabaseAddress): P
  * Checks that the role may create and change the schema.
  * @throws StartFailure naming the right that is missing, or the role that owns the tables
  */
-export async function requireSchemaRights({ variable, url }: NamedUrl): Promise<void> {
+export async function requireSchemaRights({ variable, url }: NamedUrl, schema: string): Promise<void> {
   const address = databaseAddress(url);
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_MS });
-  client.on('error', () => undefined);
+  const client = openClient(new DatabaseServer(url, schema));
   await client.connect();
   try {
     const { rows } = await client.query<{
@@ -109,13 +106,17 @@ export async function requireSchemaRights({ variable, url }: NamedUrl): Promise<
       owns: boolean;
       creates: boolean;
       extends: boolean;
-    }>(`
+    }>(
+      `
       SELECT owner.rolname AS owner, coalesce(pg_has_role(owner.oid, 'USAGE'), true) AS owns,
-        has_schema_privilege(current_schema(), 'CREATE') AS creates,
+        coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1),
+          has_database_privilege(current_database(), 'CREATE')) AS creates,
         has_database_privilege(current_database(), 'CREATE')
           OR EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') AS extends
       FROM (SELECT to_regclass('schema_migrations') AS oid) AS wanted
-      LEFT JOIN pg_class ON pg_class.oid = wanted.oid LEFT JOIN pg_roles AS owner ON owner.oid = relowner`);
+      LEFT JOIN pg_class ON pg_class.oid = wanted.oid LEFT JOIN pg_roles AS owner ON owner.oid = relowner`,
+      [schema],
+    );
     const [rights] = rows;
     const as = `${variable} connects to ${nameOf(address)} as ${address.user}`;
     if (rights?.owner != null && !rights.owns)
@@ -124,7 +125,7 @@ export async function requireSchemaRights({ variable, url }: NamedUrl): Promise<
       );
     if (rights?.creates !== true)
       throw new StartFailure(
-        `${as}, which may not create tables. Run: GRANT CREATE ON SCHEMA public TO ${pg.escapeIdentifier(address.user)};`,
+        `${as}, which may not create tables. Run: GRANT CREATE ON SCHEMA ${schema} TO ${pg.escapeIdentifier(address.user)};`,
       );
     if (!rights.extends)
       throw new StartFailure(
@@ -133,6 +134,14 @@ export async function requireSchemaRights({ variable, url }: NamedUrl): Promise<
   } finally {
     await client.end();
   }
+}
+
+function openClient(server: DatabaseServer): SessionClient {
+  return new SessionClient({
+    ...unhurriedClientOptions(server),
+    connectionTimeoutMillis: CONNECT_MS,
+    query_timeout: CONNECT_MS,
+  } satisfies SessionConfig);
 }
 
 /** A failure to reach or to use a database, in a sentence with what to do. */
@@ -150,6 +159,10 @@ function failureOf(
       code === 'ENOTFOUND' || code === 'EAI_AGAIN'
         ? `The host of ${variable} is unknown: ${server}. Check its name; it was tried for ${timeoutSeconds} s.`
         : `PostgreSQL does not answer at ${server} (${variable}): ${reasonOf(error)}. Start it, or correct the host and port; it was tried for ${timeoutSeconds} s.`,
+    );
+  if (code === READ_ONLY_SQLSTATE)
+    return failure(
+      `PostgreSQL at ${server} takes no changes (${variable}): it is a standby, or read-only. Name the primary, or promote it.`,
     );
   if (code === '28P01' || code === '28000')
     return failure(

@@ -1,17 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
+import { ChangeFeed } from '../database/change-feed.js';
 import { ControlPool } from '../database/pools.js';
+import { SchemaState } from '../database/schema-state.js';
 
 const DATABASE_BOUND_MS = 1_000;
 
-/** Whether this instance should be sent requests: it is not shutting down and PostgreSQL answers it. */
+/**
+ * Whether this instance should be sent requests: it is not shutting down, and PostgreSQL answers it, takes changes, has the
+ * schema that this version works on, and has told it lately what changed.
+ */
 @Injectable()
 export class Readiness {
   #isDraining = false;
   #check: Promise<void> | undefined;
 
-  constructor(private readonly pool: ControlPool) {}
+  constructor(
+    private readonly pool: ControlPool,
+    private readonly schema: SchemaState,
+    private readonly changes: ChangeFeed,
+  ) {}
 
   /** From now on not ready, so that a balancer looks elsewhere while the last requests are answered. */
   startDraining(): void {
@@ -31,9 +40,18 @@ export class Readiness {
   }
 
   async #askDatabase(): Promise<void> {
+    const problem = await this.#problemOfDatabase();
+    if (problem !== undefined) throw new AppError('service.unavailable', problem, { retryAfterSeconds: 1 });
+    this.changes.requireFresh();
+  }
+
+  async #problemOfDatabase(): Promise<string | undefined> {
     const answered = new AbortController();
     try {
-      await Promise.race([this.pool.query('SELECT 1'), failAfter(DATABASE_BOUND_MS, answered.signal)]);
+      return await Promise.race([
+        this.schema.problem(this.pool),
+        failAfter(DATABASE_BOUND_MS, answered.signal),
+      ]);
     } catch (cause) {
       throw new AppError('service.unavailable', 'PostgreSQL does not answer.', {
         cause,

@@ -105,7 +105,14 @@ describe('the configuration', () => {
   const bad: Record<string, string[]> = {
     NODE_ENV: ['prod', 'Production', 'staging'],
     PORT: ['-1', '65536', 'http', '3000.5', '0x10', ' 1', '1e3'],
-    DATABASE_URL: ['mysql://a', 'postgresql:', 'localhost:5432', 'http://db'],
+    DATABASE_URL: [
+      'mysql://a',
+      'postgresql:',
+      'localhost:5432',
+      'http://db',
+      'postgresql://a,b/c?target_session_attrs=standby',
+    ],
+    DATABASE_SCHEMA: ['Latchkey', 'pg_keys', '1st', 'a-b', 'a"b'],
     DATABASE_MIGRATION_URL: ['mysql://a'],
     DATABASE_POOL_SIZE: ['0', '1', '501', 'many'],
     REDIS_URL: ['http://redis', 'redis'],

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HeldConnection } from '../../src/database/held-connection.js';
 import { meteringPoolOptions } from '../../src/database/connection-options.js';
+import { DatabaseServer } from '../../src/database/database-server.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
 const BACKEND = { text: 'SELECT pg_backend_pid() AS pid' };
@@ -17,7 +18,7 @@ describe('a held connection', () => {
   afterAll(() => database.drop());
 
   beforeEach(() => {
-    pool = new pg.Pool(meteringPoolOptions(database.url));
+    pool = new pg.Pool(meteringPoolOptions(new DatabaseServer(database.url)));
     pool.on('error', () => undefined);
     connection = new HeldConnection(pool);
   });

@@ -3,6 +3,7 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Config } from '../../src/config/config.js';
 import { backgroundPoolOptions } from '../../src/database/connection-options.js';
+import { DatabaseServer } from '../../src/database/database-server.js';
 import { Maintenance } from '../../src/database/maintenance.js';
 import { Metrics } from '../../src/observability/metrics.js';
 import { InstanceRegistry } from '../../src/rate-limits/instance-registry.js';
@@ -14,7 +15,7 @@ describe('the count of instances', () => {
   let warnings: string[];
   beforeEach(async () => {
     database = await createTestDatabase();
-    pool = new pg.Pool(backgroundPoolOptions(database.url));
+    pool = new pg.Pool(backgroundPoolOptions(new DatabaseServer(database.url)));
     // A pool that has ended may hear of the end of its database.
     pool.on('error', () => undefined);
     warnings = [];

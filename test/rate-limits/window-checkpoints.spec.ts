@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Clock } from '../../src/common/clock.js';
 import type { Config } from '../../src/config/config.js';
 import { backgroundPoolOptions } from '../../src/database/connection-options.js';
+import { DatabaseServer } from '../../src/database/database-server.js';
 import { Maintenance } from '../../src/database/maintenance.js';
 import { Metrics } from '../../src/observability/metrics.js';
 import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.js';
@@ -26,7 +27,7 @@ describe('rate windows over a restart', () => {
   let pool: pg.Pool;
   beforeEach(async () => {
     database = await createTestDatabase();
-    pool = new pg.Pool(backgroundPoolOptions(database.url));
+    pool = new pg.Pool(backgroundPoolOptions(new DatabaseServer(database.url)));
     // A pool that has ended may hear of the end of its database.
     pool.on('error', () => undefined);
   });

@@ -34,7 +34,7 @@ export class TcpProxy {
 
   private constructor(
     readonly port: number,
-    private readonly target: NetConnectOpts,
+    private target: NetConnectOpts,
   ) {}
 
   /** Passes everything to the server of a `postgresql://` address, which may name a unix socket. */
@@ -51,6 +51,11 @@ export class TcpProxy {
   urlOf(databaseUrl: string): string {
     const [, user = '', database = ''] = /\/\/([^/@]*)@[^/]*\/([^?]*)/.exec(databaseUrl) ?? [];
     return `postgresql://${user}@127.0.0.1:${this.port}/${database}?sslmode=disable`;
+  }
+
+  /** New connections lead to another server; those that are open stay where they are, as when an address is moved. */
+  leadTo(databaseUrl: string): void {
+    this.target = targetOf(databaseUrl);
   }
 
   /** Heals whatever was broken. */

@@ -15,6 +15,7 @@ import { NumberAuditLogs1764300300020 } from './1764300300020-number-audit-logs.
 import { IndexAuditLogNumbers1764300300030 } from './1764300300030-index-audit-log-numbers.js';
 import { CreateKeyLineage1764300400000 } from './1764300400000-create-key-lineage.js';
 import { KnowReporters1764300500000 } from './1764300500000-know-reporters.js';
+import { CreateStartChecks1764300800000 } from './1764300800000-create-start-checks.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -35,4 +36,5 @@ export const MIGRATIONS = [
   IndexAuditLogNumbers1764300300030,
   CreateKeyLineage1764300400000,
   KnowReporters1764300500000,
+  CreateStartChecks1764300800000,
 ];

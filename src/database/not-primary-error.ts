@@ -1,0 +1,16 @@
+/** SQLSTATE `read_only_sql_transaction`. */
+export const READ_ONLY_SQLSTATE = '25006';
+
+/**
+ * A server that takes no changes: a standby, or a primary that was turned read-only, as one is that was failed over
+ * from. What it answers may be out of date, so it is not read either.
+ */
+export class NotPrimaryError extends Error {
+  /** As PostgreSQL itself refuses a change there. */
+  readonly code = READ_ONLY_SQLSTATE;
+
+  constructor(message: string) {
+    super(message);
+    this.name = 'NotPrimaryError';
+  }
+}
