@@ -17,6 +17,7 @@ import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
 import { SecretDigests } from './secret-digests.js';
 import { SnapshotLoader } from './snapshot-loader.js';
 import { Snapshots } from './snapshots.js';
+import { StoredKeyChecks } from './stored-key-checks.js';
 
 /** API keys: their policies, their secrets, and what each of them is worth as a credential. */
 @Module({
@@ -37,6 +38,7 @@ import { Snapshots } from './snapshots.js';
     SecretDigests,
     SnapshotLoader,
     Snapshots,
+    StoredKeyChecks,
   ],
   exports: [ApiKeyCredentials, ApiKeysReader, LastUse, Snapshots],
 })
