@@ -1,3 +1,4 @@
+// @ts-check
 // Released migrations never change: their SHA-256 stand in src/database/migrations/frozen.sha256, as `sha256sum` writes
 // them. Without an argument this fails when one of them has changed or gone; with --freeze it adds those that are new.
 import { createHash } from 'node:crypto';
@@ -7,16 +8,17 @@ import { join } from 'node:path';
 const folder = join(import.meta.dirname, '..', 'src', 'database', 'migrations');
 const list = join(folder, 'frozen.sha256');
 
+/** @param {string} name */
 const hashOf = (name) =>
   createHash('sha256')
     .update(readFileSync(join(folder, name)))
     .digest('hex');
-const frozen = new Map(
-  readFileSync(list, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => line.split('  ').toReversed()),
-);
+/** @type {Map<string, string>} */
+const frozen = new Map();
+for (const line of readFileSync(list, 'utf8').split('\n')) {
+  const [hash, name] = line.split('  ');
+  if (hash !== undefined && name !== undefined) frozen.set(name, hash);
+}
 const migrations = readdirSync(folder)
   .filter((name) => /^\d+-.*\.ts$/.test(name))
   .toSorted();
@@ -33,7 +35,7 @@ if (problems.length > 0) {
 }
 const added = migrations.filter((name) => !frozen.has(name));
 if (process.argv.includes('--freeze')) {
-  const lines = [...frozen.entries(), ...added.map((name) => [name, hashOf(name)])];
-  writeFileSync(list, lines.map(([name, hash]) => `${hash}  ${name}\n`).join(''));
+  for (const name of added) frozen.set(name, hashOf(name));
+  writeFileSync(list, [...frozen].map(([name, hash]) => `${hash}  ${name}\n`).join(''));
 }
-console.log(`${frozen.size} released migrations are as they were, ${added.length} are not released yet.`);
+console.log(`${frozen.size} released migrations are as they were; ${added.length} are new.`);

@@ -167,7 +167,7 @@ function hastyOptions(server: DatabaseServer): PoolConfig {
 function sessionOptions(server: DatabaseServer, session: SessionSettings): PoolConfig & SessionConfig {
   return {
     connectionString: server.connectionString,
-    Client: SessionClient as unknown as new () => pg.ClientBase,
+    Client: SessionClient,
     types: EXACT_TYPES,
     keepAlive: true,
     maxLifetimeSeconds: LONGEST_LIFE_SECONDS,

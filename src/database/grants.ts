@@ -21,6 +21,7 @@ export async function grantToServiceRole(owner: DataSource, service: DatabaseSer
       GRANT USAGE ON SCHEMA ${schema} TO ${grantee};
       GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${grantee};
       GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${grantee};
+      REVOKE UPDATE, DELETE ON pepper_fingerprints FROM ${grantee};
       REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, schema_requirements, roles,
         audit_retention FROM ${grantee};
       GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer), ensure_usage_event_partitions(date, integer),

@@ -1,3 +1,4 @@
+import { callbackify } from 'node:util';
 import pg from 'pg';
 import { DatabaseServer, SERVER_STATE } from './database-server.js';
 import { READ_ONLY_SQLSTATE } from './not-primary-error.js';
@@ -15,7 +16,7 @@ export interface SessionConfig extends pg.ClientConfig {
   readonly session: SessionSettings;
 }
 
-type Connected = (error: Error | null, client?: pg.Client) => void;
+type Connected = (error: Error | null, client: pg.Client) => void;
 
 /** The parts of node-postgres's connection that its types leave out. */
 interface RawConnection {
@@ -57,12 +58,8 @@ export class SessionClient extends pg.Client {
   override connect(): Promise<pg.Client>;
   override connect(callback: Connected): void;
   override connect(callback?: Connected): Promise<pg.Client> | void {
-    const opening = this.#open();
-    if (callback === undefined) return opening;
-    opening.then(
-      (client) => callback(null, client),
-      (error: Error) => callback(error),
-    );
+    if (callback === undefined) return this.#open();
+    callbackify(() => this.#open())(callback);
   }
 
   async #open(): Promise<pg.Client> {

@@ -96,7 +96,7 @@ async function copyCluster(url: string, cluster: string, to: string): Promise<vo
   const host = new URLSearchParams(url.split('?')[1]).get('host');
   await appendFile(
     join(copy, 'postgresql.auto.conf'),
-    `\nprimary_conninfo = 'user=postgres host=''${host}'' port=5432'\n`,
+    `\nprimary_conninfo = 'user=postgres host=''${host ?? ''}'' port=5432'\n`,
   );
   await writeFile(join(copy, 'standby.signal'), '');
 }
