@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
 import { Config, type Pepper } from '../config/config.js';
-import { DatabaseStartError } from '../database/database-start-error.js';
+import { StartFailure } from '../common/start-failure.js';
 import { BackgroundPool } from '../database/pools.js';
 
 /** What is digested to tell peppers apart. It has not the shape of a secret, so that its digest finds no key. */
@@ -21,7 +21,7 @@ export class StoredKeyChecks implements OnModuleInit, OnApplicationBootstrap {
     private readonly pool: BackgroundPool,
   ) {}
 
-  /** @throws DatabaseStartError when a pepper is not the one that was used under its version before */
+  /** @throws StartFailure when a pepper is not the one that was used under its version before */
   async onModuleInit(): Promise<void> {
     await this.#comparePeppers();
     await this.#namePeppersThatAreMissing();
@@ -51,7 +51,7 @@ export class StoredKeyChecks implements OnModuleInit, OnApplicationBootstrap {
       [versions, fingerprints],
     );
     if (rows.length === 0) return;
-    throw new DatabaseStartError(
+    throw new StartFailure(
       `API_KEY_PEPPERS holds another secret under version ${rows.map(({ version }) => version).join(', ')} than the one that ` +
         'the keys in this database were made with; give the old one back under that version, or put the new one in front ' +
         'under a version of its own.',
