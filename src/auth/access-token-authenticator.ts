@@ -2,7 +2,7 @@ import { type ExecutionContext, Injectable } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import { AccessTokenGuard } from './jwt.strategy.js';
 import type { Principal } from './principal.js';
-import { ProvenTokens } from './proven-tokens.js';
+import { expiryOf, ProvenTokens } from './proven-tokens.js';
 import { SessionPrincipals } from './session-principals.js';
 
 /** Finds the principal of an access token: proves the token once, and reads its session and user every time. */
@@ -20,13 +20,14 @@ export class AccessTokenAuthenticator {
     const proven = this.#proven.find(token);
     if (proven === undefined) return this.#prove(token, context);
     const principal = await this.principals.find(proven.sessionId, String(proven.userId));
-    if (principal === undefined) {
-      throw new AppError(
-        'auth.credential_invalid',
-        'The access token is not valid, has expired or was ended.',
-      );
-    }
-    return principal;
+    return requireLive(principal);
+  }
+
+  /** The principal by now of a token that this request presented and that was proved as it came in. */
+  async authenticateDuringChange(token: string, { userId, credential }: Principal): Promise<Principal> {
+    const isExpired = expiryOf(token) <= Date.now();
+    if (credential.kind !== 'session' || isExpired) return requireLive(undefined);
+    return requireLive(await this.principals.findDuringChange(credential.sessionId, String(userId)));
   }
 
   async #prove(token: string, context: ExecutionContext): Promise<Principal> {
@@ -35,4 +36,11 @@ export class AccessTokenAuthenticator {
     if (credential.kind === 'session') this.#proven.keep(token, userId, credential.sessionId);
     return principal;
   }
+}
+
+function requireLive(principal: Principal | undefined): Principal {
+  if (principal === undefined) {
+    throw new AppError('auth.credential_invalid', 'The access token is not valid, has expired or was ended.');
+  }
+  return principal;
 }

@@ -17,8 +17,8 @@ const MOST_TOKENS = 10_000;
 const NO_API_KEY = 0;
 
 /**
- * Principals of access tokens that were proved before, for the data plane. An entry ends with its token, and with
- * whatever the change feed tells of its user: a session that ended, a removed permission, a disabled user.
+ * Principals of access tokens that were proved before, for the data plane. An entry ends with its token or its
+ * session, whichever is first, and with whatever the change feed tells of its user: a session that ended, a removed permission, a disabled user.
  */
 @Injectable()
 export class AccessTokenCache {
@@ -51,6 +51,9 @@ export class AccessTokenCache {
 
   /** Keeps the principal of a token whose signature and session were just proved. */
   keep(token: string, principal: Principal, position: number): void {
-    this.#principals.set(fingerprint(token), { principal, position, expiresAtMs: expiryOf(token) });
+    const { credential } = principal;
+    const sessionEndsAtMs = credential.kind === 'session' ? credential.expiresAtMs : Infinity;
+    const expiresAtMs = Math.min(expiryOf(token), sessionEndsAtMs);
+    this.#principals.set(fingerprint(token), { principal, position, expiresAtMs });
   }
 }

@@ -2,10 +2,16 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
+import type { Secret } from '../common/secret.js';
 import { Config } from '../config/config.js';
 import { operationOf } from '../http/operation.js';
 import { isPublic } from '../http/public.decorator.js';
-import { type Actor, currentRequestContext, type OperationName } from '../http/request-context.js';
+import {
+  type Actor,
+  type Caller,
+  currentRequestContext,
+  type OperationName,
+} from '../http/request-context.js';
 import { type AccessRule, accessRuleOf } from './access.decorators.js';
 import { requireOneOf } from './access.policy.js';
 import { ApiKeyAuthenticator } from './api-key-authenticator.js';
@@ -84,21 +90,38 @@ export class AccessGuard implements CanActivate {
     else nameOperation(request);
     if (isOpen) return true;
     if (rule === undefined) throw new Error(`${context.getHandler().name} declares no access rule.`);
-    const principal = operation?.isDataPlane
-      ? this.dataPlane.authenticate(request, context)
-      : this.#authenticate(request, context);
+    if (!operation?.isDataPlane) return this.#admitToControlPlane(request, context, rule);
+    const principal = this.dataPlane.authenticate(request, context);
     return principal instanceof Promise
       ? principal.then((found) => admit(request, found, rule))
       : admit(request, principal, rule);
   }
 
-  async #authenticate(request: GuardedRequest, context: ExecutionContext): Promise<Principal> {
+  async #admitToControlPlane(
+    request: GuardedRequest,
+    context: ExecutionContext,
+    rule: AccessRule,
+  ): Promise<boolean> {
     const credential = presentedCredential(request.headers, this.#apiKeyPrefixes);
-    if (credential.kind === 'access_token') return this.accessTokens.authenticate(credential.token, context);
-    const principal = await this.apiKeys.authenticate(
-      credential.secret,
-      currentRequestContext()?.clientAddress,
-    );
+    const clientAddress = currentRequestContext()?.clientAddress;
+    const principal =
+      credential.kind === 'access_token'
+        ? await this.accessTokens.authenticate(credential.token, context)
+        : await this.#ownerOf(credential.secret, clientAddress);
+    const judgeAgain = async () => {
+      const now =
+        credential.kind === 'access_token'
+          ? await this.accessTokens.authenticateDuringChange(credential.token, principal)
+          : await this.#ownerOf(credential.secret, clientAddress);
+      requireRule(now, rule);
+      return now;
+    };
+    noteCaller({ principal, judgeAgain });
+    return admit(request, principal, rule);
+  }
+
+  async #ownerOf(secret: Secret, clientAddress: string | undefined): Promise<Principal> {
+    const principal = await this.apiKeys.authenticate(secret, clientAddress);
     if (principal === undefined) throw new AppError('auth.credential_invalid', 'The API key is not valid.');
     return principal;
   }
@@ -123,8 +146,18 @@ function admit(request: GuardedRequest, principal: Principal, rule: AccessRule):
   const actor = actorOf(principal);
   request.actor = actor;
   if (!request.operation?.isDataPlane) noteActor(actor);
-  if (rule.kind === 'permission') requireOneOf(principal, rule.permission, rule.alternative);
+  requireRule(principal, rule);
   return true;
+}
+
+/** What a route asks for beside its rule depends on whose things it touches, which its service decides. */
+function requireRule(principal: Principal, rule: AccessRule): void {
+  if (rule.kind === 'permission') requireOneOf(principal, rule.permission, rule.alternative);
+}
+
+function noteCaller(caller: Caller): void {
+  const requestContext = currentRequestContext();
+  if (requestContext !== undefined) requestContext.caller = caller;
 }
 
 function noteActor(actor: Actor): void {

@@ -2,7 +2,8 @@ import type { Actor } from '../http/request-context.js';
 
 /** What the caller proved itself with. */
 export type Credential =
-  | { readonly kind: 'session'; readonly sessionId: string }
+  /** `expiresAtMs` is when the session ends unless it is refreshed. */
+  | { readonly kind: 'session'; readonly sessionId: string; readonly expiresAtMs: number }
   | {
       readonly kind: 'api_key';
       readonly apiKeyId: number;

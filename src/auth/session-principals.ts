@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
-import { ControlPool } from '../database/pools.js';
+import type { Pool } from 'pg';
+import { AuthorityPool, ControlPool } from '../database/pools.js';
 import type { Principal } from './principal.js';
 
 interface PrincipalRow {
@@ -8,6 +9,7 @@ interface PrincipalRow {
   readonly username: string;
   readonly role: string;
   readonly permissions: string[];
+  readonly expires_at: Date;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -15,7 +17,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const FIND_PRINCIPAL = {
   name: 'find_session_principal',
   text: `
-    SELECT users.id, users.username, users.role, roles.permissions || users.permissions AS permissions
+    SELECT users.id, users.username, users.role, roles.permissions || users.permissions AS permissions, sessions.expires_at
     FROM sessions
     JOIN users ON users.id = sessions.user_id
     JOIN roles ON roles.name = users.role
@@ -28,18 +30,29 @@ const FIND_PRINCIPAL = {
 export class SessionPrincipals {
   constructor(
     private readonly pool: ControlPool,
+    private readonly authority: AuthorityPool,
     private readonly clock: Clock,
   ) {}
 
-  async find(sessionId: string, userId: string): Promise<Principal | undefined> {
+  find(sessionId: string, userId: string): Promise<Principal | undefined> {
+    return this.#find(sessionId, userId, this.pool);
+  }
+
+  /** The same, while a change holds a connection of the control plane. */
+  findDuringChange(sessionId: string, userId: string): Promise<Principal | undefined> {
+    return this.#find(sessionId, userId, this.authority);
+  }
+
+  async #find(sessionId: string, userId: string, pool: Pool): Promise<Principal | undefined> {
     if (!UUID.test(sessionId) || !/^\d{1,15}$/.test(userId)) return undefined;
-    const { rows } = await this.pool.query<PrincipalRow>({
+    const { rows } = await pool.query<PrincipalRow>({
       ...FIND_PRINCIPAL,
       values: [sessionId, userId, this.clock.now()],
     });
     const [row] = rows;
     if (row === undefined) return undefined;
     const { username, role, permissions } = row;
-    return { userId: row.id, username, role, permissions, credential: { kind: 'session', sessionId } };
+    const credential = { kind: 'session', sessionId, expiresAtMs: row.expires_at.getTime() } as const;
+    return { userId: row.id, username, role, permissions, credential };
   }
 }

@@ -5,7 +5,6 @@ import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
 import { PageQuery } from '../http/paging.js';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from './access.decorators.js';
-import { requireOwnerOr } from './access.policy.js';
 import {
   CreateUserDto,
   MessageResponse,
@@ -92,7 +91,6 @@ export class UsersController {
     @Param() { id }: UserIdParameter,
     @Body() { new_password, current_password }: SetPasswordDto,
   ): Promise<MessageResponse> {
-    requireOwnerOr(principal, id, 'platform:users:update');
     await this.users.setPassword(principal, id, new_password, current_password);
     return { message: 'Password changed; all sessions have ended' };
   }

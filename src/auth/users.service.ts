@@ -8,7 +8,7 @@ import { runPrepared } from '../database/prepared-statement.js';
 import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { currentRequestContext } from '../http/request-context.js';
-import { isOwner, requireHeld } from './access.policy.js';
+import { isOwner, requireHeld, requireOwnerOr } from './access.policy.js';
 import { normaliseUsername } from './login.service.js';
 import { LoginThrottle } from './login-throttle.js';
 import { passwordErrors } from './password.policy.js';
@@ -33,6 +33,7 @@ export interface UserChanges {
 }
 
 const ADMIN_ROLE = 'admin';
+const UPDATE_PERMISSION = 'platform:users:update';
 /** Held until the transaction ends. */
 const TAKE_AN_ADMIN_AWAY = {
   name: 'lock_removal_of_admins',
@@ -112,6 +113,7 @@ export class UsersService {
     newPassword: string,
     currentPassword?: string,
   ): Promise<void> {
+    requireOwnerOr(principal, userId, UPDATE_PERMISSION);
     const user = await this.#find(userId);
     const errors =
       principal.userId === userId ? await this.#currentPasswordErrors(user, currentPassword) : [];
@@ -165,6 +167,7 @@ export class UsersService {
     seenHash: string,
     newHash: string,
   ): Promise<void> {
+    requireOwnerOr(principal, userId, UPDATE_PERMISSION);
     const user = await this.#findLocked(userId);
     if (!isOwner(principal, userId))
       requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));

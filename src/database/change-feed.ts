@@ -146,6 +146,12 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     }
   }
 
+  /** Resolves once caches know of a change that committed; of `changes` also while the feed cannot be read. */
+  async catchUp(changes: readonly Change[]): Promise<void> {
+    for (const subscriber of this.#subscribers) subscriber(changes);
+    await this.readNow();
+  }
+
   #schedule(delayMs: number): void {
     if (this.#isStopped) return;
     this.#timer = setTimeout(() => {

@@ -90,6 +90,21 @@ export function unhurriedClientOptions(server: DatabaseServer): SessionConfig {
   };
 }
 
+/** Options of the connections that changes judge their callers by; each is needed for one short read. */
+export function authorityPoolOptions(url: string): PoolConfig {
+  return {
+    connectionString: url,
+    Client: EvictingClient,
+    application_name: 'latchkey-authority',
+    types: EXACT_TYPES,
+    max: 2,
+    connectionTimeoutMillis: CONTROL_PLANE.connectMs,
+    statement_timeout: CONTROL_PLANE.statementMs,
+    query_timeout: CONTROL_PLANE.statementMs + CLIENT_GRACE_MS,
+    keepAlive: true,
+  };
+}
+
 /** Options of the data plane: a caller is told within moments that the database is away. */
 export function dataPlanePoolOptions(server: DatabaseServer): PoolConfig {
   return { ...hastyOptions(server), application_name: 'latchkey-data-plane', max: 4 };

@@ -10,6 +10,7 @@ import { Config } from '../config/config.js';
 import { ChangeFeed } from './change-feed.js';
 import { ChangeListener } from './change-listener.js';
 import {
+  authorityPoolOptions,
   backgroundPoolOptions,
   controlPlaneOptions,
   dataPlanePoolOptions,
@@ -19,7 +20,15 @@ import {
 } from './connection-options.js';
 import { DatabaseServer } from './database-server.js';
 import { Maintenance } from './maintenance.js';
-import { BackgroundPool, ControlPool, DataPlanePool, FeedPool, MeteringPool, ReportPool } from './pools.js';
+import {
+  AuthorityPool,
+  BackgroundPool,
+  ControlPool,
+  DataPlanePool,
+  FeedPool,
+  MeteringPool,
+  ReportPool,
+} from './pools.js';
 import { ReportQueries } from './report-queries.js';
 import { SchemaState } from './schema-state.js';
 
@@ -28,6 +37,7 @@ import { SchemaState } from './schema-state.js';
 @Module({})
 export class DatabaseModule implements OnApplicationShutdown {
   constructor(
+    private readonly authority: AuthorityPool,
     private readonly background: BackgroundPool,
     private readonly dataPlane: DataPlanePool,
     private readonly feed: FeedPool,
@@ -81,6 +91,7 @@ export class DatabaseModule implements OnApplicationShutdown {
         DatabaseServer,
         SchemaState,
         ControlPool,
+        AuthorityPool,
         BackgroundPool,
         DataPlanePool,
         FeedPool,
@@ -95,6 +106,7 @@ export class DatabaseModule implements OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     await Promise.all([
+      this.authority.end(),
       this.background.end(),
       this.dataPlane.end(),
       this.feed.end(),
@@ -105,6 +117,7 @@ export class DatabaseModule implements OnApplicationShutdown {
 }
 
 const POOLS = [
+  { provide: AuthorityPool, options: authorityPoolOptions },
   { provide: BackgroundPool, options: backgroundPoolOptions },
   { provide: DataPlanePool, options: dataPlanePoolOptions },
   { provide: FeedPool, options: feedPoolOptions },

@@ -3,6 +3,12 @@ import pg from 'pg';
 /** The control plane's own connections, for statements that are written by hand; TypeORM shares them. */
 export abstract class ControlPool extends pg.Pool {}
 
+/**
+ * Connections that only read who a caller is by now, while a change holds one of the control plane's: if the two came
+ * from one pool, changes could take all of it and wait for each other.
+ */
+export abstract class AuthorityPool extends pg.Pool {}
+
 /** Connections of the data plane: keys that are not in memory. It gives up after a quarter of a second. */
 export abstract class DataPlanePool extends pg.Pool {}
 

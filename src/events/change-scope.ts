@@ -1,13 +1,21 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Change } from '../database/change-feed.js';
 
-const storage = new AsyncLocalStorage<object>();
-
-/** Runs `work` as one change, to which everything that it calls belongs. */
-export function runInChange<Result>(work: () => Promise<Result>): Promise<Result> {
-  return storage.run({}, work);
+/** A change under way: whom and what its events named so far. */
+export interface ChangeScope {
+  /** By the name of its lock. */
+  readonly changed: Map<string, Change>;
 }
 
-/** Whether a change is under way around the caller. */
-export function isInChange(): boolean {
-  return storage.getStore() !== undefined;
+const storage = new AsyncLocalStorage<ChangeScope>();
+
+/** Runs `work` as one change, to which everything that it calls belongs. */
+export function runInChange<Result>(work: (scope: ChangeScope) => Promise<Result>): Promise<Result> {
+  const scope: ChangeScope = { changed: new Map() };
+  return storage.run(scope, () => work(scope));
+}
+
+/** The change that is under way around the caller; undefined outside of one. */
+export function currentChange(): ChangeScope | undefined {
+  return storage.getStore();
 }

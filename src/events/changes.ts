@@ -1,12 +1,28 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { AppError } from '../common/app-error.js';
 import { ChangeFeed } from '../database/change-feed.js';
+import { runPrepared } from '../database/prepared-statement.js';
+import { type Caller, currentRequestContext } from '../http/request-context.js';
+import { authorityLocks, LOCK_AUTHORITIES } from './authority-locks.js';
 import { isChange, runChangesOf } from './change.decorator.js';
-import { isInChange, runInChange } from './change-scope.js';
+import { type ChangeScope, currentChange, runInChange } from './change-scope.js';
 
-/** Runs the methods that are marked with `@Change()`. */
+/** An authority that changes more often than this while one request runs makes the request wait for its repeat. */
+const MOST_ATTEMPTS = 5;
+
+/**
+ * Runs the methods that are marked with `@Change()`.
+ *
+ * What the caller may do was read before the change began, and may have been taken away while it waited: for bcrypt, a
+ * connection, a row. So the last thing before the commit is to lock the caller's authority and to judge it once more,
+ * as the guard did. If it is another one by then, the transaction is rolled back and run again under what was found;
+ * if nothing is left of it, the caller is refused. A change that takes authority away holds the same lock as it
+ * commits. Nobody waits for anything but the commit while holding such a lock, so there is no deadlock.
+ */
 @Injectable()
 export class Changes implements OnModuleInit {
   constructor(
@@ -24,15 +40,71 @@ export class Changes implements OnModuleInit {
     }
   }
 
-  async #run<Args extends unknown[], Result>(
-    args: Args,
-    work: (args: Args) => Promise<Result>,
-  ): Promise<Result> {
-    if (isInChange()) return work(args);
-    const result = await runInChange(() => this.transactions.withTransaction(() => work(args)));
-    await this.feed.readNow();
+  #run<Args extends unknown[], Result>(args: Args, work: (args: Args) => Promise<Result>): Promise<Result> {
+    if (currentChange() !== undefined) return work(args);
+    const caller = currentRequestContext()?.caller;
+    if (caller === undefined) return this.#commit(() => work(args));
+    return this.#runFor(caller, (principal) => work(withPrincipal(args, caller.principal, principal)));
+  }
+
+  async #runFor<Result>(caller: Caller, work: (principal: object) => Promise<Result>): Promise<Result> {
+    let { principal } = caller;
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
+      const decidedBy = principal;
+      try {
+        return await this.#commit(
+          () => work(decidedBy),
+          async () => {
+            const judged = await caller.judgeAgain();
+            if (!isDeepStrictEqual(judged, decidedBy)) throw new AuthorityChanged(judged);
+          },
+        );
+      } catch (error) {
+        principal = await judgedSince(error, caller);
+        if (isDeepStrictEqual(principal, decidedBy)) throw error;
+      }
+    }
+    throw new AppError('service.overloaded', 'What you may do keeps changing; send the request again.', {
+      retryAfterSeconds: 1,
+    });
+  }
+
+  /** One transaction. `confirm` runs last in it, under the locks, and may still make it fail. */
+  async #commit<Result>(work: () => Promise<Result>, confirm?: () => Promise<void>): Promise<Result> {
+    const { result, scope } = await runInChange((own) =>
+      this.transactions.withTransaction(async () => {
+        const done = await work();
+        await this.#lockAuthorities(own);
+        await confirm?.();
+        return { result: done, scope: own };
+      }),
+    );
+    await this.feed.catchUp([...scope.changed.values()]);
     return result;
   }
+
+  async #lockAuthorities({ changed }: ChangeScope): Promise<void> {
+    const { names, areExclusive } = authorityLocks(currentRequestContext()?.actor, changed.keys());
+    if (names.length > 0) await runPrepared(this.transactions.tx, LOCK_AUTHORITIES, [names, areExclusive]);
+  }
+}
+
+/** The caller is still let in, but as another principal than the one that the change was decided by. */
+class AuthorityChanged extends Error {
+  constructor(readonly principal: object) {
+    super('What the caller may do has changed.');
+  }
+}
+
+/** The principal as of now. What a change was refused for does not matter to one who may not ask for it any more. */
+async function judgedSince(error: unknown, caller: Caller): Promise<object> {
+  if (error instanceof AuthorityChanged) return error.principal;
+  if (error instanceof AppError && error.status < 500) return caller.judgeAgain();
+  throw error;
+}
+
+function withPrincipal<Args extends unknown[]>(args: Args, known: object, current: object): Args {
+  return args.map((argument) => (argument === known ? current : argument)) as Args;
 }
 
 function hasChanges(instance: unknown, scanner: MetadataScanner): instance is object {

@@ -3,7 +3,8 @@ import { EventEmitter2 } from '@nestjs/event-emitter';
 import { Clock } from '../common/clock.js';
 import { uuidV7 } from '../common/uuid.js';
 import { currentRequestContext } from '../http/request-context.js';
-import { isInChange } from './change-scope.js';
+import { authorityName, changedAuthority } from './authority-locks.js';
+import { currentChange } from './change-scope.js';
 import type {
   ChangeEvents,
   DomainEvent,
@@ -27,7 +28,11 @@ export class EventPublisher {
 
   /** Publishes a change, from within the `@Change()` that makes it. */
   async change<Name extends keyof ChangeEvents>(name: Name, payload: ChangeEvents[Name]): Promise<void> {
-    if (!isInChange()) throw new Error(`${name} is published outside of a method marked with @Change().`);
+    const change = currentChange();
+    if (change === undefined)
+      throw new Error(`${name} is published outside of a method marked with @Change().`);
+    const changed = changedAuthority(name, payload);
+    if (changed !== undefined) change.changed.set(authorityName(changed.kind, changed.id), changed);
     await this.#publish(name, true, payload as DomainEvents[Name]);
   }
 

@@ -15,7 +15,18 @@ export interface Actor {
   readonly apiKeyId: number | null;
 }
 
-/** What is known of the request being answered. Guards fill in `operation` and `actor` as they learn them. */
+/** On whose behalf the request makes changes. */
+export interface Caller {
+  /** What the guard found out about them. */
+  readonly principal: object;
+  /**
+   * The same, found out anew from what is committed by now; throws what the guard would throw. It is called while a
+   * change holds a connection, and takes none of that pool.
+   */
+  judgeAgain(): Promise<object>;
+}
+
+/** What is known of the request being answered. Guards fill in the rest as they learn it. */
 export interface RequestContext {
   readonly requestId: string;
   readonly clientAddress: string | undefined;
@@ -23,6 +34,7 @@ export interface RequestContext {
   operation?: OperationName;
   resourceId?: string;
   actor?: Actor;
+  caller?: Caller;
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();

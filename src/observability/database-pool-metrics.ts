@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Pool } from 'pg';
 import {
+  AuthorityPool,
   BackgroundPool,
   ControlPool,
   DataPlanePool,
@@ -16,13 +17,14 @@ export class DatabasePoolMetrics {
   constructor(
     metrics: Metrics,
     control: ControlPool,
+    authority: AuthorityPool,
     dataPlane: DataPlanePool,
     metering: MeteringPool,
     feed: FeedPool,
     background: BackgroundPool,
     reports: ReportPool,
   ) {
-    const pools = { control, data_plane: dataPlane, metering, feed, background, reports };
+    const pools = { control, authority, data_plane: dataPlane, metering, feed, background, reports };
     const measure = (name: string, help: string, read: (pool: Pool) => number) =>
       metrics.gauge({
         name,

@@ -1,0 +1,48 @@
+import type { Change } from '../database/change-feed.js';
+import type { PreparedStatement } from '../database/prepared-statement.js';
+import type { Actor } from '../http/request-context.js';
+import type { ChangeEvents } from './domain-events.js';
+
+/**
+ * Waits in the order of the arguments, which must be the same for everyone. Advisory locks, because they are fair: a
+ * caller who sends one change after the other cannot keep the one waiting that takes their authority away.
+ */
+export const LOCK_AUTHORITIES: PreparedStatement = {
+  name: 'lock_authorities',
+  text: `
+    SELECT CASE WHEN is_exclusive THEN pg_advisory_xact_lock(key) IS NULL ELSE pg_advisory_xact_lock_shared(key) IS NULL END
+    FROM unnest($1::text[], $2::boolean[]) AS wanted (name, is_exclusive),
+      hashtextextended('latchkey:authority:' || name, 0) AS key`,
+};
+
+/** The name of the lock on what a user or an API key may do. */
+export function authorityName(kind: 'user' | 'api_key', id: number): string {
+  return `${kind}:${id}`;
+}
+
+/** The locks that a change takes before it commits: shared on its caller's authority, exclusive on those it changes. */
+export function authorityLocks(
+  actor: Actor | undefined,
+  changed: Iterable<string>,
+): { readonly names: string[]; readonly areExclusive: boolean[] } {
+  const exclusive = new Set(changed);
+  const names = [...new Set([...namesOf(actor), ...exclusive])].sort();
+  return { names, areExclusive: names.map((name) => exclusive.has(name)) };
+}
+
+/** Whose authority an event tells of: of a user, or of a key used as a credential. */
+export function changedAuthority(
+  name: keyof ChangeEvents,
+  payload: ChangeEvents[keyof ChangeEvents],
+): Exclude<Change, { kind: 'everything' }> | undefined {
+  if (/^(user|session)\./.test(name) && 'userId' in payload) return { kind: 'user', id: payload.userId };
+  // Keys that end with their owner (`api_keys.deleted`) are covered by the owner's lock.
+  if (!name.startsWith('api_key.') || !('apiKeyId' in payload) || payload.apiKeyId === null) return undefined;
+  return { kind: 'api_key', id: payload.apiKeyId };
+}
+
+function namesOf(actor: Actor | undefined): string[] {
+  if (actor === undefined) return [];
+  const { userId, apiKeyId } = actor;
+  return [authorityName('user', userId), ...(apiKeyId === null ? [] : [authorityName('api_key', apiKeyId)])];
+}
