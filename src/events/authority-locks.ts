@@ -26,7 +26,7 @@ export function authorityLocks(
   changed: Iterable<string>,
 ): { readonly names: string[]; readonly areExclusive: boolean[] } {
   const exclusive = new Set(changed);
-  const names = [...new Set([...namesOf(actor), ...exclusive])].sort();
+  const names = [...new Set([...namesOf(actor), ...exclusive])].toSorted();
   return { names, areExclusive: names.map((name) => exclusive.has(name)) };
 }
 

@@ -20,12 +20,15 @@ export interface DeclaredRoute extends Route {
   /** Bytes of body that it accepts. */
   readonly bodyLimit: number;
   readonly isForm: boolean;
+  /** Its callers are known from memory, within the bound of the change feed. */
+  readonly isDataPlane: boolean;
 }
 
 /** A route that asks for a credential. */
 export interface ProtectedRoute extends DeclaredRoute {
   readonly action: string;
   readonly access: AccessRule;
+  readonly isDataPlane: boolean;
 }
 
 /** The routes of every controller, found by reflection: HEAD routes, which Fastify adds, are not among them. */
@@ -47,6 +50,7 @@ export function declaredRoutes(app: NestFastifyApplication): DeclaredRoute[] {
           method: RequestMethod[Reflect.getMetadata(METHOD_METADATA, handler) as number]!,
           url: joined(base, Reflect.getMetadata(PATH_METADATA, handler) as string),
           action: operationOf(handler)?.action,
+          isDataPlane: operationOf(handler)?.isDataPlane === true,
           access: isPublic(handler, metatype as object) ? 'public' : accessRuleOf(handler),
         }));
     });

@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ApiAnswer, ApiClient } from '../support/api-client.js';
+import { auditRowsOf } from '../support/audit-trail.js';
+import { HeldTables } from '../support/held-tables.js';
+import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
+import { type DeclaredRoute, declaredRoutes, validBody } from './routes.js';
+
+/** Who asks for a change, by which credential. */
+interface Asking {
+  readonly user: TestUser;
+  readonly key: TestApiKey;
+  readonly client: ApiClient;
+}
+
+/** How authority is taken away, in SQL with `$USER` and `$KEY`, and what is answered then. */
+type Takings = Readonly<Record<string, readonly [sql: string, status: 401 | 403]>>;
+
+const TAKEN_FROM_SESSION: Takings = {
+  'logs out': [`UPDATE sessions SET ended_at = now() WHERE user_id = $USER`, 401],
+  'is disabled': [
+    `UPDATE users SET is_active = false WHERE id = $USER;
+     UPDATE sessions SET ended_at = now() WHERE user_id = $USER`,
+    401,
+  ],
+  'is given another password': [
+    `UPDATE users SET password_hash = 'x' WHERE id = $USER;
+     UPDATE sessions SET ended_at = now() WHERE user_id = $USER`,
+    401,
+  ],
+  'is demoted': [`UPDATE users SET permissions = '{}' WHERE id = $USER`, 403],
+};
+const TAKEN_FROM_KEY: Takings = {
+  'is deactivated': ['UPDATE api_keys SET is_active = false WHERE id = $KEY', 401],
+  'loses its scopes': [`UPDATE api_keys SET scopes = '{}' WHERE id = $KEY`, 403],
+  expires: [`UPDATE api_keys SET expires_at = now() - interval '1 hour' WHERE id = $KEY`, 401],
+  'is kept to other addresses': [`UPDATE api_keys SET allowed_ips = '{192.0.2.1}' WHERE id = $KEY`, 401],
+  'is given another secret': ['DELETE FROM api_key_secrets WHERE api_key_id = $KEY', 401],
+  'is deleted': ['UPDATE api_keys SET is_active = false, deleted_at = now() WHERE id = $KEY', 401],
+  'has its owner disabled': ['UPDATE users SET is_active = false WHERE id = $USER', 401],
+  'has its owner demoted': [`UPDATE users SET permissions = '{}' WHERE id = $USER`, 403],
+};
+
+/** What may differ afterwards is nothing in these. */
+const CHANGEABLE = [
+  'users',
+  'sessions',
+  'api_keys',
+  'api_key_secrets',
+  'idempotency_keys',
+  'budget_accounts',
+];
+
+/** Where changes are held: what they wait for first. */
+const HELD = ['users', 'sessions', 'api_keys'];
+
+/** A change that waits for a lock for a second answers 503: the test was too slow then and has to try again. */
+const MOST_TRIES = 5;
+
+describe('authority counts when a change commits', { timeout: 60_000 }, () => {
+  let app: TestApp;
+  let target: TestUser;
+  let targetKey: TestApiKey;
+  let routes: DeclaredRoute[];
+  beforeAll(async () => {
+    app = await TestApp.start({ environment: { DATABASE_POOL_SIZE: '30' } });
+    target = await app.user();
+    targetKey = await app.apiKeyOf(target);
+    routes = declaredRoutes(app.app).filter(
+      ({ method, access, isDataPlane }) => method !== 'GET' && access !== 'public' && !isDataPlane,
+    );
+  });
+  afterAll(() => app.stop());
+
+  async function asking(by: 'session' | 'key'): Promise<Asking> {
+    const user = await app.user({ permissions: ['platform:*'] });
+    const key = await app.apiKey(user.client, { scopes: ['platform:*'] });
+    return { user, key, client: by === 'session' ? user.client : app.anonymous.withApiKey(key.secret) };
+  }
+
+  const pathOf = ({ url }: DeclaredRoute): string =>
+    url
+      .replace('/api/v1', '')
+      .replace(':id', String(url.startsWith('/api/v1/users') ? target.id : targetKey.id))
+      .replace(/:\w+/, '1');
+
+  async function contents(query: (text: string) => Promise<unknown[]>): Promise<unknown> {
+    const digests = CHANGEABLE.map(
+      (table) => `(SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM ${table} AS t) AS ${table}`,
+    );
+    return (await query(`SELECT ${digests.join(', ')}`))[0];
+  }
+
+  /** Holds all of `routes` where they wait longest, takes the authority away, and lets them go on. */
+  async function outcomes(by: 'session' | 'key', sql: string, held: readonly DeclaredRoute[]) {
+    const { user, key, client } = await asking(by);
+    const tables = await HeldTables.lock(app.database, HELD);
+    const answers: ApiAnswer[] = [];
+    const answering = held.map(async (route) => {
+      const body = validBody(route.method, route.action ?? '');
+      answers.push(await client.send(route.method, pathOf(route), { body }));
+      return { action: route.action, answer: answers.at(-1)! };
+    });
+    await tables.untilAwaited(held.length, () => answers.length > 0);
+    await tables.query(sql.replaceAll('$USER', String(user.id)).replaceAll('$KEY', String(key.id)));
+    const before = await contents((text) => tables.query(text));
+    await tables.release();
+    const answered = await Promise.all(answering);
+    expect(await contents((text) => app.database.query(text))).toEqual(before);
+    return answered;
+  }
+
+  async function expectAllRefused(
+    by: 'session' | 'key',
+    [sql, status]: Takings[string],
+    held: readonly DeclaredRoute[],
+  ) {
+    let results = await outcomes(by, sql, held);
+    const isTooSlow = () => results.some(({ answer }) => answer.status === 503);
+    for (let tries = 1; tries < MOST_TRIES && isTooSlow(); tries += 1)
+      results = await outcomes(by, sql, held);
+    const statuses = results.map(({ action, answer }) => [action, answer.status]);
+    expect(statuses).toEqual(held.map(({ action }) => [action, status]));
+    for (const { answer } of results) {
+      const rows = await auditRowsOf(app.database, answer);
+      expect(rows.filter(({ success }) => success)).toEqual([]);
+    }
+  }
+
+  it('for every route that makes changes', () => {
+    expect(routes.length).toBeGreaterThan(10);
+  });
+
+  it.each(Object.entries(TAKEN_FROM_SESSION))(
+    'every change is refused, and changes nothing, when its caller %s while it waits',
+    async (_what, taking) => {
+      // A logout needs no permission.
+      const held = routes.filter(({ action }) => action !== 'logout' || taking[1] === 401);
+      await expectAllRefused('session', taking, held);
+    },
+  );
+
+  it.each(Object.entries(TAKEN_FROM_KEY))(
+    'every change is refused, and changes nothing, when the API key that asks for it %s while it waits',
+    async (_what, taking) => {
+      const held = routes.filter(({ action }) => action !== 'logout');
+      await expectAllRefused('key', taking, held);
+    },
+  );
+});
