@@ -91,17 +91,14 @@ export function unhurriedClientOptions(server: DatabaseServer): SessionConfig {
 }
 
 /** Options of the connections that changes judge their callers by; each is needed for one short read. */
-export function authorityPoolOptions(url: string): PoolConfig {
+export function authorityPoolOptions(server: DatabaseServer): PoolConfig {
   return {
-    connectionString: url,
+    ...sessionOptions(server, { statementMs: CONTROL_PLANE.statementMs, lockMs: 0, idleInTransactionMs: 0 }),
     Client: EvictingClient,
     application_name: 'latchkey-authority',
-    types: EXACT_TYPES,
     max: 2,
     connectionTimeoutMillis: CONTROL_PLANE.connectMs,
-    statement_timeout: CONTROL_PLANE.statementMs,
     query_timeout: CONTROL_PLANE.statementMs + CLIENT_GRACE_MS,
-    keepAlive: true,
   };
 }
 
