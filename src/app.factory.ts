@@ -15,6 +15,7 @@ import { RouteTable } from './http/route-table.js';
 import { logRequests } from './observability/access-log.js';
 import { createLogger, NestLogger } from './observability/logging.js';
 import { Metrics } from './observability/metrics.js';
+import { logRefusals } from './observability/refusal-log.js';
 import { measureRequests } from './observability/request-metrics.js';
 
 /** Makes the application over a database that is migrated; the caller listens and closes. */
@@ -33,6 +34,7 @@ export async function createApp(config: Config, clock?: Clock): Promise<NestFast
     },
   );
   logRequests(adapter.getInstance(), logger);
+  logRefusals(app.get(ProblemFilter), logger);
   measureRequests(adapter.getInstance(), app.get(Metrics));
   const surroundings = { guard: app.get(AccessGuard), filter: app.get(ProblemFilter) };
   guardBeforeBodies(adapter.getInstance(), surroundings);

@@ -27,6 +27,7 @@ async function main(): Promise<void> {
   const loaded = loadConfig();
   settings = loaded;
   output = new OperatorOutput(loaded.logFormat);
+  reportFailuresOfProcess();
   for (const warning of loaded.warnings) output.say('warn', warning);
   const postgres = loaded.databaseUrl === undefined ? await startEmbedded(loaded) : undefined;
   const config = postgres === undefined ? loaded : loadConfig({ ...process.env, DATABASE_URL: postgres.url });
@@ -53,10 +54,34 @@ async function prepareDatabase(config: Config): Promise<{ database: UsableDataba
     waitForDatabase(named, config.startupTimeoutSeconds, (line) => output.say('info', line));
   const database = await wait(service);
   if (owner !== service) requireSameDatabase(database, await wait(owner));
+  for (const warning of roleWarnings(config, database)) output.say('warn', warning);
   await requireSchemaRights(owner, config.databaseSchema);
   const migrations = await migrate(owner.url, serviceUrl, config.databaseSchema);
   await setAuditRetention(owner.url, config.auditRetentionMonths, config.databaseSchema);
   return { database, migrations };
+}
+
+/** In production the service should not be able to change its own schema, nor the audit log. */
+function roleWarnings(config: Config, { isSuperuser }: DatabaseServer): string[] {
+  if (!config.isProduction) return [];
+  if (isSuperuser) return ['DATABASE_URL connects as a superuser. Use a role of its own for the service.'];
+  if (config.databaseMigrationUrl !== undefined) return [];
+  return [
+    'One database role owns the schema and serves requests. Set DATABASE_MIGRATION_URL to the owner, and DATABASE_URL to a role that only uses it.',
+  ];
+}
+
+/** In a log of JSON everything is JSON: also what Node would print itself. */
+function reportFailuresOfProcess(): void {
+  const crash = (error: unknown) => {
+    output.say('fatal', error instanceof Error ? (error.stack ?? error.message) : String(error));
+    void shutdown.run(1);
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  if (output.format !== 'json') return;
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message }) => output.say('warn', `${name}: ${message}`));
 }
 
 /** A server that is still starting when the process is told to stop is waited for: it would be left running. */

@@ -45,6 +45,8 @@ export class Shutdown {
 
   /** Does everything, whatever fails of it, and ends the process: with this exit code, or with 1 when a step failed. */
   async run(exitCode: number): Promise<never> {
+    // What fails while it stops ends the process: nothing is stopped twice.
+    if (this.#startedAt !== undefined) process.exit(1);
     this.#startedAt = Date.now();
     let code = exitCode;
     for (const step of this.#steps) {

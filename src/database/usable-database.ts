@@ -18,12 +18,15 @@ export interface UsableDatabase {
   readonly address: DatabaseAddress;
   readonly version: string;
   readonly identity: string;
+  /** The role that connects may do anything. */
+  readonly isSuperuser: boolean;
 }
 
 interface ServerRow {
   readonly version: string;
   readonly version_number: number;
   readonly identity: string;
+  readonly is_superuser: boolean;
 }
 
 const OLDEST_VERSION = 15;
@@ -79,14 +82,16 @@ async function inspect({ variable, url }: NamedUrl, address: DatabaseAddress): P
     const { rows } = await client.query<ServerRow>(`
       SELECT current_setting('server_version') AS version,
         current_setting('server_version_num')::integer AS version_number,
-        current_database() || ' since ' || pg_postmaster_start_time() AS identity`);
+        current_database() || ' since ' || pg_postmaster_start_time() AS identity,
+        current_setting('is_superuser')::boolean AS is_superuser`);
     const [row] = rows;
     if (row === undefined) throw new Error('PostgreSQL returned no row.');
     if (row.version_number < OLDEST_VERSION * 10_000)
       throw new StartFailure(
         `PostgreSQL ${row.version} at ${address.server} (${variable}) is too old: ${OLDEST_VERSION} or newer is needed.`,
       );
-    return { address, version: row.version, identity: row.identity };
+    const { version, identity, is_superuser: isSuperuser } = row;
+    return { address, version, identity, isSuperuser };
   } finally {
     await client.end().catch(() => undefined);
   }

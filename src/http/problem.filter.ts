@@ -3,7 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { Redactor } from '../common/redactor.js';
 import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
-import type { Actor, OperationName, RequestContext } from './request-context.js';
+import type { OperationSettings } from './operation.js';
+import { type Actor, type OperationName, type RequestContext, requestContextOf } from './request-context.js';
 import { RequestOrigins } from './request-origins.js';
 import { RouteTable } from './route-table.js';
 import { passOverBody } from './unread-body.js';
@@ -13,11 +14,14 @@ export abstract class ErrorObserver {
   abstract observe(error: AppError): Promise<void>;
 }
 
+type ProblemListener = (error: AppError, request: FastifyRequest, context: RequestContext) => void;
+
 /** Answers every error, whoever raised it, as `application/problem+json`. */
 @Injectable()
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   readonly #logger = new Logger(ProblemFilter.name);
+  #onDataPlaneProblem: ProblemListener = () => undefined;
 
   constructor(
     private readonly routes: RouteTable,
@@ -25,6 +29,11 @@ export class ProblemFilter implements ExceptionFilter {
     private readonly origins: RequestOrigins,
     @Inject(ErrorObserver) private readonly observer: ErrorObserver,
   ) {}
+
+  /** Sets who is told of each problem that a route of the data plane answers with. */
+  onDataPlaneProblem(listener: ProblemListener): void {
+    this.#onDataPlaneProblem = listener;
+  }
 
   catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
     return this.answer(thrown, host);
@@ -41,6 +50,7 @@ export class ProblemFilter implements ExceptionFilter {
     } catch (failure) {
       error = toAppError(failure);
     }
+    this.#note(error, request);
     if (error.status >= 500) this.#log(error, request);
     if (reply.sent) return;
     passOverBody(request, reply);
@@ -57,6 +67,15 @@ export class ProblemFilter implements ExceptionFilter {
       .header('cache-control', 'no-store')
       .type(PROBLEM_MEDIA_TYPE)
       .send(JSON.stringify(body));
+  }
+
+  /** The line of a request in the log says which problem it was answered with. */
+  #note(error: AppError, request: FastifyRequest): void {
+    const context = requestContextOf(request.raw);
+    if (context === undefined) return;
+    context.problemCode = error.code;
+    const settings = request.routeOptions.config as OperationSettings;
+    if (settings.isDataPlane === true) this.#onDataPlaneProblem(error, request, context);
   }
 
   /** A known path asked with another method is 405 and says which methods it has. */

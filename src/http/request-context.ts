@@ -35,6 +35,8 @@ export interface RequestContext {
   resourceId?: string;
   actor?: Actor;
   caller?: Caller;
+  /** The code of the problem document that the request is answered with. */
+  problemCode?: string;
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();

@@ -40,6 +40,7 @@ function write(
     path: pathOf(request.url),
     route,
     status,
+    code: context?.problemCode,
     duration_ms: elapsedMs === undefined ? undefined : Math.round(elapsedMs * 100) / 100,
     request_id: request.id,
     user_id: context?.actor?.userId,

@@ -4,6 +4,8 @@ import { prettyFactory } from 'pino-pretty';
 import type { Redactor } from '../common/redactor.js';
 import type { Config } from '../config/config.js';
 import { currentRequestContext } from '../http/request-context.js';
+import { RepeatedLines } from './repeated-lines.js';
+import { requestLine } from './request-line.js';
 
 /** After any number of whole `\\`, the beginning of another escape. */
 const CUT_ESCAPE = /(?<!\\)((?:\\\\)*)\\(?:u[\da-f]{0,3})?\[redacted\]/g;
@@ -23,7 +25,10 @@ export function createLogger(
     ignore: 'pid,hostname',
     singleLine: true,
   });
-  const format = config.logFormat === 'pretty' ? prettify : (line: string) => line;
+  const format =
+    config.logFormat === 'pretty'
+      ? (line: string) => requestLine(line) ?? prettify(line)
+      : (line: string) => line;
   return pino(
     {
       level: config.logLevel,
@@ -72,6 +77,8 @@ const START_UP_DETAIL = new Set(['InstanceLoader', 'RouterExplorer', 'RoutesReso
 
 /** Nest's logger over ours: the name given to `new Logger(name)` becomes the field `context`. */
 export class NestLogger implements LoggerService {
+  readonly #repeated = new RepeatedLines();
+
   constructor(private readonly logger: Logger) {}
 
   log(message: unknown, ...rest: unknown[]): void {
@@ -86,8 +93,10 @@ export class NestLogger implements LoggerService {
     this.#write('error', message, rest);
   }
 
+  /** A warning that repeats is written once in ten seconds, then with `repeated`, the number of times it came. */
   warn(message: unknown, ...rest: unknown[]): void {
-    this.#write('warn', message, rest);
+    const text = `${String(rest.at(-1))}: ${message instanceof Error ? message.message : String(message)}`;
+    this.#repeated.pass(text, (repeated) => this.#write('warn', message, rest, { repeated }));
   }
 
   debug(message: unknown, ...rest: unknown[]): void {
@@ -99,14 +108,14 @@ export class NestLogger implements LoggerService {
   }
 
   /** Nest appends the context last; before it `error` may be given a stack, and any level further values. */
-  #write(level: Level, message: unknown, rest: readonly unknown[]): void {
+  #write(level: Level, message: unknown, rest: readonly unknown[], more: object = {}): void {
     if (!this.logger.isLevelEnabled(level)) return;
     const last = rest.at(-1);
     const context = typeof last === 'string' && !isStack(last) ? last : undefined;
     const values = context === undefined ? rest : rest.slice(0, -1);
     const stack = values.find(isStack);
     const details = values.filter((value) => value !== undefined && value !== stack);
-    const fields = { context, stack, ...(details.length === 0 ? {} : { details }) };
+    const fields = { ...more, context, stack, ...(details.length === 0 ? {} : { details }) };
     if (message instanceof Error) this.logger[level]({ ...fields, err: message }, message.message);
     else if (typeof message === 'string') this.logger[level](fields, message);
     else this.logger[level]({ ...fields, value: message });

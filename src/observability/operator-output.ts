@@ -6,7 +6,7 @@ export type OperatorLevel = 'info' | 'warn' | 'fatal';
  * looks as the log does: lines of JSON among lines of JSON, sentences among text for people.
  */
 export class OperatorOutput {
-  constructor(private readonly format: 'json' | 'pretty') {}
+  constructor(readonly format: 'json' | 'pretty') {}
 
   /** The output that fits an environment whose configuration may not be usable. */
   static of(environment: Readonly<Record<string, string | undefined>>): OperatorOutput {

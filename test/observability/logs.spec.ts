@@ -5,6 +5,7 @@ import { testEnvironment, USER_PASSWORD } from '../support/test-app.js';
 
 /** Not shaped like a secret, so only keeping headers and bodies out of the log keeps it out. */
 const MARK = 'marked-by-the-test';
+const NO_HOLD = '00000000-0000-7000-8000-000000000000';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -105,6 +106,54 @@ describe('The log', () => {
     ]);
   });
 
+  it('says with which problem a request was refused', async () => {
+    const headers = { 'x-request-id': 'refused-here' };
+    const line = await requestLine('refused-here', () => app.anonymous.get('/api-keys', headers));
+    expect(line).toMatchObject({ status: 401, code: 'auth.credential_missing' });
+  });
+
+  it('has one line for each refusal of the data plane, with its request id and code, and none for its verdicts', async () => {
+    const admin = await app.admin();
+    const plain = app.anonymous.withAccessToken('no-token');
+    const refusals: [string, string, number, () => Promise<{ status: number }>][] = [
+      [
+        'dp-401',
+        'auth.credential_invalid',
+        401,
+        () => plain.post('/api-keys/verify', { key: 'x' }, id('dp-401')),
+      ],
+      [
+        'dp-422',
+        'validation.failed',
+        422,
+        () => admin.post('/api-keys/verify', { nothing: 1 }, id('dp-422')),
+      ],
+      [
+        'dp-404',
+        'budget_hold.not_found',
+        404,
+        () => admin.post(`/budget-holds/${NO_HOLD}/release`, undefined, id('dp-404')),
+      ],
+    ];
+    for (const [requestId, code, status, send] of refusals) {
+      const line = await requestLine(requestId, send);
+      expect(line).toMatchObject({ level: 'info', status, code, client_address: '127.0.0.1' });
+    }
+    await admin.post('/api-keys/verify', { key: 'en_unknown' }, id('dp-verdict'));
+    await requestLine('after-it', () => app.anonymous.get('/api-keys', id('after-it')));
+    expect(app.logLines().filter(({ request_id }) => request_id === 'dp-verdict')).toEqual([]);
+  });
+
+  it('counts the refusals of a flood that it leaves out', async () => {
+    const flood = Array.from({ length: 300 }, () => app.anonymous.post('/api-keys/verify', { key: 'x' }));
+    await Promise.all(flood);
+    const missing = () => app.logLines().filter(({ code }) => code === 'auth.credential_missing');
+    const written = () => missing().filter(({ route }) => route === '/api/v1/api-keys/verify').length;
+    const leftOut = () => missing().reduce((sum, { left_out: count }) => sum + Number(count ?? 0), 0);
+    await vi.waitUntil(() => written() + leftOut() === 300, { timeout: 10_000, interval: 20 });
+    expect(leftOut()).toBeGreaterThan(0);
+  });
+
   it('holds no credential, no password and no secret, wherever a caller put it', async () => {
     const admin = await app.admin();
     const { body } = await admin.post('/api-keys', { name: 'A key' });
@@ -140,6 +189,10 @@ describe('The log', () => {
     expect(leaked).toEqual([]);
   });
 
+  function id(requestId: string): Record<string, string> {
+    return { 'x-request-id': requestId };
+  }
+
   /** Sends a request with the id and answers its line, which may be written a moment after the answer. */
   async function requestLine(
     requestId: string,
@@ -159,8 +212,10 @@ describe('The log with LOG_FORMAT=pretty', () => {
     const app = await AppProcess.start(environment);
     const secret = `en_${'a'.repeat(38)}`;
     await app.anonymous.get(`//${secret}`, { 'x-request-id': 'pretty' });
-    await vi.waitUntil(() => app.stdout.includes('"request_id":"pretty"'), { timeout: 10_000, interval: 5 });
-    expect(app.stdout).toMatch(/INFO.*: request \{.*"status":404/);
+    await vi.waitUntil(() => app.stdout.includes('request=pretty'), { timeout: 10_000, interval: 5 });
+    expect(app.stdout).toMatch(
+      /^\[[\d:.]{12}\] INFO 404 GET \/\[redacted\] request\.route_not_found [\d.]+ ms from=127\.0\.0\.1 request=pretty$/m,
+    );
     expect(app.stdout).not.toContain(secret);
     expect(app.logLines()).toEqual([]);
     expect(await app.stop()).toBe(0);
