@@ -62,7 +62,7 @@ async function prepareDatabase(config: Config): Promise<{ database: UsableDataba
 }
 
 /** In production the service should not be able to change its own schema, nor the audit log. */
-function roleWarnings(config: Config, { isSuperuser }: DatabaseServer): string[] {
+function roleWarnings(config: Config, { isSuperuser }: UsableDatabase): string[] {
   if (!config.isProduction) return [];
   if (isSuperuser) return ['DATABASE_URL connects as a superuser. Use a role of its own for the service.'];
   if (config.databaseMigrationUrl !== undefined) return [];
