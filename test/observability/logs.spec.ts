@@ -120,27 +120,27 @@ describe('The log', () => {
         'dp-401',
         'auth.credential_invalid',
         401,
-        () => plain.post('/api-keys/verify', { key: 'x' }, id('dp-401')),
+        () => plain.post('/api-keys/verify', { key: 'x' }, named('dp-401')),
       ],
       [
         'dp-422',
         'validation.failed',
         422,
-        () => admin.post('/api-keys/verify', { nothing: 1 }, id('dp-422')),
+        () => admin.post('/api-keys/verify', { nothing: 1 }, named('dp-422')),
       ],
       [
         'dp-404',
         'budget_hold.not_found',
         404,
-        () => admin.post(`/budget-holds/${NO_HOLD}/release`, undefined, id('dp-404')),
+        () => admin.post(`/budget-holds/${NO_HOLD}/release`, undefined, named('dp-404')),
       ],
     ];
     for (const [requestId, code, status, send] of refusals) {
       const line = await requestLine(requestId, send);
       expect(line).toMatchObject({ level: 'info', status, code, client_address: '127.0.0.1' });
     }
-    await admin.post('/api-keys/verify', { key: 'en_unknown' }, id('dp-verdict'));
-    await requestLine('after-it', () => app.anonymous.get('/api-keys', id('after-it')));
+    await admin.post('/api-keys/verify', { key: 'en_unknown' }, named('dp-verdict'));
+    await requestLine('after-it', () => app.anonymous.get('/api-keys', named('after-it')));
     expect(app.logLines().filter(({ request_id }) => request_id === 'dp-verdict')).toEqual([]);
   });
 
@@ -189,7 +189,7 @@ describe('The log', () => {
     expect(leaked).toEqual([]);
   });
 
-  function id(requestId: string): Record<string, string> {
+  function named(requestId: string): Record<string, string> {
     return { 'x-request-id': requestId };
   }
 
