@@ -8,6 +8,7 @@ export class ApiKeyCounts {
     maintenance.register({
       name: 'fold-api-key-counts',
       everySeconds: 30,
+      isDestructive: false,
       run: async (client) => {
         await client.query('SELECT fold_api_key_counts()');
       },

@@ -4,7 +4,7 @@ import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adap
 import { IsNull, Not } from 'typeorm';
 import { Secret } from '../common/secret.js';
 import { Config } from '../config/config.js';
-import { Maintenance } from '../database/maintenance.js';
+import { DELETION_SLACK, Maintenance } from '../database/maintenance.js';
 import { runPrepared } from '../database/prepared-statement.js';
 import { ApiKeySecret } from './api-key.entity.js';
 import { type SecretDigest, SecretDigests } from './secret-digests.js';
@@ -33,8 +33,9 @@ export class ApiKeySecrets {
     maintenance.register({
       name: 'expire-retired-secrets',
       everySeconds: 600,
+      isDestructive: true,
       run: async (client) => {
-        await client.query('DELETE FROM api_key_secrets WHERE retires_at < now()');
+        await client.query(`DELETE FROM api_key_secrets WHERE retires_at < now() - ${DELETION_SLACK}`);
       },
     });
   }

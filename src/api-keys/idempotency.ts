@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { AppError } from '../common/app-error.js';
-import { Maintenance } from '../database/maintenance.js';
+import { DELETION_SLACK, Maintenance } from '../database/maintenance.js';
 
 /** A caller's wish that a request which may be sent again takes effect once. */
 export interface IdempotencyClaim {
@@ -29,8 +29,11 @@ export class Idempotency {
     maintenance.register({
       name: 'expire-idempotency-keys',
       everySeconds: 3_600,
+      isDestructive: true,
       run: async (client) => {
-        await client.query(`DELETE FROM idempotency_keys WHERE created_at < now() - interval '1 day'`);
+        await client.query(
+          `DELETE FROM idempotency_keys WHERE created_at < now() - interval '1 day' - ${DELETION_SLACK}`,
+        );
       },
     });
   }

@@ -3,7 +3,6 @@ import { Maintenance } from '../database/maintenance.js';
 import { BackgroundPool } from '../database/pools.js';
 
 const ONE_HOUR_SECONDS = 3_600;
-const ONE_DAY_SECONDS = 86_400;
 
 /**
  * Sees to it that the partitions of this month and the two after it exist, that those of months that need not be kept go, and
@@ -17,7 +16,8 @@ export class AuditPartitions implements OnModuleInit {
   ) {
     maintenance.register({
       name: 'make-audit-log-partitions',
-      everySeconds: ONE_DAY_SECONDS,
+      everySeconds: ONE_HOUR_SECONDS,
+      isDestructive: false,
       run: async (client) => {
         await client.query(`SELECT ensure_audit_log_partitions((now() AT TIME ZONE 'UTC')::date, 3)`);
       },
@@ -25,6 +25,7 @@ export class AuditPartitions implements OnModuleInit {
     maintenance.register({
       name: 'drop-audit-log-partitions',
       everySeconds: ONE_HOUR_SECONDS,
+      isDestructive: true,
       run: async (client) => {
         await client.query('SELECT drop_audit_log_partitions()');
       },
@@ -32,6 +33,7 @@ export class AuditPartitions implements OnModuleInit {
     maintenance.register({
       name: 'continue-audit-log-numbers',
       everySeconds: 60,
+      isDestructive: false,
       run: async (client) => {
         await client.query('SELECT continue_audit_log_numbers()');
       },

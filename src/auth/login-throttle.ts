@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
 import { NamedQueues } from '../common/named-queues.js';
 import { Config } from '../config/config.js';
-import { Maintenance } from '../database/maintenance.js';
+import { DELETION_SLACK, Maintenance } from '../database/maintenance.js';
 import { ControlPool } from '../database/pools.js';
 import { KnownRefusals } from './known-refusals.js';
 import { LoginNames } from './login-names.js';
@@ -40,6 +40,9 @@ export interface LoginRefusal {
 const COUNTED_AT_ONCE = 2;
 const MOST_WAITING = 500;
 
+/** A window that ends later than one that begins now was begun while the clock was ahead: it must not last until then. */
+const IS_WINDOW_OVER = `(known.window_ends_at <= now() OR known.window_ends_at > excluded.window_ends_at)`;
+
 /**
  * Limits failed logins per account and address together, and per address. Never per account alone, which would
  * let a stranger lock its owner out. A failure is counted before the password is looked at and given back when it
@@ -61,8 +64,11 @@ export class LoginThrottle {
     maintenance.register({
       name: 'expire-login-failures',
       everySeconds: 60,
+      isDestructive: true,
       run: async (client) => {
-        await client.query('DELETE FROM login_failures WHERE window_ends_at < now() OR failures = 0');
+        await client.query(
+          `DELETE FROM login_failures WHERE window_ends_at < now() - ${DELETION_SLACK} OR failures = 0`,
+        );
       },
     });
   }
@@ -119,8 +125,15 @@ export class LoginThrottle {
       text: `
         SELECT subject, greatest(1, ceil(extract(epoch FROM window_ends_at - now())))::int AS seconds_left
         FROM login_failures
-        WHERE (subject = $1 AND failures >= $2 OR subject = $3 AND failures >= $4) AND window_ends_at > now()`,
-      values: [address.name, address.limit, account.name, account.limit],
+        WHERE (subject = $1 AND failures >= $2 OR subject = $3 AND failures >= $4)
+          AND window_ends_at > now() AND window_ends_at <= now() + $5 * interval '1 second'`,
+      values: [
+        address.name,
+        address.limit,
+        account.name,
+        account.limit,
+        this.config.loginFailureWindowSeconds,
+      ],
     });
     const now = this.clock.now().getTime();
     for (const { subject, seconds_left } of rows) this.#refusals.add(subject, seconds_left, now);
@@ -135,9 +148,9 @@ export class LoginThrottle {
         INSERT INTO login_failures AS known (subject, failures, window_ends_at)
         VALUES ($1, 1, now() + $2 * interval '1 second')
         ON CONFLICT (subject) DO UPDATE SET
-          failures = CASE WHEN known.window_ends_at <= now() THEN 1 ELSE known.failures + 1 END,
-          window_ends_at = CASE WHEN known.window_ends_at <= now() THEN excluded.window_ends_at ELSE known.window_ends_at END
-        WHERE known.failures < $3 OR known.window_ends_at <= now()`,
+          failures = CASE WHEN ${IS_WINDOW_OVER} THEN 1 ELSE known.failures + 1 END,
+          window_ends_at = CASE WHEN ${IS_WINDOW_OVER} THEN excluded.window_ends_at ELSE known.window_ends_at END
+        WHERE known.failures < $3 OR ${IS_WINDOW_OVER}`,
       values: [name, this.config.loginFailureWindowSeconds, limit],
     });
     return rowCount === 1;

@@ -38,6 +38,7 @@ export class SessionsService {
     maintenance.register({
       name: 'expire-sessions',
       everySeconds: 3_600,
+      isDestructive: true,
       run: async (client) => {
         await client.query(`DELETE FROM sessions WHERE expires_at < now() - interval '1 day'`);
       },

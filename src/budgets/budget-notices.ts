@@ -41,11 +41,13 @@ export class BudgetNotices implements OnModuleDestroy {
     maintenance.register({
       name: 'publish-budget-notices',
       everySeconds: PUBLISH_EVERY_SECONDS,
+      isDestructive: false,
       run: () => this.publishAll(),
     });
     maintenance.register({
       name: 'expire-budget-notices',
       everySeconds: 3_600,
+      isDestructive: true,
       run: async (client) => {
         // Those of the period that runs keep a threshold from being noticed twice.
         await client.query(`

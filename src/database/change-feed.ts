@@ -95,6 +95,7 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     maintenance.register({
       name: 'expire-change-feed',
       everySeconds: 60,
+      isDestructive: true,
       run: async (client) => {
         await client.query(EXPIRE_CHANGE_FEED);
       },

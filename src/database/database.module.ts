@@ -9,6 +9,7 @@ import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { Config } from '../config/config.js';
 import { ChangeFeed } from './change-feed.js';
 import { ChangeListener } from './change-listener.js';
+import { ClockGuard } from './clock-guard.js';
 import {
   authorityPoolOptions,
   backgroundPoolOptions,
@@ -83,6 +84,7 @@ export class DatabaseModule implements OnApplicationShutdown {
         })),
         ReportQueries,
         SchemaState,
+        ClockGuard,
         Maintenance,
         ChangeListener,
         ChangeFeed,
@@ -96,6 +98,7 @@ export class DatabaseModule implements OnApplicationShutdown {
         DataPlanePool,
         FeedPool,
         MeteringPool,
+        ClockGuard,
         ReportQueries,
         Maintenance,
         ChangeFeed,

@@ -1,13 +1,26 @@
 import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import type { PoolClient } from 'pg';
+import { IS_CLOCK_BELIEVED } from './clock-guard.js';
 import { BackgroundPool } from './pools.js';
 
 /** Upkeep that one instance at a time does for all: folding counters, expiring rows, making partitions. */
 export interface MaintenanceJob {
   readonly name: string;
   readonly everySeconds: number;
-  run(client: PoolClient): Promise<void>;
+  /**
+   * Whether it deletes or drops by the time of day: it does not run while the clock is in doubt (`ClockGuard`), and leaves
+   * what became old less than `DELETION_SLACK` ago.
+   */
+  readonly isDestructive: boolean;
+  /** In a transaction of its own. `more` when it did a part: the next part runs at once in the next transaction. */
+  run(client: PoolClient): Promise<'more' | void>;
 }
+
+/** An interval of SQL by which jobs delete later than they might: a believed clock may be an hour ahead. */
+export const DELETION_SLACK = `interval '2 hours'`;
+
+/** Parts of one job that run one after the other before its next turn, in milliseconds. */
+const LONGEST_TURN_MS = 30_000;
 
 interface ScheduledJob extends MaintenanceJob {
   running: Promise<void> | undefined;
@@ -22,12 +35,18 @@ interface ScheduledJob extends MaintenanceJob {
 export class Maintenance implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #logger = new Logger(Maintenance.name);
   readonly #jobs: ScheduledJob[] = [];
+  #isStopping = false;
 
   constructor(private readonly pool: BackgroundPool) {}
 
   /** Adds a job; call it while modules are being made. */
   register(job: MaintenanceJob): void {
     this.#jobs.push({ ...job, run: (client) => job.run(client), running: undefined, timer: undefined });
+  }
+
+  /** Every job there is. */
+  get jobs(): readonly MaintenanceJob[] {
+    return this.#jobs;
   }
 
   onApplicationBootstrap(): void {
@@ -39,6 +58,7 @@ export class Maintenance implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async onModuleDestroy(): Promise<void> {
+    this.#isStopping = true;
     for (const job of this.#jobs) clearInterval(job.timer);
     await Promise.all(this.#jobs.map((job) => job.running ?? Promise.resolve()));
   }
@@ -48,28 +68,38 @@ export class Maintenance implements OnApplicationBootstrap, OnModuleDestroy {
     const job = this.#jobs.find((candidate) => candidate.name === name);
     if (job === undefined) throw new Error(`There is no maintenance job named ${name}.`);
     await job.running;
-    await this.#runExclusively(job);
+    await this.#runParts(job);
   }
 
   #start(job: ScheduledJob): void {
-    job.running ??= this.#runExclusively(job)
+    job.running ??= this.#runParts(job)
       .catch((error: unknown) => this.#logger.warn(`Job ${job.name} failed: ${String(error)}`))
       .finally(() => {
         job.running = undefined;
       });
   }
 
-  async #runExclusively(job: MaintenanceJob): Promise<void> {
+  /** Each part commits by itself, so that one that fails takes nothing of the others back. */
+  async #runParts(job: ScheduledJob): Promise<void> {
+    const endsAtMs = performance.now() + LONGEST_TURN_MS;
+    while ((await this.#runExclusively(job)) === 'more') {
+      if (this.#isStopping || performance.now() >= endsAtMs) return;
+    }
+  }
+
+  async #runExclusively(job: ScheduledJob): Promise<'more' | void> {
     const client = await this.pool.connect();
     try {
       await client.query('BEGIN');
-      const { rows } = await client.query<{ locked: boolean }>(
-        'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS locked',
+      const { rows } = await client.query<{ is_locked: boolean; is_believed: boolean }>(
+        `SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS is_locked, ${IS_CLOCK_BELIEVED} AS is_believed`,
         [`latchkey:${job.name}`],
       );
-      if (rows[0]?.locked === true) await job.run(client);
+      const mayRun = rows[0]?.is_locked === true && (rows[0].is_believed || !job.isDestructive);
+      const progress = mayRun ? await job.run(client) : undefined;
       await client.query('COMMIT');
       client.release();
+      return progress;
     } catch (error) {
       client.release(true);
       throw error;

@@ -1,5 +1,6 @@
 import { Global, Module } from '@nestjs/common';
 import { ChangeFeedMetrics } from './change-feed-metrics.js';
+import { ClockMetrics } from './clock-metrics.js';
 import { DatabasePoolMetrics } from './database-pool-metrics.js';
 import { HealthController } from './health.controller.js';
 import { Metrics } from './metrics.js';
@@ -10,7 +11,7 @@ import { Readiness } from './readiness.js';
 @Global()
 @Module({
   controllers: [HealthController, MetricsController],
-  providers: [ChangeFeedMetrics, DatabasePoolMetrics, Metrics, Readiness],
+  providers: [ChangeFeedMetrics, ClockMetrics, DatabasePoolMetrics, Metrics, Readiness],
   exports: [Metrics, Readiness],
 })
 export class ObservabilityModule {}

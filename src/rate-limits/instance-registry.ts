@@ -57,6 +57,7 @@ export class InstanceRegistry implements OnModuleInit, OnApplicationShutdown {
     maintenance.register({
       name: 'forget-instances',
       everySeconds: 3_600,
+      isDestructive: true,
       run: async (client) => {
         await client.query(`DELETE FROM instances WHERE seen_at < now() - interval '1 hour'`);
       },

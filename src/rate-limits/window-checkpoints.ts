@@ -64,6 +64,7 @@ export class WindowCheckpoints implements OnModuleInit, OnApplicationBootstrap, 
     maintenance.register({
       name: 'expire-rate-windows',
       everySeconds: 3_600,
+      isDestructive: true,
       run: async (client) => {
         await client.query(`DELETE FROM rate_windows WHERE NOT (${STILL_OF_USE})`);
       },

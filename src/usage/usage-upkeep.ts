@@ -1,22 +1,39 @@
 import { Injectable } from '@nestjs/common';
+import type { PoolClient } from 'pg';
 import { Config } from '../config/config.js';
-import { Maintenance } from '../database/maintenance.js';
+import { DELETION_SLACK, Maintenance } from '../database/maintenance.js';
 
 /** Rows taken away in one go, so that no statement is long. */
 const EXPIRED_AT_ONCE = 20_000;
-const LONGEST_RUN_MS = 30_000;
+/** Well ahead: a long reader may keep partitions from being made for days. */
+const DAYS_AHEAD = 8;
+const DAYS_BACK = 31;
 
-/** Makes the partitions of the coming days, drops those past retention, and forgets request ids after 30 days. */
+/** Makes the partitions of the coming days, drops those past retention, and forgets request ids after 31 days. */
 @Injectable()
 export class UsageUpkeep {
+  /** By partition of the request ids: up to when they are gone. What is dead is not walked over again. */
+  readonly #goneUpTo = new Map<string, string>();
+
   constructor(config: Config, maintenance: Maintenance) {
     maintenance.register({
-      name: 'usage-partitions',
-      everySeconds: 3_600,
+      name: 'make-usage-partitions',
+      everySeconds: 600,
+      isDestructive: false,
       run: async (client) => {
-        await client.query(`SELECT ensure_usage_event_partitions((now() AT TIME ZONE 'UTC')::date - 31, 35)`);
         await client.query(
-          `SELECT drop_usage_event_partitions((now() AT TIME ZONE 'UTC')::date - $1::integer)`,
+          `SELECT ensure_usage_event_partitions((now() AT TIME ZONE 'UTC')::date - $1::integer, $2)`,
+          [DAYS_BACK, DAYS_BACK + 1 + DAYS_AHEAD],
+        );
+      },
+    });
+    maintenance.register({
+      name: 'drop-usage-partitions',
+      everySeconds: 600,
+      isDestructive: true,
+      run: async (client) => {
+        await client.query(
+          `SELECT drop_usage_event_partitions(((now() - ${DELETION_SLACK}) AT TIME ZONE 'UTC')::date - $1::integer)`,
           [config.usageRetentionDays],
         );
       },
@@ -24,18 +41,47 @@ export class UsageUpkeep {
     maintenance.register({
       name: 'expire-usage-request-ids',
       everySeconds: 60,
-      run: async (client) => {
-        const endsAt = performance.now() + LONGEST_RUN_MS;
-        let removed: number | null;
-        // Until none is left: ids come in faster than one go a minute would take them away.
-        do {
-          ({ rowCount: removed } = await client.query(
-            `DELETE FROM usage_request_ids WHERE (api_key_id, request_id) IN (
-               SELECT api_key_id, request_id FROM usage_request_ids WHERE received_at < now() - interval '31 days' LIMIT $1)`,
-            [EXPIRED_AT_ONCE],
-          ));
-        } while (removed === EXPIRED_AT_ONCE && performance.now() < endsAt);
-      },
+      isDestructive: true,
+      run: (client) => this.#expireRequestIds(client),
     });
   }
+
+  /** A batch of the oldest of each partition; there is more as long as one of them was full. */
+  async #expireRequestIds(client: PoolClient): Promise<'more' | void> {
+    const { rows: partitions } = await client.query<{ name: string }>(PARTITIONS_OF_REQUEST_IDS);
+    let isMore = false;
+    for (const { name } of partitions) {
+      const values = [this.#goneUpTo.get(name) ?? '-infinity', EXPIRED_AT_ONCE];
+      const { rows } = await client.query<{ removed: number; newest: string | null }>(
+        expireRequestIds(name),
+        values,
+      );
+      const [batch] = rows;
+      if (batch?.newest !== null && batch?.newest !== undefined) this.#goneUpTo.set(name, batch.newest);
+      if (batch?.removed === EXPIRED_AT_ONCE) isMore = true;
+      // A batch that is not full has come to the end: the next turn begins at the oldest again, whatever that is by then.
+      else this.#goneUpTo.delete(name);
+    }
+    return isMore ? 'more' : undefined;
+  }
+}
+
+const PARTITIONS_OF_REQUEST_IDS = `
+  SELECT inhrelid::regclass::text AS name FROM pg_inherits
+  WHERE inhparent = 'usage_request_ids'::regclass ORDER BY 1`;
+
+/**
+ * Finds the oldest rows of a partition by the index of received_at alone, and removes them by their place. Rows lie in the
+ * order of their receipt, so whole pages go at once.
+ */
+function expireRequestIds(partition: string): string {
+  return `
+    WITH removed AS (
+      DELETE FROM ${partition} WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM ${partition}
+        WHERE received_at >= $1 AND received_at < now() - interval '31 days'
+        ORDER BY received_at LIMIT $2))
+      RETURNING received_at
+    )
+    SELECT count(*)::int AS removed, max(received_at)::text AS newest FROM removed`;
 }

@@ -39,13 +39,16 @@ describe('upkeep of usage', () => {
   };
 
   it('makes the partitions of the coming days, and of the days that late events may fall on', async () => {
-    for (const day of [-31, -30, 0, 1, 2, 3]) {
+    for (const day of [-31, -30, 0, 1, 2, 8]) {
       await app.database.query(`DROP TABLE IF EXISTS ${partitionOf(day)}`);
     }
-    await maintenance.runNow('usage-partitions');
+    await maintenance.runNow('make-usage-partitions');
     const made = await partitions();
-    expect(made).toEqual(Array.from({ length: 35 }, (_value, index) => partitionOf(index - 31)));
-    await maintenance.runNow('usage-partitions');
+    expect(made).toEqual([
+      ...Array.from({ length: 31 + 1 + 8 }, (_value, index) => partitionOf(index - 31)),
+      'usage_events_other_days',
+    ]);
+    await maintenance.runNow('make-usage-partitions');
     expect(await partitions()).toEqual(made);
   });
 
@@ -59,7 +62,8 @@ describe('upkeep of usage', () => {
 
   it('drops single events after USAGE_RETENTION_DAYS and not before; rollups and totals stay', async () => {
     const key = await app.apiKey();
-    const days = [-RETENTION_DAYS - 2, -RETENTION_DAYS - 1, -RETENTION_DAYS, -RETENTION_DAYS + 1];
+    // A day goes two hours late.
+    const days = [-RETENTION_DAYS - 3, -RETENTION_DAYS - 2, -RETENTION_DAYS, -RETENTION_DAYS + 1];
     for (const day of days) await makePartition(day);
     for (const day of [...days, -1]) {
       await app.database.query(
@@ -75,7 +79,7 @@ describe('upkeep of usage', () => {
       `INSERT INTO api_key_totals (api_key_id, requests, tokens, cost_micro_cents) VALUES ($1, 5, 10, 5)`,
       [key.id],
     );
-    await maintenance.runNow('usage-partitions');
+    await maintenance.runNow('drop-usage-partitions');
     expect((await partitions()).filter((name) => name < partitionOf(-31))).toEqual([
       partitionOf(-RETENTION_DAYS),
       partitionOf(-RETENTION_DAYS + 1),

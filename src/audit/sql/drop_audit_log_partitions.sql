@@ -10,7 +10,7 @@ BEGIN
   FOR partition IN
     SELECT relname FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid
     WHERE inhparent = 'public.audit_logs'::regclass AND relname ~ '^audit_logs_\d{4}_\d\d$'
-      AND to_date(right(relname, 7), 'YYYY_MM') < date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => kept_months)
+      AND to_date(right(relname, 7), 'YYYY_MM') < date_trunc('month', (now() - interval '2 hours') AT TIME ZONE 'UTC') - make_interval(months => kept_months)
     ORDER BY relname
   LOOP
     EXECUTE format('DROP TABLE public.%I', partition);

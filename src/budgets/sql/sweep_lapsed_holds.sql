@@ -1,12 +1,24 @@
 -- Closes lapsed holds, at most so many: any, or those that count in the accounts of these keys. Answers how many,
--- with the states of the budgets of their keys.
+-- with the states of the budgets of their keys. None while the clock has jumped under the eyes of an instance: what it
+-- would close has not lapsed. A hold that was taken while the clock was ahead ends when the longest would that was taken now.
 CREATE OR REPLACE FUNCTION sweep_lapsed_holds(most integer, of_keys bigint[] DEFAULT NULL)
 RETURNS TABLE (swept integer, states json) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
   at timestamptz := clock_timestamp();
   lapsed uuid[];
 BEGIN
+  IF EXISTS (
+    SELECT FROM clock_marks
+    WHERE at NOT BETWEEN seen_at - interval '1 hour' AND seen_at + interval '1 hour' AND jump IS DISTINCT FROM 'found'
+  ) THEN
+    swept := 0;
+    RETURN NEXT;
+    RETURN;
+  END IF;
   IF of_keys IS NULL THEN
+    UPDATE budget_holds SET expires_at = at + interval '1 day' WHERE id = ANY(ARRAY(
+      SELECT id FROM budget_holds WHERE status = 'held' AND expires_at > at + interval '25 hours'
+      ORDER BY expires_at LIMIT most FOR NO KEY UPDATE SKIP LOCKED));
     lapsed := ARRAY(
       SELECT id FROM budget_holds WHERE status = 'held' AND expires_at <= at ORDER BY expires_at LIMIT most);
   ELSE

@@ -16,6 +16,7 @@ import { IndexAuditLogNumbers1764300300030 } from './1764300300030-index-audit-l
 import { CreateKeyLineage1764300400000 } from './1764300400000-create-key-lineage.js';
 import { KnowReporters1764300500000 } from './1764300500000-know-reporters.js';
 import { CreateStartChecks1764300800000 } from './1764300800000-create-start-checks.js';
+import { KeepPeriodsAndTime1764300900000 } from './1764300900000-keep-periods-and-time.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -37,4 +38,5 @@ export const MIGRATIONS = [
   CreateKeyLineage1764300400000,
   KnowReporters1764300500000,
   CreateStartChecks1764300800000,
+  KeepPeriodsAndTime1764300900000,
 ];

@@ -27,10 +27,17 @@ BEGIN
         CROSS JOIN LATERAL (
           SELECT FROM budget_accounts WHERE id = charge.account_id AND period_number = charge.period LIMIT 1
         ) AS of_this_period);
+      PERFORM charge_budget_periods(hold.account_ids, hold.period_numbers,
+        array_fill(-event.cost_micro_cents, ARRAY[cardinality(hold.account_ids)]),
+        array_fill(0::bigint, ARRAY[cardinality(hold.account_ids)]));
     ELSE
       charged_ids := ARRAY(
         SELECT (account).id FROM budget_chains(ARRAY[event.api_key_id])
-        WHERE coalesce((account).spent_since, (account).period_start) <= event.received_at);
+        WHERE coalesce((account).spent_since, (account).period_start) <= event.received_at
+          AND ((account).period_type = 'total' OR budget_month(event.received_at) <= (account).period_start));
+      UPDATE budget_periods SET spent_micro_cents = greatest(spent_micro_cents - event.cost_micro_cents, 0)
+        WHERE account_id = ANY(ARRAY(SELECT (account).id FROM budget_chains(ARRAY[event.api_key_id])))
+          AND coalesce(spent_since, period_start) <= event.received_at AND budget_month(event.received_at) <= period_start;
     END IF;
     UPDATE budget_accounts SET revision = revision + 1,
         spent_micro_cents = greatest(spent_micro_cents - event.cost_micro_cents, 0)

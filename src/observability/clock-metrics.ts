@@ -1,0 +1,17 @@
+import { Injectable } from '@nestjs/common';
+import { ClockGuard } from '../database/clock-guard.js';
+import { Metrics } from './metrics.js';
+
+/** Whether the database's clock has jumped: jobs that delete wait then. */
+@Injectable()
+export class ClockMetrics {
+  constructor(metrics: Metrics, guard: ClockGuard) {
+    metrics.gauge({
+      name: 'latchkey_clock_jump_seconds',
+      help: 'How far the database clock is from what was last seen of it, while nothing is deleted for that; else 0.',
+      collect() {
+        this.set(guard.jumpSeconds);
+      },
+    });
+  }
+}
