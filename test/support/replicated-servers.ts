@@ -68,7 +68,7 @@ export class ReplicatedServers {
   }
 
   async end(): Promise<void> {
-    await Promise.all(this.pools.map((pool) => pool.end()));
+    await Promise.allSettled(this.pools.map((pool) => pool.end()));
     await Promise.all(this.servers.map((server) => server.stop()));
     await this.directory.remove();
   }
