@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import type { ApiKeyAuthenticator } from '../auth/api-key-authenticator.js';
-import type { Principal } from '../auth/principal.js';
+import type { KeyVersion, Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
 import type { Secret } from '../common/secret.js';
-import type { KeySnapshot } from './snapshot.js';
+import type { KeyRestrictions, KeySnapshot } from './snapshot.js';
 import { Snapshots } from './snapshots.js';
 
 /** Turns an API key used as a credential into its owner, limited to what both the owner and the scopes allow. */
@@ -41,12 +41,18 @@ export class ApiKeyCredentials implements ApiKeyAuthenticator {
     let principal = this.#principals.get(snapshot);
     if (principal === undefined) {
       const { userId, username, role, permissions, apiKeyId, retiresAtMs } = snapshot;
-      const credential = { kind: 'api_key', apiKeyId, isRetiring: Number.isFinite(retiresAtMs) } as const;
+      const line = (snapshot.line ?? [snapshot]).map(versionOf);
+      const isRetiring = Number.isFinite(retiresAtMs);
+      const credential = { kind: 'api_key', apiKeyId, isRetiring, line } as const;
       principal = { userId, username, role, permissions, credential };
       this.#principals.set(snapshot, principal);
     }
     return principal;
   }
+}
+
+function versionOf({ apiKeyId, version }: KeyRestrictions): KeyVersion {
+  return { apiKeyId, version };
 }
 
 /** A credential is judged like any key: state, owner, expiry, address. An unknown address is not an allowed one. */

@@ -13,6 +13,7 @@ export function withinAncestors(
   return ancestors.reduce(
     (inner, outer) => ({
       apiKeyId: own.apiKeyId,
+      version: own.version,
       isActive: inner.isActive && outer.isActive,
       expiresAtMs: Math.min(inner.expiresAtMs, outer.expiresAtMs),
       scopes: inner.scopes.filter((scope) => coversScope(outer.scopes, scope)),

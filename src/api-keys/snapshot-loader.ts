@@ -11,6 +11,7 @@ import type { KeyRestrictions, KeySnapshot } from './snapshot.js';
 /** What restricts a key, from a row or from JSON. */
 interface RestrictionColumns {
   readonly id: number;
+  readonly version: number;
   readonly is_active: boolean;
   readonly expires_at: Date | string | null;
   readonly scopes: string[];
@@ -40,7 +41,7 @@ interface SnapshotRow extends RestrictionColumns {
 const LOAD_SNAPSHOTS = {
   name: 'load_snapshots',
   text: `
-    SELECT secrets.digest, secrets.retires_at, keys.id, keys.name, keys.user_id, users.username, users.role,
+    SELECT secrets.digest, secrets.retires_at, keys.id, keys.version, keys.name, keys.user_id, users.username, users.role,
       roles.permissions || users.permissions AS permissions,
       users.is_active AND users.deleted_at IS NULL AS is_owner_active, keys.is_active, keys.expires_at, keys.created_at,
       keys.scopes, keys.tags, keys.allowed_ips, keys.allowed_models, keys.allowed_chatbots,
@@ -120,6 +121,7 @@ function toSnapshot(row: SnapshotRow): KeySnapshot {
 function toRestrictions(row: RestrictionColumns): KeyRestrictions {
   return {
     apiKeyId: row.id,
+    version: row.version,
     isActive: row.is_active,
     expiresAtMs: row.expires_at === null ? Number.POSITIVE_INFINITY : new Date(row.expires_at).getTime(),
     scopes: row.scopes,

@@ -10,6 +10,8 @@ export interface SnapshotRateLimits {
 /** What a key may do, by its own policy or by those of all that it came from together. */
 export interface KeyRestrictions {
   readonly apiKeyId: number;
+  /** Of its policy; grows with every change. */
+  readonly version: number;
   readonly isActive: boolean;
   /** Unix milliseconds; infinite when the key never expires. */
   readonly expiresAtMs: number;

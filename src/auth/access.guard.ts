@@ -18,7 +18,7 @@ import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
 import { AccessTokenAuthenticator } from './access-token-authenticator.js';
-import { actorOf, type Principal } from './principal.js';
+import { actorOf, keysOf, type Principal } from './principal.js';
 
 /** A request that the guard has let through. */
 export interface GuardedRequest extends FastifyRequest {
@@ -116,7 +116,7 @@ export class AccessGuard implements CanActivate {
       requireRule(now, rule);
       return now;
     };
-    noteCaller({ principal, judgeAgain });
+    noteCaller({ principal, apiKeyIds: keysOf(principal), judgeAgain });
     return admit(request, principal, rule);
   }
 

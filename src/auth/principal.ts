@@ -1,5 +1,11 @@
 import type { Actor } from '../http/request-context.js';
 
+/** The policy of a key as it stood. */
+export interface KeyVersion {
+  readonly apiKeyId: number;
+  readonly version: number;
+}
+
 /** What the caller proved itself with. */
 export type Credential =
   /** `expiresAtMs` is when the session ends unless it is refreshed. */
@@ -9,6 +15,8 @@ export type Credential =
       readonly apiKeyId: number;
       /** Whether its secret is a former one, in its grace period. */
       readonly isRetiring: boolean;
+      /** The key and what it came from, itself first: it may do what all of them allow. */
+      readonly line: readonly KeyVersion[];
     };
 
 /** Who is calling and what they may do now: read from the store for each request, never from an old token. */
@@ -23,4 +31,9 @@ export interface Principal {
 /** The principal as an audit row names it. */
 export function actorOf({ userId, credential }: Principal): Actor {
   return { userId, apiKeyId: credential.kind === 'api_key' ? credential.apiKeyId : null };
+}
+
+/** The keys that the authority of a principal rests on. */
+export function keysOf({ credential }: Principal): number[] {
+  return credential.kind === 'api_key' ? credential.line.map(({ apiKeyId }) => apiKeyId) : [];
 }

@@ -23,10 +23,11 @@ export function authorityName(kind: 'user' | 'api_key', id: number): string {
 /** The locks that a change takes before it commits: shared on its caller's authority, exclusive on those it changes. */
 export function authorityLocks(
   actor: Actor | undefined,
+  apiKeyIds: readonly number[],
   changed: Iterable<string>,
 ): { readonly names: string[]; readonly areExclusive: boolean[] } {
   const exclusive = new Set(changed);
-  const names = [...new Set([...namesOf(actor), ...exclusive])].toSorted();
+  const names = [...new Set([...namesOf(actor, apiKeyIds), ...exclusive])].toSorted();
   return { names, areExclusive: names.map((name) => exclusive.has(name)) };
 }
 
@@ -36,13 +37,12 @@ export function changedAuthority(
   payload: ChangeEvents[keyof ChangeEvents],
 ): Exclude<Change, { kind: 'everything' }> | undefined {
   if (/^(user|session)\./.test(name) && 'userId' in payload) return { kind: 'user', id: payload.userId };
-  // Keys that end with their owner (`api_keys.deleted`) are covered by the owner's lock.
+  // Keys that end with their owner or parent (`api_keys.deleted`) are covered by the lock of that.
   if (!name.startsWith('api_key.') || !('apiKeyId' in payload) || payload.apiKeyId === null) return undefined;
   return { kind: 'api_key', id: payload.apiKeyId };
 }
 
-function namesOf(actor: Actor | undefined): string[] {
-  if (actor === undefined) return [];
-  const { userId, apiKeyId } = actor;
-  return [authorityName('user', userId), ...(apiKeyId === null ? [] : [authorityName('api_key', apiKeyId)])];
+function namesOf(actor: Actor | undefined, apiKeyIds: readonly number[]): string[] {
+  const names = apiKeyIds.map((id) => authorityName('api_key', id));
+  return actor === undefined ? names : [authorityName('user', actor.userId), ...names];
 }

@@ -84,7 +84,8 @@ export class Changes implements OnModuleInit {
   }
 
   async #lockAuthorities({ changed }: ChangeScope): Promise<void> {
-    const { names, areExclusive } = authorityLocks(currentRequestContext()?.actor, changed.keys());
+    const { actor, caller } = currentRequestContext() ?? {};
+    const { names, areExclusive } = authorityLocks(actor, caller?.apiKeyIds ?? [], changed.keys());
     if (names.length > 0) await runPrepared(this.transactions.tx, LOCK_AUTHORITIES, [names, areExclusive]);
   }
 }

@@ -19,6 +19,8 @@ export interface Actor {
 export interface Caller {
   /** What the guard found out about them. */
   readonly principal: object;
+  /** The API keys that their authority rests on. */
+  readonly apiKeyIds: readonly number[];
   /**
    * The same, found out anew from what is committed by now; throws what the guard would throw. It is called while a
    * change holds a connection, and takes none of that pool.

@@ -9,10 +9,12 @@ import { type DeclaredRoute, declaredRoutes, validBody } from './routes.js';
 interface Asking {
   readonly user: TestUser;
   readonly key: TestApiKey;
+  /** What the key came from. */
+  readonly above: TestApiKey;
   readonly client: ApiClient;
 }
 
-/** How authority is taken away, in SQL with `$USER` and `$KEY`, and what is answered then. */
+/** How authority is taken away, in SQL with `$USER`, `$KEY` and `$ABOVE`, and what is answered then. */
 type Takings = Readonly<Record<string, readonly [sql: string, status: 401 | 403]>>;
 
 const TAKEN_FROM_SESSION: Takings = {
@@ -36,6 +38,8 @@ const TAKEN_FROM_KEY: Takings = {
   'is kept to other addresses': [`UPDATE api_keys SET allowed_ips = '{192.0.2.1}' WHERE id = $KEY`, 401],
   'is given another secret': ['DELETE FROM api_key_secrets WHERE api_key_id = $KEY', 401],
   'is deleted': ['UPDATE api_keys SET is_active = false, deleted_at = now() WHERE id = $KEY', 401],
+  'has what it came from deactivated': ['UPDATE api_keys SET is_active = false WHERE id = $ABOVE', 401],
+  'has the scopes taken from what it came from': [`UPDATE api_keys SET scopes = '{}' WHERE id = $ABOVE`, 403],
   'has its owner disabled': ['UPDATE users SET is_active = false WHERE id = $USER', 401],
   'has its owner demoted': [`UPDATE users SET permissions = '{}' WHERE id = $USER`, 403],
 };
@@ -73,8 +77,14 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
 
   async function asking(by: 'session' | 'key'): Promise<Asking> {
     const user = await app.user({ permissions: ['platform:*'] });
-    const key = await app.apiKey(user.client, { scopes: ['platform:*'] });
-    return { user, key, client: by === 'session' ? user.client : app.anonymous.withApiKey(key.secret) };
+    const above = await app.apiKey(user.client, { scopes: ['platform:*'] });
+    const key = await app.apiKey(app.anonymous.withApiKey(above.secret), { scopes: ['platform:*'] });
+    return {
+      user,
+      key,
+      above,
+      client: by === 'session' ? user.client : app.anonymous.withApiKey(key.secret),
+    };
   }
 
   const pathOf = ({ url }: DeclaredRoute): string =>
@@ -92,7 +102,7 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
 
   /** Holds all of `routes` where they wait longest, takes the authority away, and lets them go on. */
   async function outcomes(by: 'session' | 'key', sql: string, held: readonly DeclaredRoute[]) {
-    const { user, key, client } = await asking(by);
+    const { user, key, above, client } = await asking(by);
     const tables = await HeldTables.lock(app.database, HELD);
     const answers: ApiAnswer[] = [];
     const answering = held.map(async (route) => {
@@ -101,7 +111,8 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
       return { action: route.action, answer: answers.at(-1)! };
     });
     await tables.untilAwaited(held.length, () => answers.length > 0);
-    await tables.query(sql.replaceAll('$USER', String(user.id)).replaceAll('$KEY', String(key.id)));
+    const ids = { $USER: user.id, $KEY: key.id, $ABOVE: above.id };
+    await tables.query(sql.replaceAll(/\$[A-Z]+/g, (name) => String(ids[name as keyof typeof ids])));
     const before = await contents((text) => tables.query(text));
     await tables.release();
     const answered = await Promise.all(answering);
@@ -144,6 +155,36 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
     async (_what, taking) => {
       const held = routes.filter(({ action }) => action !== 'logout');
       await expectAllRefused('key', taking, held);
+    },
+  );
+
+  it.each(['KEY', 'ABOVE'])(
+    'a key gives others no more than it may itself by the time that it commits, when %s is restricted meanwhile',
+    async (restricted) => {
+      for (let tries = 1; ; tries += 1) {
+        const { key, above, client } = await asking('key');
+        const stranger = await app.apiKey(app.admin, { allowed_models: ['a'] });
+        // The change has been decided and written by the time that it waits for its audit row.
+        const tables = await HeldTables.lock(app.database, ['audit_logs']);
+        let isAnswered = false;
+        const answering = client
+          .put(`/api-keys/${stranger.id}`, { allowed_models: ['a', 'b'] })
+          .finally(() => (isAnswered = true));
+        await tables.untilAwaited(1, () => isAnswered);
+        await tables.query(
+          `UPDATE api_keys SET allowed_models = '{a}', version = version + 1 WHERE id = $1`,
+          [restricted === 'KEY' ? key.id : above.id],
+        );
+        await tables.release();
+        const answer = await answering;
+        if (answer.status === 503 && tries < MOST_TRIES) continue;
+        expect([answer.status, answer.body['code']]).toEqual([403, 'permission.denied']);
+        const [row] = await app.database.query('SELECT allowed_models FROM api_keys WHERE id = $1', [
+          stranger.id,
+        ]);
+        expect(row).toEqual({ allowed_models: ['a'] });
+        return;
+      }
     },
   );
 });

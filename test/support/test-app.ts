@@ -4,6 +4,7 @@ import { createApp } from '../../src/app.factory.js';
 import { FirstAdmin } from '../../src/auth/first-admin.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import { ApiClient, type ApiAnswer } from './api-client.js';
+import { untilAnswered } from './api-keys.js';
 import { createTestDatabase, type TestDatabase } from './database.js';
 import { TestClock } from './test-clock.js';
 
@@ -80,7 +81,7 @@ export class TestApp {
 
   /** A new key of the client's user, who must be allowed to make one; `fields` override the defaults. */
   async apiKey(client: ApiClient = this.admin, fields: Record<string, unknown> = {}): Promise<TestApiKey> {
-    const answer = await client.post('/api-keys', { name: 'A key', ...fields });
+    const answer = await untilAnswered(() => client.post('/api-keys', { name: 'A key', ...fields }));
     if (answer.status !== 201) throw new Error(`The key was not made: ${answer.text}`);
     return { id: answer.body['api_key'].id, secret: answer.body['secret_key'], body: answer.body['api_key'] };
   }

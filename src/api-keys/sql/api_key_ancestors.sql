@@ -8,7 +8,7 @@ BEGIN
       SELECT parents.parent_key_id FROM line JOIN api_keys AS parents ON parents.id = line.ancestor_id
     )
     SELECT json_agg(json_build_object(
-        'id', id, 'is_active', is_active AND deleted_at IS NULL, 'expires_at', expires_at, 'scopes', scopes,
+        'id', id, 'version', version, 'is_active', is_active AND deleted_at IS NULL, 'expires_at', expires_at, 'scopes', scopes,
         'allowed_ips', allowed_ips, 'allowed_models', allowed_models, 'allowed_chatbots', allowed_chatbots,
         'rate_limit_per_minute', rate_limit_per_minute, 'rate_limit_per_hour', rate_limit_per_hour,
         'rate_limit_per_day', rate_limit_per_day
