@@ -34,6 +34,8 @@ const ENTRIES: Entries = {
   'api_key.usage_viewed': ({ apiKeyId }) => apiKey('get_api_key_usage', apiKeyId),
   'api_key.usage_series_viewed': ({ apiKeyId, interval, from, to, groupBy }) =>
     apiKey('get_api_key_usage_series', apiKeyId, { interval, from, to, group_by: groupBy }),
+  'usage.events_viewed': ({ apiKeyId, requestId }) =>
+    apiKey('get_usage_events', apiKeyId, { request_id: requestId }),
   'usage.summary_viewed': ({ filters }) => entry('get_usage_summary', 'usage', null, { filters }),
   'api_key.created': ({ apiKeyId, name, scopes }) => apiKey('create_api_key', apiKeyId, { name, scopes }),
   'api_key.updated': ({ apiKeyId, ...values }) => apiKey('update_api_key', apiKeyId, updateDetails(values)),
@@ -57,6 +59,14 @@ const ENTRIES: Entries = {
   'budget.threshold_reached': ({ percent, ...standing }) =>
     budget('budget_threshold_reached', standing, { percent }),
   'budget.exhausted': (standing) => budget('budget_exhausted', standing),
+
+  'usage.reversed': ({ eventId, apiKeyId, requestId, costCents, occurredAt }) =>
+    entry('reverse_usage_event', 'usage_event', eventId, {
+      api_key_id: apiKeyId,
+      request_id: requestId,
+      cost_cents_decimal: costCents,
+      occurred_at: occurredAt,
+    }),
 
   'user.listed': ({ page, size }) => user('list_users', null, { page, size }),
   'user.viewed': ({ userId }) => user('get_user', userId),

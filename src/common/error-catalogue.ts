@@ -35,6 +35,7 @@ export const ERROR_CATALOGUE = {
   'budget.refused': { status: 402, title: 'The budget has no room for the amount' },
   'budget_hold.not_found': { status: 404, title: 'Hold not found' },
   'budget_hold.conflict': { status: 409, title: 'The hold is another, or has ended in another way' },
+  'usage_event.not_found': { status: 404, title: 'Usage event not found' },
   'budget_hold.key_refused': { status: 409, title: 'The API key may not be used' },
   'verdict.not_authenticated': { status: 401, title: 'The API key is not valid' },
   'verdict.budget_exceeded': { status: 402, title: 'The budget of the API key is used up' },

@@ -43,6 +43,14 @@ export interface ChangeEvents {
   'api_key.deactivated': { readonly apiKeyId: number; readonly name: string };
   'budget.threshold_reached': BudgetStanding & { readonly percent: number };
   'budget.exhausted': BudgetStanding;
+  'usage.reversed': {
+    readonly eventId: number;
+    readonly apiKeyId: number;
+    readonly requestId: string;
+    /** An exact decimal. */
+    readonly costCents: string;
+    readonly occurredAt: string;
+  };
   'user.created': {
     readonly userId: number;
     readonly username: string;
@@ -70,6 +78,7 @@ export interface ObservationEvents {
     readonly to: string;
     readonly groupBy: string | null;
   };
+  'usage.events_viewed': { readonly apiKeyId: number; readonly requestId: string };
   'usage.summary_viewed': { readonly filters: Values };
   'user.listed': { readonly page: number; readonly size: number };
   'user.viewed': { readonly userId: number };

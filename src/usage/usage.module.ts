@@ -4,6 +4,9 @@ import { BudgetsModule } from '../budgets/budgets.module.js';
 import { HoldsController } from './holds.controller.js';
 import { HoldsService } from './holds.service.js';
 import { UsageController } from './usage.controller.js';
+import { UsageEventsController } from './usage-events.controller.js';
+import { UsageEvents } from './usage-events.js';
+import { UsageReversals } from './usage-reversals.service.js';
 import { UsageCounts } from './usage-counts.js';
 import { UsageIngestionController } from './usage-ingestion.controller.js';
 import { UsageIngestionService } from './usage-ingestion.service.js';
@@ -24,10 +27,13 @@ import { UsageUpkeep } from './usage-upkeep.js';
     UsageSeriesController,
     UsageSummaryController,
     UsageIngestionController,
+    UsageEventsController,
   ],
   providers: [
     HoldsService,
     UsageCounts,
+    UsageEvents,
+    UsageReversals,
     UsageIngestionService,
     UsageRecorder,
     UsageStatistics,

@@ -2,6 +2,9 @@
 export class IntegerLedger {
   readonly accounts: ModelAccount[];
   readonly holds: ModelHold[] = [];
+  /** Those that were accepted. */
+  readonly events: AcceptedEvent[] = [];
+  readonly #inactive = new Set<number>();
   readonly #seen = new Set<string>();
 
   /** `parents[i]` is the account above account i. */
@@ -16,12 +19,20 @@ export class IntegerLedger {
     }));
   }
 
+  get holdCount(): number {
+    return this.holds.length;
+  }
+
+  get eventCount(): number {
+    return this.events.length;
+  }
+
   chainOf(key: number): number[] {
     const parent = this.parents[key];
     return parent === undefined ? [key] : [key, ...this.chainOf(parent)];
   }
 
-  /** What becomes of requests that come together: `granted`, `existing` or the reason of a refusal. */
+  /** What becomes of requests that come together: `granted`, `existing`, `disabled` or the reason of a refusal. */
   hold(requests: readonly ModelRequest[]): string[] {
     for (const { key } of requests) this.#touch(this.chainOf(key));
     return requests.map((request) => this.#holdOne(request));
@@ -66,14 +77,34 @@ export class IntegerLedger {
     Object.assign(this.accounts[key]!, { limit, isMonthly });
   }
 
-  endMonth(key: number): void {
-    const account = this.accounts[key]!;
-    account.isMonthOver ||= account.isMonthly;
+  /** The same month for all. */
+  endMonth(): void {
+    for (const account of this.accounts) account.isMonthOver ||= account.isMonthly;
+  }
+
+  setActive(key: number, isActive: boolean): void {
+    if (isActive) this.#inactive.delete(key);
+    else this.#inactive.add(key);
+  }
+
+  /** Takes an event back; answers whether that is new. */
+  reverse(index: number): boolean {
+    const event = this.events[index]!;
+    this.#touch(this.chainOf(event.key));
+    this.#touch(event.holdChain);
+    if (event.isReversed) return false;
+    event.isReversed = true;
+    for (const { place, period } of event.charges) {
+      const account = this.accounts[place]!;
+      if (account.period === period) account.spent -= event.cost;
+    }
+    return true;
   }
 
   #holdOne({ key, amount, requestId }: ModelRequest): string {
     const isRepeated = this.holds.some((hold) => hold.key === key && hold.requestId === requestId);
     if (requestId !== null && isRepeated) return 'existing';
+    if (this.#inactive.has(key)) return 'disabled';
     const chain = this.chainOf(key);
     const reasons = new Set(chain.map((place) => reasonOf(this.accounts[place]!, amount)));
     const reason = REASONS.find((each) => reasons.has(each));
@@ -90,10 +121,11 @@ export class IntegerLedger {
     if (index !== undefined && hold?.key !== key) return 'unknown_hold';
     if (hold?.status === 'released' || hold?.status === 'settled') return `hold_${hold.status}`;
     this.#seen.add(`${key}:${requestId}`);
-    if (hold === undefined) {
-      for (const place of this.chainOf(key)) this.accounts[place]!.spent += cost;
-    } else {
-      for (const account of this.#charged(hold)) account.spent += cost;
+    const places = hold === undefined ? this.chainOf(key) : this.#charged(hold);
+    const charges = places.map((place) => ({ place, period: this.accounts[place]!.period }));
+    this.events.push({ key, cost, charges, holdChain: hold?.chain ?? [], isReversed: false });
+    for (const place of places) this.accounts[place]!.spent += cost;
+    if (hold !== undefined) {
       this.#close(hold, 'settled');
       hold.cost = cost;
     }
@@ -101,15 +133,14 @@ export class IntegerLedger {
   }
 
   #close(hold: ModelHold, status: ModelHold['status']): void {
-    if (hold.status === 'held') for (const account of this.#charged(hold)) account.held -= hold.amount;
+    if (hold.status === 'held')
+      for (const place of this.#charged(hold)) this.accounts[place]!.held -= hold.amount;
     hold.status = status;
   }
 
-  /** Those accounts of a hold that are still in the period it was taken in. */
-  #charged({ chain, periods }: ModelHold): ModelAccount[] {
-    return chain
-      .map((place) => this.accounts[place]!)
-      .filter(({ period }, depth) => period === periods[depth]);
+  /** The places of those accounts of a hold that are still in the period it was taken in. */
+  #charged({ chain, periods }: ModelHold): number[] {
+    return chain.filter((place, depth) => this.accounts[place]!.period === periods[depth]);
   }
 
   /** Whoever touches an account whose month is over begins the next. */
@@ -148,6 +179,16 @@ export interface ModelHold {
   status: 'held' | 'settled' | 'released' | 'lapsed';
   isTimeOver: boolean;
   cost?: number;
+}
+
+/** An event that counts until it is taken back. */
+export interface AcceptedEvent {
+  readonly key: number;
+  readonly cost: number;
+  /** The accounts that it was charged to, and their periods then. */
+  readonly charges: readonly { readonly place: number; readonly period: number }[];
+  readonly holdChain: readonly number[];
+  isReversed: boolean;
 }
 
 export interface ModelRequest {

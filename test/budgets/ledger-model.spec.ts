@@ -59,7 +59,12 @@ const step = fc.oneof(
   { weight: 2, arbitrary: onHold('endTime') },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('sweep' as const) }) },
   { weight: 2, arbitrary: limit },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('endMonth' as const), key }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('endMonth' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('reverse' as const), pick }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('setActive' as const), key, isActive: fc.boolean() }),
+  },
 );
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
@@ -84,30 +89,33 @@ describe(`the ledger (LEDGER_SEED=${SEED})`, { timeout: 600_000 }, () => {
   });
 
   it('does what whole numbers in memory do, over random histories at the same time', async () => {
-    const granted = { holds: 0 };
+    const granted = { holds: 0, reversals: 0 };
     const lane = (index: number) =>
       fc.assert(
         fc.asyncProperty(history, async ({ parents, limits, steps }) => {
           const [model, sql] = [new IntegerLedger(parents), await SqlLedger.over(pool, parents)];
           for (const each of [...limits, ...steps]) {
-            expect({ each, answer: await take(sql, each, sql.holdIds.length) }).toEqual({
+            expect({ each, answer: await take(sql, each) }).toEqual({
               each,
-              answer: await take(model, each, model.holds.length),
+              answer: await take(model, each),
             });
           }
           expect(await sql.contents()).toEqual(contentsOf(model));
           granted.holds += model.holds.length;
+          granted.reversals += model.events.filter(({ isReversed }) => isReversed).length;
         }),
         { numRuns: HISTORIES / LANES, seed: SEED + index },
       );
     await Promise.all(Array.from({ length: LANES }, (_, index) => lane(index)));
     expect(granted.holds).toBeGreaterThan(HISTORIES);
+    expect(granted.reversals).toBeGreaterThan(HISTORIES / 10);
   });
 });
 
 type Ledger = IntegerLedger | SqlLedger;
 
-async function take(ledger: Ledger, each: Step, holds: number): Promise<unknown> {
+async function take(ledger: Ledger, each: Step): Promise<unknown> {
+  const { holdCount: holds, eventCount: events } = ledger;
   switch (each.kind) {
     case 'hold':
       return ledger.hold(each.requests);
@@ -126,7 +134,11 @@ async function take(ledger: Ledger, each: Step, holds: number): Promise<unknown>
     case 'limit':
       return ledger.setLimit(each.key, each.limit, each.isMonthly);
     case 'endMonth':
-      return ledger.endMonth(each.key);
+      return ledger.endMonth();
+    case 'reverse':
+      return events === 0 ? undefined : ledger.reverse(each.pick % events);
+    case 'setActive':
+      return ledger.setActive(each.key, each.isActive);
   }
 }
 

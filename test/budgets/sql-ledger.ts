@@ -37,6 +37,8 @@ export function reporting(count: number): [userIds: number[], reporters: number[
 /** The functions of the database over a few keys of their own, called as the model is. */
 export class SqlLedger {
   readonly holdIds: string[] = [];
+  /** Those of the events that were accepted. */
+  readonly #eventIds: number[] = [];
 
   private constructor(
     private readonly pool: pg.Pool,
@@ -52,6 +54,14 @@ export class SqlLedger {
       [keys, parents.map((parent) => (parent === undefined ? null : keys[parent]))],
     );
     return new SqlLedger(pool, keys);
+  }
+
+  get holdCount(): number {
+    return this.holdIds.length;
+  }
+
+  get eventCount(): number {
+    return this.#eventIds.length;
   }
 
   async hold(requests: readonly ModelRequest[]): Promise<string[]> {
@@ -90,7 +100,16 @@ export class SqlLedger {
         events.map(() => 0),
       ],
     );
-    return events.map((_, place) => rows[0]?.others?.[place] ?? 'accepted');
+    const statuses = events.map((_, place) => rows[0]?.others?.[place] ?? 'accepted');
+    for (const [place, { key, requestId }] of events.entries()) {
+      if (statuses[place] !== 'accepted') continue;
+      const { rows: stored } = await this.pool.query<{ id: number }>(
+        'SELECT event_id::int AS id FROM usage_request_ids WHERE api_key_id = $1 AND request_id = $2',
+        [this.keys[key], requestId],
+      );
+      this.#eventIds.push(stored[0]!.id);
+    }
+    return statuses;
   }
 
   release(index: number): Promise<string> {
@@ -124,12 +143,30 @@ export class SqlLedger {
     await this.pool.query('SELECT set_budget_limit($1, $2, $3)', values);
   }
 
-  async endMonth(key: number): Promise<void> {
+  /** All that is remembered of times lies a month further back. */
+  async endMonth(): Promise<void> {
+    const month = `interval '1 month'`;
     await this.pool.query(
-      `UPDATE budget_accounts SET period_start = budget_month(now()) - interval '1 month'
-       WHERE api_key_id = $1 AND period_type = 'monthly'`,
-      [this.keys[key]],
+      `UPDATE budget_accounts SET spent_since = spent_since - ${month}, period_start = period_start - ${month}
+       WHERE api_key_id = ANY($1)`,
+      [this.keys],
     );
+    await this.pool.query(
+      `UPDATE usage_events SET received_at = received_at - ${month} WHERE api_key_id = ANY($1)`,
+      [this.keys],
+    );
+  }
+
+  async setActive(key: number, isActive: boolean): Promise<void> {
+    await this.pool.query('UPDATE api_keys SET is_active = $2 WHERE id = $1', [this.keys[key], isActive]);
+  }
+
+  async reverse(index: number): Promise<boolean> {
+    const { rows } = await this.pool.query<{ is_new: boolean }>(
+      'SELECT is_new FROM reverse_usage($1, 1, NULL)',
+      [this.#eventIds[index]],
+    );
+    return rows[0]!.is_new;
   }
 
   /** Every account and every hold, as they are stored. */

@@ -50,10 +50,11 @@ describe('no route answers more than it declares', { timeout: 120_000 }, () => {
   }
 
   /** Where ownership counts and no path says whose things are meant, the query does. */
-  function pathOf({ method, url, access }: ProtectedRoute, { user, key }: Target): string {
+  function pathOf({ method, url, access, action }: ProtectedRoute, { user, key }: Target): string {
+    const query = action === 'get_usage_events' ? '?request_id=unknown' : '';
     const isOfUser = url.startsWith('/api/v1/users/');
     if (isOfUser || url.startsWith('/api/v1/api-keys/'))
-      return `/${url.replace(':id', String(isOfUser ? user.id : key.id))}`;
+      return `/${url.replace(':id', String(isOfUser ? user.id : key.id))}${query}`;
     const isOwned = method === 'GET' && access.kind === 'owner_or_permission';
     return vacantPath(url) + (isOwned ? `?user_id=${user.id}` : '');
   }

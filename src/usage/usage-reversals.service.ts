@@ -1,0 +1,77 @@
+import { Injectable } from '@nestjs/common';
+import { TransactionHost } from '@nestjs-cls/transactional';
+import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { actorOf, type Principal } from '../auth/principal.js';
+import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
+import { BudgetStates } from '../budgets/budget-states.js';
+import { AppError } from '../common/app-error.js';
+import { decimalCentsFromMicroCents } from '../common/money.js';
+import { runPrepared } from '../database/prepared-statement.js';
+import { Change } from '../events/change.decorator.js';
+import { EventPublisher } from '../events/event-publisher.js';
+import { type EventRow, type RecordedEvent, SELECT_EVENTS, toRecordedEvent } from './usage-events.js';
+
+interface ReversedRow {
+  readonly is_found: boolean;
+  /** False when it was taken back before. */
+  readonly is_new: boolean;
+  /** What the budgets of the key stand at now. */
+  readonly states: BudgetRows;
+}
+
+interface Reversed {
+  readonly event: RecordedEvent;
+  readonly states: BudgetRows;
+}
+
+const REVERSE = {
+  name: 'reverse_usage',
+  text: 'SELECT is_found, is_new, states FROM reverse_usage($1, $2, $3)',
+};
+const READ_EVENT = { name: 'read_usage_event', text: `${SELECT_EVENTS} WHERE events.id = $1` };
+
+/** Takes wrong events back. The event stays, with the note that it does not count. */
+@Injectable()
+export class UsageReversals {
+  constructor(
+    private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
+    private readonly budgets: BudgetStates,
+    private readonly events: EventPublisher,
+  ) {}
+
+  /**
+   * Takes an event out of all sums and out of what the budgets it was charged to have spent, as far as those are still in
+   * that period. Once: again, it answers the same.
+   * @throws AppError `usage_event.not_found`
+   */
+  async reverse(principal: Principal, eventId: number): Promise<RecordedEvent> {
+    const sentAtMs = performance.now();
+    const { event, states } = await this.change(principal, eventId);
+    this.budgets.note(budgetsOf(states, [event.apiKeyId]), sentAtMs);
+    return event;
+  }
+
+  @Change()
+  protected async change(principal: Principal, eventId: number): Promise<Reversed> {
+    const { userId, apiKeyId } = actorOf(principal);
+    const [reversed] = await runPrepared<ReversedRow>(this.transactions.tx, REVERSE, [
+      eventId,
+      userId,
+      apiKeyId,
+    ]);
+    const [row] = await runPrepared<EventRow>(this.transactions.tx, READ_EVENT, [eventId]);
+    if (!reversed?.is_found || row === undefined)
+      throw new AppError('usage_event.not_found', 'There is no such usage event.');
+    const event = toRecordedEvent(row);
+    if (reversed.is_new) {
+      await this.events.change('usage.reversed', {
+        eventId,
+        apiKeyId: event.apiKeyId,
+        requestId: event.requestId,
+        costCents: decimalCentsFromMicroCents(event.usage.costMicroCents),
+        occurredAt: event.occurredAt.toISOString(),
+      });
+    }
+    return { event, states: reversed.states };
+  }
+}
