@@ -68,6 +68,23 @@ describe('a hold is granted only where a verdict would not refuse the key', () =
     expect(asked.body).not.toHaveProperty('hold_id');
   });
 
+  it.each(REFUSALS.slice(0, 3))('nor when a key that it came from %s: %s', async (_how, verdict, change) => {
+    const owner = await app.user({ permissions: ['platform:*'] });
+    const scopes = ['platform:api-keys:create'];
+    const first = await app.apiKey(owner.client, { scopes });
+    const second = await app.apiKey(app.anonymous.withApiKey(first.secret), { scopes });
+    const third = await app.apiKey(app.anonymous.withApiKey(second.secret));
+    expect((await askToHold(service.client, third, 1)).status).toBe(201);
+    await app.database.query(change, [first.id]);
+    for (const key of [second, third]) {
+      const refusal = await askToHold(service.client, key, 1);
+      expectProblem(refusal, 'budget_hold.key_refused');
+      expect(refusal.body['verdict']).toBe(verdict);
+      const asked = await service.client.post('/api-keys/verify', { key: key.secret });
+      expect(asked.body['code']).toBe(verdict);
+    }
+  });
+
   it('nor under a budget above it that has room', async () => {
     const [key, above] = [await ownedKey(), await keyWithBudget(app, 100)];
     await heldId(service.client, key, 1);

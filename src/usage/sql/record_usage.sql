@@ -11,9 +11,10 @@ CREATE OR REPLACE FUNCTION record_usage(
 ) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
-  named_keys bigint[] := ARRAY(SELECT DISTINCT key FROM unnest(keys) AS key ORDER BY key);
+  named_keys bigint[];
   named_holds uuid[] := nullif(array_remove(hold_ids, NULL), '{}');
-  event_ids bigint[] := ARRAY(SELECT nextval('usage_event_ids') FROM generate_series(1, cardinality(keys)));
+  event_ids bigint[];
+  may_be_nameless boolean;
   began_at timestamptz;
   at timestamptz := clock_timestamp();
   locked record;
@@ -27,6 +28,10 @@ DECLARE
   settled_ids uuid[];
   settled_costs bigint[];
 BEGIN
+  SELECT ARRAY(SELECT DISTINCT key FROM unnest(keys) AS key ORDER BY key),
+    ARRAY(SELECT nextval('usage_event_ids') FROM generate_series(1, cardinality(keys))),
+    (SELECT known_since > now() - interval '32 days' FROM usage_reporters LIMIT 1)
+  INTO named_keys, event_ids, may_be_nameless;
   -- The moment of receipt lies in the month that is charged.
   LOOP
     began_at := at;
@@ -35,8 +40,7 @@ BEGIN
     EXIT WHEN budget_month(began_at) = budget_month(at);
   END LOOP;
   IF named_holds IS NOT NULL OR locked.known_keys <> named_keys OR 0 = ANY(reporters)
-    OR EXISTS (SELECT FROM usage_reporters WHERE known_since > now() - interval '32 days')
-      AND has_nameless_requests(keys, request_ids)
+    OR may_be_nameless AND has_nameless_requests(keys, request_ids)
   THEN
     statuses := judge_usage(keys, request_ids, reporters, content_digests, hold_ids, locked.known_keys);
   END IF;
