@@ -6,12 +6,13 @@ import { HealthController } from './health.controller.js';
 import { Metrics } from './metrics.js';
 import { MetricsController } from './metrics.controller.js';
 import { Readiness } from './readiness.js';
+import { StorageMetrics } from './storage-metrics.js';
 
 /** What operators look at: health and measurements. Any room adds measurements of its own through `Metrics`. */
 @Global()
 @Module({
   controllers: [HealthController, MetricsController],
-  providers: [ChangeFeedMetrics, ClockMetrics, DatabasePoolMetrics, Metrics, Readiness],
+  providers: [ChangeFeedMetrics, ClockMetrics, DatabasePoolMetrics, Metrics, Readiness, StorageMetrics],
   exports: [Metrics, Readiness],
 })
 export class ObservabilityModule {}
