@@ -5,6 +5,7 @@ import { type Config, ConfigurationError, type Pepper } from './config.js';
 import { developmentSecrets } from './development-secrets.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
 import { misspelledVariables } from './misspelled-variables.js';
+import { isReadableSentinelUrl, isSentinelUrl } from './sentinel-url.js';
 
 const MINIMUM_SECRET_BYTES = 32;
 const EXAMPLE_SECRET = /change[-_ ]?me|example|placeholder|replace|secret[-_ ]?here|^(.)\1+$/i;
@@ -28,7 +29,7 @@ export function loadConfig(environment: Environment = process.env): Config {
     databaseMigrationUrl: databaseUrl(env, 'DATABASE_MIGRATION_URL'),
     databaseSchema: env.matching('DATABASE_SCHEMA', SCHEMA_RULE, isSchema) ?? 'public',
     databasePoolSize: env.integer('DATABASE_POOL_SIZE', 10, 2, 500),
-    redisUrl: secretUrl(env, 'REDIS_URL', ['redis:', 'rediss:']),
+    redisUrl: redisUrl(env),
     accessTokenTtlSeconds: env.integer('ACCESS_TOKEN_TTL_SECONDS', 900, 30, 86_400),
     refreshTokenTtlSeconds: env.integer('REFRESH_TOKEN_TTL_SECONDS', 2_592_000, 60, 31_536_000),
     apiKeyPrefix: apiKeyPrefix(env),
@@ -111,6 +112,15 @@ function databaseUrl(env: EnvironmentReader, name: string): Secret | undefined {
   if (url !== undefined && STANDBY_WANTED.test(url.reveal()))
     env.problems.push(`${name} must lead to a primary: target_session_attrs is any, read-write or primary.`);
   return url;
+}
+
+function redisUrl(env: EnvironmentReader): Secret | undefined {
+  const rule =
+    'a URL that begins with redis:// or rediss://, or redis+sentinel://host:port,host:port/master (rediss+sentinel://)';
+  const value = env.matching('REDIS_URL', rule, (url) =>
+    isSentinelUrl(url) ? isReadableSentinelUrl(url) : /^rediss?:\/\//.test(url),
+  );
+  return value === undefined ? undefined : new Secret(value);
 }
 
 function weakness(value: string): string | undefined {
