@@ -8,7 +8,7 @@ import {
   takeFrom,
   type TakeOutcome,
 } from './rate-windows.policy.js';
-import { tickOf, WINDOW_WORDS } from './window-rings.policy.js';
+import { advance, sumOf, sureSumOf, tickOf, WINDOW_WORDS } from './window-rings.policy.js';
 import { WindowTable } from './window-table.js';
 
 /** Keys with something in their windows that are remembered: below it, none is ever forgotten. */
@@ -67,6 +67,45 @@ export class MemoryRateLimiter extends RateLimiter {
     const slot = table.find(apiKeyId) ?? table.add(apiKeyId, tickOf(nowMs));
     note(table.wordsOf(slot), table.startOf(slot), policy, cost, nowMs);
     table.touch(slot, false);
+  }
+
+  /** A take without Redis: what it admits is part of what `partOf` answers next. */
+  takeUnshared(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): TakeOutcome {
+    const outcome = this.take(apiKeyId, policy, cost, nowMs);
+    const slot = outcome.allowed && cost > 0 ? this.table.find(apiKeyId) : undefined;
+    if (slot === undefined) return outcome;
+    if (policy.perMinute !== null) this.table.addUnshared(slot, 0, cost);
+    if (policy.perHour !== null) this.table.addUnshared(slot, 1, cost);
+    if (policy.perDay !== null) this.table.addUnshared(slot, 2, cost);
+    return outcome;
+  }
+
+  /**
+   * This instance's part of what a key has consumed, as the script in Redis is given it: the three sums, and when there
+   * are any, the three amounts that were admitted without Redis, which count as shared from now on. Empty when nothing
+   * is known of the key.
+   */
+  partOf(apiKeyId: number, nowMs: number): number[] {
+    const { table } = this;
+    const slot = table.find(apiKeyId);
+    if (slot === undefined) return [];
+    const [words, at] = [table.wordsOf(slot), table.startOf(slot)];
+    advance(words, at, tickOf(nowMs));
+    const part = [sureSumOf(words, at, 0), sureSumOf(words, at, 1), sureSumOf(words, at, 2)];
+    if (!table.hasUnshared(slot)) return part[0] || part[1] || part[2] ? part : [];
+    for (const window of [0, 1, 2] as const) {
+      part.push(Math.min(table.takeUnshared(slot, window), sumOf(words, at, window)));
+    }
+    return part;
+  }
+
+  /** Keys with something unshared, or all that are known. Keys may be used and dropped between two of them. */
+  *keysToShare(isAll: boolean): Iterable<number> {
+    const { table } = this;
+    for (let slot = 0; slot < table.slots; slot++) {
+      const apiKeyId = table.keyOf(slot);
+      if (apiKeyId !== undefined && (isAll || table.hasUnshared(slot))) yield apiKeyId;
+    }
   }
 
   /** Only what consumes is remembered: looks and refusals of unknown keys take no memory. */

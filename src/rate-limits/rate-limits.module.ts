@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
 import { Metrics } from '../observability/metrics.js';
 import { InstanceRegistry } from './instance-registry.js';
@@ -15,7 +16,7 @@ import { WindowCheckpoints } from './window-checkpoints.js';
     WindowCheckpoints,
     {
       provide: RateLimiter,
-      inject: [Config, MemoryRateLimiter, InstanceRegistry, Metrics],
+      inject: [Config, MemoryRateLimiter, InstanceRegistry, Metrics, Clock],
       useFactory: chooseLimiter,
     },
   ],
@@ -28,7 +29,8 @@ function chooseLimiter(
   local: MemoryRateLimiter,
   instances: InstanceRegistry,
   metrics: Metrics,
+  clock: Clock,
 ): RateLimiter {
   if (config.redisUrl === undefined) return local;
-  return new RedisRateLimiter(config.redisUrl.reveal(), local, instances, metrics);
+  return new RedisRateLimiter(config.redisUrl.reveal(), local, instances, metrics, clock);
 }

@@ -1,13 +1,15 @@
 import { Cluster, Redis, type RedisOptions, type Result } from 'ioredis';
-import { TAKE_SCRIPT } from './redis-take.js';
+import { EPOCH_SCRIPT, TAKE_SCRIPT } from './redis-take.js';
+import { isSentinelUrl, readSentinelUrl } from '../config/sentinel-url.js';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
     takeFromWindows(key: string, ...parameters: (string | number)[]): Result<number[], Context>;
+    readEpoch(key: string, candidate: string): Result<string, Context>;
   }
 }
 
-/** A connection to Redis or to a Redis Cluster, with the script as a command. */
+/** A connection to Redis or to a Redis Cluster, with the scripts as commands. */
 export type RedisConnection = Redis | Cluster;
 
 /** Milliseconds. By default all of these wait for seconds or for ever. */
@@ -18,6 +20,8 @@ const BOUNDS = {
   /** A connection that says nothing for so long while it owes an answer is dead: a new one is made. */
   socketTimeout: 700,
   disconnectTimeout: 100,
+  /** Between two looks at a server that is loading its data. By default up to 10 s. */
+  maxLoadingRetryTime: 200,
 } as const;
 
 /** A take is refused at once when it cannot be sent, and never sent twice: it might count twice. */
@@ -30,36 +34,30 @@ const NEVER_WAIT = {
 const SCRIPTS = {
   /** EVALSHA; a server that does not know the script, or has forgotten it, is sent EVAL. */
   takeFromWindows: { lua: TAKE_SCRIPT, numberOfKeys: 1 },
+  readEpoch: { lua: EPOCH_SCRIPT, numberOfKeys: 1 },
 };
 
 /** Takes that are made in one turn of the event loop share one write. */
 const TOGETHER = { enableAutoPipelining: true } as const;
 
+/** How soon a new master of a cluster is known when nothing says MOVED. */
+const SLOTS_REFRESH_MS = 1_000;
+
 /**
  * A connection that is not open yet: `connect` opens it, and from then on it comes back by itself.
  *
- * @param url of a server, or of some nodes of a Redis Cluster, separated by commas; user, password and TLS are then
- * those of the first
+ * @param url of a server, or of Sentinels (`redis+sentinel://`), or of some nodes of a Redis Cluster, separated by
+ * commas; user, password and TLS are then those of the first
  */
 export function createRedisConnection(url: string): RedisConnection {
-  const urls = url.split(',').map((item) => item.trim());
-  const [first = ''] = urls;
-  return urls.length > 1 ? clusterOf(urls, new URL(first)) : serverOf(first);
+  if (isSentinelUrl(url)) return new Redis({ ...serverOptions(), ...sentinelOptions(url) });
+  return url.includes(',') ? createClusterConnection(url) : new Redis(url, serverOptions());
 }
 
-function serverOf(url: string): Redis {
-  return new Redis(url, {
-    ...BOUNDS,
-    ...NEVER_WAIT,
-    ...TOGETHER,
-    scripts: SCRIPTS,
-    lazyConnect: true,
-    connectionName: 'latchkey',
-    retryStrategy: reconnectDelayMs,
-  });
-}
-
-function clusterOf(urls: readonly string[], { username, password, protocol }: URL): Cluster {
+/** A connection to a Redis Cluster, some of whose nodes have these URLs. */
+export function createClusterConnection(url: string): Cluster {
+  const urls = url.split(',').map((item) => new URL(item.trim()));
+  const [{ username, password, protocol } = new URL(url)] = urls;
   const redisOptions: RedisOptions = {
     ...BOUNDS,
     maxRetriesPerRequest: NEVER_WAIT.maxRetriesPerRequest,
@@ -69,9 +67,8 @@ function clusterOf(urls: readonly string[], { username, password, protocol }: UR
     ...(password === '' ? {} : { password: decodeURIComponent(password) }),
     ...(protocol === 'rediss:' ? { tls: {} } : {}),
   };
-  const nodes = urls.map((url) => new URL(url));
   return new Cluster(
-    nodes.map(({ hostname, port }) => ({ host: hostname, port: Number(port || 6_379) })),
+    urls.map(({ hostname, port }) => ({ host: hostname, port: Number(port || 6_379) })),
     {
       ...TOGETHER,
       enableOfflineQueue: NEVER_WAIT.enableOfflineQueue,
@@ -80,12 +77,54 @@ function clusterOf(urls: readonly string[], { username, password, protocol }: UR
       redisOptions,
       clusterRetryStrategy: reconnectDelayMs,
       slotsRefreshTimeout: BOUNDS.connectTimeout,
+      slotsRefreshInterval: SLOTS_REFRESH_MS,
+      // The health of each node is known apart: that some slots are not served must not end the connection.
+      enableReadyCheck: false,
       // A move is followed; anything else is for the local windows, not worth a wait.
       retryDelayOnFailover: 0,
       retryDelayOnClusterDown: 0,
       maxRedirections: 3,
     },
   );
+}
+
+function serverOptions(): RedisOptions {
+  return {
+    ...BOUNDS,
+    ...NEVER_WAIT,
+    ...TOGETHER,
+    scripts: SCRIPTS,
+    lazyConnect: true,
+    connectionName: 'latchkey',
+    retryStrategy: reconnectDelayMs,
+    reconnectOnError: isOfAnotherServer,
+  };
+}
+
+function sentinelOptions(url: string): RedisOptions {
+  const { sentinels, name, username, password, sentinelPassword, db, isTls } = readSentinelUrl(url);
+  return {
+    sentinels,
+    name,
+    db,
+    ...(username === '' ? {} : { username }),
+    ...(password === '' ? {} : { password }),
+    ...(sentinelPassword === '' ? {} : { sentinelPassword }),
+    ...(isTls ? { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true } : {}),
+    sentinelCommandTimeout: BOUNDS.connectTimeout,
+    sentinelRetryStrategy: reconnectDelayMs,
+    sentinelReconnectStrategy: () => SLOTS_REFRESH_MS,
+    // Sentinels publish a switch: it is followed also when the old master still answers.
+    failoverDetector: true,
+  };
+}
+
+/**
+ * After a failover the address may lead to another server while the connection still leads to the old one. Scripts of
+ * Redis 6 quote the error within theirs.
+ */
+function isOfAnotherServer({ message }: Error): boolean {
+  return /\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN)\b/.test(message);
 }
 
 /** Quick, because limits are divided meanwhile; apart, because all instances lose Redis at once. */

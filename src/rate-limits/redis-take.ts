@@ -20,9 +20,12 @@ export function redisKeyOf(apiKeyId: number | string): string {
  *
  * KEYS[1] the windows. ARGV: the limits per minute, hour and day ('' for none), the cost, and the time in
  * milliseconds, which the service always leaves to Redis (''), so that the clocks of instances do not matter; only
- * tests say what time it is, and no caller's input comes near it.
+ * tests say what time it is, and no caller's input comes near it. Optional, from ARGV[6] on, is what the instance knows
+ * to be its own part: three sums below which the windows cannot be unless Redis has lost something, then three amounts
+ * that it admitted while Redis was away. What is missing is counted before the request is, as consumed just now.
  *
- * Answers whether it was allowed (1 or 0), then for each window the sum and the milliseconds until its reset.
+ * Answers whether it was allowed (1 or 0), then for each window the sum and the milliseconds until its reset, then
+ * whether something was lost (1 or 0).
  */
 export const TAKE_SCRIPT = `
 local LAYOUT = '<${'I4'.repeat(37)}'
@@ -69,6 +72,26 @@ elseif tick ~= newest then
   words[1] = tick
 end
 
+local lost, changed = 0, false
+if ARGV[6] then
+  for window = 1, 3 do
+    local sum = words[1 + window]
+    local extra = tonumber(ARGV[8 + window] or 0)
+    local missing = tonumber(ARGV[5 + window]) - sum - extra
+    if missing > 0 then
+      extra = extra + missing
+      lost = 1
+    end
+    if extra > 4294967295 - sum then extra = 4294967295 - sum end
+    if extra > 0 then
+      local i = 5 + (window - 1) * RING + floor(tick / TICKS[window]) % RING
+      words[i] = words[i] + extra
+      words[1 + window] = sum + extra
+      changed = true
+    end
+  end
+end
+
 local limits = { tonumber(ARGV[1]) or false, tonumber(ARGV[2]) or false, tonumber(ARGV[3]) or false }
 local cost = tonumber(ARGV[4])
 local needed = cost > 0 and cost or 1
@@ -77,10 +100,10 @@ for window = 1, 3 do
   if limits[window] and words[1 + window] + needed > limits[window] then allowed = false end
 end
 
-if allowed and cost > 0 then
+if changed or (allowed and cost > 0) then
   local longest = 1
   for window = 1, 3 do
-    if limits[window] then
+    if limits[window] and allowed then
       local i = 5 + (window - 1) * RING + floor(tick / TICKS[window]) % RING
       words[i] = words[i] + cost
       words[1 + window] = words[1 + window] + cost
@@ -108,10 +131,31 @@ for window = 1, 3 do
   reply[window * 2] = sum
   reply[window * 2 + 1] = reset
 end
+reply[8] = lost
 return reply
 `;
 
-/** What the script is asked with, after its key. */
+/** True when the script found less in the windows than this instance had admitted. */
+export function hasLost(reply: readonly number[]): boolean {
+  return reply[7] === 1;
+}
+
+/** The Redis key whose value changes when a server has been emptied. */
+export function epochKeyOf(tag: string): string {
+  return `latchkey:rate-windows:epoch:{${tag}}`;
+}
+
+/**
+ * Answers the epoch in KEYS[1], which is ARGV[1] from now on if there was none. It always writes: a server that is full
+ * or a replica answers, and is of no use.
+ */
+export const EPOCH_SCRIPT = `
+local epoch = redis.call('GET', KEYS[1]) or ARGV[1]
+redis.call('SET', KEYS[1], epoch)
+return epoch
+`;
+
+/** What the script is asked with, after its key; the part of the instance may follow. */
 export function argumentsOf(policy: RateLimitPolicy, cost: number): (string | number)[] {
   return [policy.perMinute ?? '', policy.perHour ?? '', policy.perDay ?? '', cost, ''];
 }

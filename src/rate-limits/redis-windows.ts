@@ -1,159 +1,169 @@
-import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { createRedisConnection, type RedisConnection } from './redis-connection.js';
+import { RedisLink } from './redis-link.js';
+import { RedisNode, type RedisNodeEvents } from './redis-node.js';
 import { argumentsOf, redisKeyOf } from './redis-take.js';
 import type { RateLimitPolicy } from './rate-windows.policy.js';
 
-/**
- * Patience is counted in turns of the event loop, at least so many milliseconds each, in which answers could have
- * been read: a process that was busy with other things does not blame Redis for it.
- */
-const TURN_MS = 25;
-/** Redis has said nothing to anybody for 125 to 150 ms. */
-const SILENT_TURNS = 6;
-/** Redis answers others, in a burst for example, but this one has waited 250 ms. */
-const LATE_TURNS = 11;
-const PROBE_EVERY_MS = 200;
-const PROBE_BOUND_MS = 125;
 /** At start: how long to wait for Redis before going on without it. */
 const START_BOUND_MS = 1_000;
-/** A probe writes: a server that is full or a replica answers, and is of no use. */
-const PROBE = argumentsOf({ perMinute: 1_000_000, perHour: null, perDay: null }, 1);
+/** How long a new node may take to be connected. */
+const NODE_BOUND_MS = 500;
+/** Keys whose windows are written in one turn when a node is back or was emptied. */
+const KEYS_AT_ONCE = 256;
+/** How long a node that is back waits for what was admitted without it. */
+const SHARE_BOUND_MS = 500;
+const NO_LIMITS = { perMinute: null, perHour: null, perDay: null };
 
-interface Waiting {
-  readonly sinceTurn: number;
-  readonly answer: (reply: readonly number[] | undefined) => void;
+/** The part of one instance in what keys have consumed. */
+export interface InstanceParts {
+  /** Keys with something to share; of all that were used lately when `isAll`. */
+  keys(isAll: boolean): Iterable<number>;
+  /** What the script is given of a key; what was unshared counts as shared from now on. */
+  partOf(apiKeyId: number, nowMs: number): number[];
+  /** The time now. */
+  nowMs(): number;
 }
 
-/** Told whenever Redis goes away, and why, and when it is back. */
-export type RedisStateListener = (isAway: boolean, reason: string) => void;
+/** What happens to Redis. Names of nodes are empty when there is only one. */
+export interface RedisEvents {
+  readonly away: (node: string, reason: string) => void;
+  readonly back: (node: string) => void;
+  readonly emptied: (node: string) => void;
+  /** What the servers say of their memory, after each connection. */
+  readonly connected: (infos: readonly string[]) => void;
+}
 
 /**
- * Windows in Redis, or the knowledge that it is away. The first take that fails or is late opens the breaker:
- * everyone who waits is told at once, nobody asks again until a probe has been answered in time.
+ * Windows in Redis, or the knowledge that they are away: each node of a cluster by itself, so that the death of one
+ * leaves the keys of the others shared.
  */
 export class RedisWindows {
-  readonly #connection: RedisConnection;
-  readonly #waiting = new Set<Waiting>();
-  readonly #probeKey = redisKeyOf(`probe-${randomUUID()}`);
-  #isAway = true;
-  #isClosed = false;
-  #connectionError = '';
-  #turn = 0;
-  #heardInTurn = 0;
-  #nextTurn: NodeJS.Timeout | undefined;
-  #nextProbe: NodeJS.Timeout | undefined;
+  readonly #link: RedisLink;
+  readonly #nodes = new Map<string, RedisNode>();
+  readonly #epochs = new Map<string, string>();
+  readonly #nodeEvents: RedisNodeEvents;
 
   constructor(
     url: string,
-    private readonly onChange: RedisStateListener,
+    private readonly parts: InstanceParts,
+    private readonly events: RedisEvents,
   ) {
-    this.#connection = createRedisConnection(url);
-    // Without a listener each failed attempt to connect would be printed.
-    this.#connection.on('error', (error: Error & { code?: string }) => {
-      this.#connectionError = error.message || (error.code ?? error.name);
-    });
-    this.#connection.on('ready', () => {
-      this.#connectionError = '';
-    });
+    this.#link = new RedisLink(url, events.connected);
+    this.#nodeEvents = {
+      away: (node, reason) => this.#noteAway(node, reason),
+      returning: (node) => this.#shareBounded(node),
+      back: (node) => this.#noteBack(node),
+      emptied: (node) => this.#noteEmptied(node),
+    };
   }
 
+  /** True while some node is away. */
   get isAway(): boolean {
-    return this.#isAway;
+    if (this.#nodes.size === 0) return true;
+    for (const { isAway } of this.#nodes.values()) if (isAway) return true;
+    return false;
   }
 
   /** Connects. Resolves when Redis answers, or when it is clear that it will not soon. */
   async open(): Promise<void> {
-    const connected = this.#connection.connect().catch(() => undefined);
-    await Promise.race([connected, sleep(START_BOUND_MS, undefined, { ref: false })]);
-    await this.#probe();
-    if (this.#isAway) this.onChange(true, this.#connectionError || 'it does not answer');
+    await this.#link.open(START_BOUND_MS);
+    await this.#addMissing();
   }
 
   close(): void {
-    this.#isClosed = true;
-    clearTimeout(this.#nextProbe);
-    this.#leave('the service is stopping');
-    this.#connection.disconnect();
+    for (const node of this.#nodes.values()) node.close();
+    this.#link.close();
+  }
+
+  /** The node that a key's windows are on is away. */
+  isAwayFor(apiKeyId: number): boolean {
+    return this.#nodeFor(apiKeyId).isAway;
   }
 
   /** The answer of the script; undefined when Redis is away or late. Never rejected. */
-  take(apiKeyId: number, policy: RateLimitPolicy, cost: number): Promise<readonly number[] | undefined> {
-    if (this.#isAway) return Promise.resolve(undefined);
-    return new Promise((resolve) => {
-      const waiting: Waiting = { sinceTurn: this.#turn, answer: resolve };
-      this.#waiting.add(waiting);
-      if (this.#nextTurn === undefined) this.#turnLater();
-      this.#send(redisKeyOf(apiKeyId), argumentsOf(policy, cost)).then(
-        (reply) => {
-          this.#heardInTurn = this.#turn;
-          this.#waiting.delete(waiting);
-          resolve(reply);
-        },
-        (error: unknown) => {
-          // Who was told to go on without it is no news.
-          if (this.#waiting.has(waiting)) this.#leave(this.#reasonOf(error));
-        },
-      );
+  take(
+    apiKeyId: number,
+    policy: RateLimitPolicy,
+    cost: number,
+    nowMs: number,
+  ): Promise<readonly number[] | undefined> {
+    return this.#nodeFor(apiKeyId).ask(() => this.#send(apiKeyId, policy, cost, nowMs));
+  }
+
+  #send(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): Promise<number[]> {
+    const parameters = argumentsOf(policy, cost);
+    for (const amount of this.parts.partOf(apiKeyId, nowMs)) parameters.push(amount);
+    return this.#link.take(redisKeyOf(apiKeyId), parameters);
+  }
+
+  #nodeFor(apiKeyId: number): RedisNode {
+    const name = this.#link.nodeOf(String(apiKeyId));
+    const known = this.#nodes.get(name);
+    if (known !== undefined) return known;
+    const node = this.#add(name);
+    void node.start(NODE_BOUND_MS);
+    return node;
+  }
+
+  #add(name: string): RedisNode {
+    const node = new RedisNode(name, this.#link, this.#epochs, this.#nodeEvents);
+    this.#nodes.set(name, node);
+    return node;
+  }
+
+  async #addMissing(): Promise<void> {
+    const missing = this.#link.nodes.filter((name) => !this.#nodes.has(name));
+    await Promise.all(missing.map((name) => this.#add(name).start(NODE_BOUND_MS)));
+  }
+
+  #noteAway(node: RedisNode, reason: string): void {
+    if (this.#link.nodes.includes(node.name)) this.events.away(this.#shownName(node), reason);
+    else this.#retire(node);
+  }
+
+  #noteBack(node: RedisNode): void {
+    this.events.back(this.#shownName(node));
+    // What was admitted while the rest was shared.
+    void this.#share(node, false);
+  }
+
+  #noteEmptied(node: RedisNode): void {
+    this.events.emptied(this.#shownName(node));
+    void this.#share(node, true);
+  }
+
+  /** Others have its keys. */
+  #retire(node: RedisNode): void {
+    node.close();
+    this.#nodes.delete(node.name);
+    this.events.back(this.#shownName(node));
+    void this.#addMissing();
+  }
+
+  #shownName({ name }: RedisNode): string {
+    return name.includes(':') ? name : '';
+  }
+
+  async #shareBounded(node: RedisNode): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const bound = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SHARE_BOUND_MS);
     });
+    await Promise.race([this.#share(node, false), bound]);
+    clearTimeout(timer);
   }
 
-  /** Asynchronous, so that what the connection throws is a rejection too. */
-  async #send(key: string, parameters: (string | number)[]): Promise<number[]> {
-    if (this.#connection.status !== 'ready') throw new Error('not connected');
-    return this.#connection.takeFromWindows(key, ...parameters);
-  }
-
-  /** A timer comes before what has arrived is read, `setImmediate` after it. */
-  #turnLater(): void {
-    this.#nextTurn = setTimeout(() => setImmediate(() => this.#endTurn()), TURN_MS);
-  }
-
-  #endTurn(): void {
-    this.#nextTurn = undefined;
-    this.#turn++;
-    const [oldest] = this.#waiting;
-    if (oldest === undefined) return;
-    const waited = this.#turn - oldest.sinceTurn;
-    const silent = Math.min(waited, this.#turn - this.#heardInTurn);
-    if (silent >= SILENT_TURNS || waited >= LATE_TURNS) this.#leave('it does not answer in time');
-    else this.#turnLater();
-  }
-
-  #reasonOf(error: unknown): string {
-    if (error instanceof Error && error.name === 'ReplyError') return error.message;
-    return this.#connectionError || 'the connection was lost';
-  }
-
-  #leave(reason: string): void {
-    const wasAway = this.#isAway;
-    this.#isAway = true;
-    for (const { answer } of this.#waiting) answer(undefined);
-    this.#waiting.clear();
-    if (wasAway || this.#isClosed) return;
-    this.onChange(true, reason);
-    this.#probeLater();
-  }
-
-  #probeLater(): void {
-    clearTimeout(this.#nextProbe);
-    if (this.#isClosed) return;
-    this.#nextProbe = setTimeout(() => void this.#probe(), PROBE_EVERY_MS);
-    this.#nextProbe.unref();
-  }
-
-  async #probe(): Promise<void> {
-    const sinceMs = performance.now();
-    const isAnswered = await this.#send(this.#probeKey, PROBE).then(
-      () => performance.now() - sinceMs <= PROBE_BOUND_MS,
-      () => false,
-    );
-    if (this.#isClosed) return;
-    if (!isAnswered) {
-      this.#probeLater();
-      return;
+  /**
+   * Writes this instance's part of keys on a node. Each part is sent once: an answer that was lost may have been for a
+   * part that was counted, and what is missing is found by the sums with the key's next request.
+   */
+  async #share(node: RedisNode, isAll: boolean): Promise<void> {
+    const sent: Promise<boolean>[] = [];
+    for (const apiKeyId of this.parts.keys(isAll)) {
+      if (this.#link.nodeOf(String(apiKeyId)) !== node.name) continue;
+      sent.push(this.#send(apiKeyId, NO_LIMITS, 0, this.parts.nowMs()).then(Boolean, () => false));
+      if (sent.length < KEYS_AT_ONCE) continue;
+      if (!(await Promise.all(sent.splice(0))).every(Boolean)) return;
     }
-    this.#isAway = false;
-    this.onChange(false, '');
+    await Promise.all(sent);
   }
 }

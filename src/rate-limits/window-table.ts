@@ -1,7 +1,8 @@
-import { advance, isEmpty, WINDOW_WORDS } from './window-rings.policy.js';
+import { advance, isEmpty, WINDOW_WORDS, type WindowIndex } from './window-rings.policy.js';
 
-/** Before the windows of a key: its neighbours in the order of use, and whether it is to be saved. */
-const HEAD_WORDS = 3;
+/** Before the windows of a key: what is unshared of each, its neighbours in the order of use, whether it is to be saved. */
+const HEAD_WORDS = 6;
+const UNSHARED = -6;
 const MORE_RECENT = -3;
 const LESS_RECENT = -2;
 const IS_DIRTY = -1;
@@ -28,7 +29,7 @@ export interface WindowRows {
 }
 
 /**
- * The windows of many keys in few large arrays, about 210 bytes a key and nothing for the garbage collector to walk.
+ * The windows of many keys in few large arrays, about 220 bytes a key and nothing for the garbage collector to walk.
  * A key lives in a slot, a number that is its until it is evicted or dropped. Knows which keys were used least
  * recently and which have changed since they were last saved.
  */
@@ -96,6 +97,40 @@ export class WindowTable {
     const at = this.startOf(slot);
     this.#unlink(words, at);
     this.#putFirst(slot, words, at);
+  }
+
+  /** Remembers what was admitted in a window without Redis, up to what a word holds. */
+  addUnshared(slot: number, window: WindowIndex, cost: number): void {
+    const words = this.wordsOf(slot);
+    const index = this.startOf(slot) + UNSHARED + window;
+    words[index] = Math.min((words[index] as number) + cost, 0xffff_ffff);
+  }
+
+  /** What was admitted in a window without Redis since the last call. */
+  takeUnshared(slot: number, window: WindowIndex): number {
+    const words = this.wordsOf(slot);
+    const index = this.startOf(slot) + UNSHARED + window;
+    const amount = words[index] as number;
+    if (amount > 0) words[index] = 0;
+    return amount;
+  }
+
+  /** True when something was admitted without Redis since it was last taken. */
+  hasUnshared(slot: number): boolean {
+    const words = this.wordsOf(slot);
+    const at = this.startOf(slot) + UNSHARED;
+    return words[at] !== 0 || words[at + 1] !== 0 || words[at + 2] !== 0;
+  }
+
+  /** How many slots there are, free ones included. */
+  get slots(): number {
+    return this.#slots;
+  }
+
+  /** The key of a slot; undefined when it is free. */
+  keyOf(slot: number): number | undefined {
+    const id = this.#idOf(slot);
+    return id === NO_ID ? undefined : id;
   }
 
   /** The `count` keys that have waited longest to be saved. From now on they count as saved. */
