@@ -38,10 +38,6 @@ class Instance {
     const [, value] = new RegExp(`^${metric} (\\d+)$`, 'm').exec(await this.metrics.text()) ?? [];
     return Number(value);
   }
-
-  async isBack(): Promise<void> {
-    await vi.waitFor(() => expect(this.limiter.isDegraded).toBe(false), BACK);
-  }
 }
 
 describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs redis-server)', () => {
@@ -57,7 +53,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     }
   });
   afterEach(async () => {
-    for (const clean of cleanup.splice(0).reverse()) await clean();
+    for (const clean of cleanup.splice(0).toReversed()) await clean();
     vi.restoreAllMocks();
   });
 
@@ -73,6 +69,11 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     await instance.limiter.onModuleInit();
     expect(instance.limiter.isDegraded).toBe(false);
     return instance;
+  }
+
+  /** Resolves when Redis is used again, all of it. */
+  async function isBack({ limiter }: Instance): Promise<void> {
+    await vi.waitFor(() => expect(limiter.isDegraded).toBe(false), BACK);
   }
 
   function clientOf(url: string): Redis {
@@ -94,7 +95,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     await clientOf(old.url).replicaof('127.0.0.1', next.port);
     await instance.admitted(1, 2);
     expect(instance.limiter.isDegraded).toBe(true);
-    await instance.isBack();
+    await isBack(instance);
     // The new master knew nothing: what this instance had admitted is restored.
     expect(await instance.admitted(100)).toBe(50);
     expect(await clientOf(next.url).exists(redisKeyOf(1))).toBe(1);
@@ -162,7 +163,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     log += await admittedByBoth(100);
     expect(log).toBe(limit);
     await proxy.pass();
-    for (const instance of both) await instance.isBack();
+    for (const instance of both) await isBack(instance);
     log += await admittedByBoth(100);
     // Both had a share left, and both shares were added before Redis was asked again.
     expect(log).toBe(limit);
@@ -180,7 +181,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
       proxy.refuse();
       log += (await one.admitted(100)) + (await other.admitted(100));
       await proxy.pass();
-      await Promise.all([one.isBack(), other.isBack()]);
+      await Promise.all([isBack(one), isBack(other)]);
       log += (await one.admitted(100)) + (await other.admitted(100));
     }
     expect(log).toBe(POLICY.perMinute * 1.5);
@@ -215,7 +216,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     expect(await instance.admitted(40, id)).toBe(40);
     await cluster.masters[0]!.kill();
     await instance.admitted(1, id);
-    await instance.isBack();
+    await isBack(instance);
     expect(await instance.admitted(100, id)).toBe(19);
     expect(toldOf('is away')).toHaveLength(1);
   });
@@ -237,7 +238,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
       await instance.admitted(1, 2);
       expect(await clientOf(next.url).exists(redisKeyOf(2))).toBe(1);
     }, BACK);
-    await instance.isBack();
+    await isBack(instance);
     expect(await instance.admitted(100)).toBe(20);
   });
 });

@@ -14,8 +14,10 @@ export class RedisCluster {
 
   static async start({ masters = 3, replicas = 0, nodeTimeoutMs = NEVER_MS } = {}): Promise<RedisCluster> {
     const settings = [
-      ...['--cluster-node-timeout', String(nodeTimeoutMs)],
-      ...['--cluster-require-full-coverage', 'no'],
+      '--cluster-node-timeout',
+      String(nodeTimeoutMs),
+      '--cluster-require-full-coverage',
+      'no',
     ];
     const servers = await Promise.all(
       Array.from({ length: masters + replicas }, () => RedisServer.start({ isClusterNode: true, settings })),
