@@ -89,18 +89,20 @@ function lastDayOf(year: number, month: number): number {
  */
 export function unsafeInput(input: unknown, name = ''): FieldError[] {
   const errors: FieldError[] = [];
-  const pending: { value: unknown; path: string; depth: number }[] = [{ value: input, path: name, depth: 0 }];
+  // A field is one level below the input that it belongs to.
+  const depth = name === '' ? 0 : 1;
+  const pending: { value: unknown; path: string; depth: number }[] = [{ value: input, path: name, depth }];
   for (let next = pending.pop(); next !== undefined && errors.length <= MOST_ERRORS; next = pending.pop()) {
-    const { value, path, depth } = next;
+    const { value, path } = next;
     if (typeof value === 'string' && !isStorable(value)) {
       errors.push({ field: path, message: 'must not hold NUL characters or lone surrogates' });
     } else if (typeof value === 'object' && value !== null) {
-      if (depth >= DEEPEST_NESTING) return [{ field: path, message: 'is nested too deeply' }];
+      if (next.depth >= DEEPEST_NESTING) return [{ field: path, message: 'is nested too deeply' }];
       for (const [key, item] of Object.entries(value)) {
         const field = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`;
         if (RESERVED_NAMES.has(key) || !isStorable(key))
           errors.push({ field, message: 'is not a known property' });
-        else pending.push({ value: item, path: field, depth: depth + 1 });
+        else pending.push({ value: item, path: field, depth: next.depth + 1 });
       }
     }
   }

@@ -144,13 +144,15 @@ describe('an API key as a credential', () => {
         '192.0.2.7, 10.1.2.3',
         '::ffff:192.0.2.7',
         '2001:DB8::7',
+        '192.0.2.7:443',
+        '[2001:db8::7]:443',
       ];
       const refused = [
         '192.0.2.7, 198.51.100.1',
         '',
         '10.1.2.3',
         '192.0.2.7, unknown',
-        '192.0.2.7:443',
+        '192.0.2.7:no-port',
         '192.0.2.7.',
       ];
       for (const value of accepted) expect([value, await statusFor(value)]).toEqual([value, 200]);
