@@ -1,5 +1,5 @@
 import type { BudgetType } from './api-key.entity.js';
-import type { ApiKeyCore, ApiKeyRecord, ApiKeyTotals } from './api-key.js';
+import type { ApiKeyCore, ApiKeyRecord, ApiKeySecretRecord, ApiKeyTotals } from './api-key.js';
 
 const CORE_COLUMNS = `
   keys.id, keys.user_id, keys.parent_key_id, keys.name, keys.description, keys.key_prefix, keys.scopes, keys.is_active,
@@ -12,19 +12,36 @@ const TOTALS_COLUMNS = `
   totals.requests::text AS total_requests, totals.tokens::text AS total_tokens,
   totals.cost_micro_cents::text AS total_cost_micro_cents, totals.last_used_at`;
 
-/** The columns of a key with its totals, for statements that answer `ApiKeyRow`; tables `keys` and `totals`. */
-export const API_KEY_COLUMNS = `${CORE_COLUMNS}, ${TOTALS_COLUMNS}`;
+/** The id of a secret in SQL, as `secretIdOf` makes it. */
+export const SECRET_ID = `encode(substr(sha256(digest), 1, 8), 'hex')`;
+
+/** Read by two indexes, one over current and one over retiring secrets. */
+const secretsWhere = (condition: string) => `
+      SELECT ${SECRET_ID} AS id, key_prefix, created_at, last_used_at, retires_at
+      FROM api_key_secrets WHERE api_key_id = keys.id AND ${condition}`;
+
+/** The secrets of `keys.id`: the current one, then the retiring ones, next to end first. An array of `SecretRow`. */
+export const SECRETS_OF_KEY = `ARRAY(
+    SELECT to_json(secrets) FROM (${secretsWhere('retires_at IS NULL')} UNION ALL ${secretsWhere('retires_at IS NOT NULL')}
+    ) AS secrets ORDER BY secrets.retires_at NULLS FIRST
+  )`;
+
+/** The columns of `ApiKeyRow`; tables `keys`, `owners` and `totals`. */
+export const API_KEY_COLUMNS = `${CORE_COLUMNS}, ${TOTALS_COLUMNS},
+  owners.is_active AND owners.deleted_at IS NULL AS is_owner_active, ${SECRETS_OF_KEY} AS secrets`;
+
+/** What those columns are read from beside `keys`. */
+export const WITH_OWNER_AND_TOTALS = `
+  JOIN users AS owners ON owners.id = keys.user_id
+  LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id`;
 
 /** Reads keys without their totals; a condition on `keys` follows. */
 export const SELECT_API_KEY_CORE = `SELECT ${CORE_COLUMNS} FROM api_keys AS keys`;
 
-/** Reads what a key was used for: a `TotalsRow`; a condition on `totals` follows. */
-export const SELECT_TOTALS = `SELECT ${TOTALS_COLUMNS} FROM api_key_totals AS totals`;
-
-/** Reads keys with their totals; a condition on `keys` follows. */
+/** Reads keys with all that is shown of them; a condition on `keys` follows. */
 export const SELECT_API_KEY = `
   SELECT ${API_KEY_COLUMNS}
-  FROM api_keys AS keys LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id`;
+  FROM api_keys AS keys ${WITH_OWNER_AND_TOTALS}`;
 
 /** A row of `SELECT_API_KEY_CORE`. */
 export interface ApiKeyCoreRow {
@@ -52,8 +69,17 @@ export interface ApiKeyCoreRow {
   readonly updated_at: Date;
 }
 
+/** A secret as JSON: timestamps are text. */
+export interface SecretRow {
+  readonly id: string;
+  readonly key_prefix: string | null;
+  readonly created_at: string;
+  readonly last_used_at: string | null;
+  readonly retires_at: string | null;
+}
+
 /** What a key was used for; nulls when it was not. */
-export interface TotalsRow {
+interface TotalsRow {
   readonly total_requests: string | null;
   readonly total_tokens: string | null;
   readonly total_cost_micro_cents: string | null;
@@ -61,19 +87,25 @@ export interface TotalsRow {
 }
 
 /** A row of `SELECT_API_KEY`. */
-export type ApiKeyRow = ApiKeyCoreRow & TotalsRow;
+export type ApiKeyRow = ApiKeyCoreRow &
+  TotalsRow & { readonly is_owner_active: boolean; readonly secrets: SecretRow[] };
 
 export function toApiKeyRecord(row: ApiKeyRow): ApiKeyRecord {
-  return { ...toApiKeyCore(row), totals: toApiKeyTotals(row) };
+  return {
+    ...toApiKeyCore(row),
+    isOwnerActive: row.is_owner_active,
+    secrets: row.secrets.map((secret) => toSecretRecord(secret, row.key_prefix)),
+    totals: toApiKeyTotals(row),
+  };
 }
 
-/** The totals of a key; nothing was used when it has no row. */
-export function toApiKeyTotals(row: TotalsRow | undefined): ApiKeyTotals {
+/** Nothing was used when a key has no row of totals. */
+function toApiKeyTotals(row: TotalsRow): ApiKeyTotals {
   return {
-    requests: BigInt(row?.total_requests ?? 0),
-    tokens: BigInt(row?.total_tokens ?? 0),
-    costMicroCents: BigInt(row?.total_cost_micro_cents ?? 0),
-    lastUsedAt: row?.last_used_at ?? null,
+    requests: BigInt(row.total_requests ?? 0),
+    tokens: BigInt(row.total_tokens ?? 0),
+    costMicroCents: BigInt(row.total_cost_micro_cents ?? 0),
+    lastUsedAt: row.last_used_at,
   };
 }
 
@@ -101,5 +133,16 @@ export function toApiKeyCore(row: ApiKeyCoreRow): ApiKeyCore {
     version: row.version,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
+  };
+}
+
+/** The hint of a current secret is that of its key, also where it was stored before secrets kept their own. */
+export function toSecretRecord(row: SecretRow, currentPrefix: string): ApiKeySecretRecord {
+  return {
+    id: row.id,
+    keyPrefix: row.retires_at === null ? currentPrefix : row.key_prefix,
+    createdAt: new Date(row.created_at),
+    lastUsedAt: row.last_used_at === null ? null : new Date(row.last_used_at),
+    retiresAt: row.retires_at === null ? null : new Date(row.retires_at),
   };
 }

@@ -112,10 +112,10 @@ export class ApiKey {
   deletedAt!: Date | null;
 }
 
-/** The digest of a secret. A key has one current secret and at most one that is retiring. */
+/** The digest of a secret. A key has one current secret and some that are retiring. */
 @Entity('api_key_secrets')
 @Index('api_key_secrets_current_key', ['apiKeyId'], { unique: true, where: 'retires_at IS NULL' })
-@Index('api_key_secrets_retiring_key', ['apiKeyId'], { unique: true, where: 'retires_at IS NOT NULL' })
+@Index('api_key_secrets_retiring_idx', ['apiKeyId'], { where: 'retires_at IS NOT NULL' })
 @Index('api_key_secrets_retires_at_idx', ['retiresAt'], { where: 'retires_at IS NOT NULL' })
 @Check('api_key_secrets_digest_check', 'octet_length(digest) = 32')
 export class ApiKeySecret {
@@ -135,4 +135,12 @@ export class ApiKeySecret {
   /** When a former secret ends; null for the current one. */
   @Column('timestamptz', { name: 'retires_at', nullable: true })
   retiresAt!: Date | null;
+
+  /** The first characters of the secret; null for one that was made before they were kept here. */
+  @Column('text', { name: 'key_prefix', nullable: true })
+  keyPrefix!: string | null;
+
+  /** True to within a minute; null when it was never used. */
+  @Column('timestamptz', { name: 'last_used_at', nullable: true })
+  lastUsedAt!: Date | null;
 }

@@ -1,5 +1,6 @@
 import type { FieldError } from '../common/app-error.js';
-import { type ApiKeyChanges, type ApiKeyPolicy, POLICY_FIELDS } from './api-key.js';
+import { admitsIpv6Alone } from '../common/ip-address.js';
+import { type ApiKeyChanges, type ApiKeyPolicy, type ApiKeyRecord, POLICY_FIELDS } from './api-key.js';
 
 /** A policy after a change, or the rules that the change breaks. */
 export type MergedPolicy =
@@ -16,6 +17,23 @@ const LAST_VERSION = 2_147_483_647;
 /** The version after one; after the last the count begins anew, as any other tells that the key has changed. */
 export function nextVersion(version: number): number {
   return version < LAST_VERSION ? version + 1 : 1;
+}
+
+/**
+ * What a key is worth now. The first that applies is its state, in the order of a verdict's checks: `owner_disabled`,
+ * `quarantined` (reserved: nothing quarantines a key yet), `inactive`, `expired`, `active`.
+ */
+export const API_KEY_STATES = ['active', 'inactive', 'expired', 'quarantined', 'owner_disabled'] as const;
+export type ApiKeyState = (typeof API_KEY_STATES)[number];
+
+/** The state of a key at `now`. */
+export function stateOf(
+  { isOwnerActive, isActive, expiresAt }: Pick<ApiKeyRecord, 'isOwnerActive' | 'isActive' | 'expiresAt'>,
+  now: Date,
+): ApiKeyState {
+  if (!isOwnerActive) return 'owner_disabled';
+  if (!isActive) return 'inactive';
+  return expiresAt !== null && expiresAt <= now ? 'expired' : 'active';
 }
 
 /** A new key before anything was asked of it. */
@@ -39,7 +57,8 @@ export const BLANK_POLICY: ApiKeyPolicy = {
 
 /**
  * Applies the fields present in `changes` and judges the result. Becoming unlimited clears the budget; a budget
- * needs a limit and is `total` unless told; an expiry that is set anew must lie ahead of `now`.
+ * needs a limit and is `total` unless told; an expiry that is set anew must lie ahead of `now`; addresses that are set
+ * anew must not leave out IPv4 by mistake.
  */
 export function mergePolicy(current: ApiKeyPolicy, changes: ApiKeyChanges, now: Date): MergedPolicy {
   const present = Object.fromEntries(
@@ -48,7 +67,11 @@ export function mergePolicy(current: ApiKeyPolicy, changes: ApiKeyChanges, now: 
   const cleared = present.isUnlimited === true ? { budgetLimitCents: null, budgetType: null } : {};
   const merged = { ...current, ...cleared, ...present };
   const policy = merged.isUnlimited ? merged : { ...merged, budgetType: merged.budgetType ?? 'total' };
-  const errors = [...budgetErrors(policy), ...expiryErrors(current, policy, now)];
+  const errors = [
+    ...budgetErrors(policy),
+    ...expiryErrors(current, policy, now),
+    ...addressErrors(current, policy),
+  ];
   if (errors.length > 0) return { kind: 'invalid', errors };
   return {
     kind: 'merged',
@@ -75,6 +98,12 @@ function expiryErrors(current: ApiKeyPolicy, policy: ApiKeyPolicy, now: Date): F
   const { expiresAt } = policy;
   const isPast = expiresAt !== null && expiresAt <= now && !isSame(current.expiresAt, expiresAt);
   return isPast ? [{ field: 'expires_at', message: 'must lie in the future' }] : [];
+}
+
+function addressErrors(current: ApiKeyPolicy, { allowedIps }: ApiKeyPolicy): FieldError[] {
+  if (isSame(current.allowedIps, allowedIps) || !admitsIpv6Alone(allowedIps)) return [];
+  const message = 'admits no IPv4 address: add 0.0.0.0/0, or leave the list empty for any address';
+  return [{ field: 'allowed_ips', message }];
 }
 
 type PolicyValue = ApiKeyPolicy[keyof ApiKeyPolicy];

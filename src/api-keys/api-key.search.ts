@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { ControlPool } from '../database/pools.js';
 import { ReportQueries } from '../database/report-queries.js';
 import type { ApiKeyRecord } from './api-key.js';
-import { API_KEY_COLUMNS, type ApiKeyRow, toApiKeyRecord } from './api-key-rows.js';
+import { API_KEY_COLUMNS, type ApiKeyRow, toApiKeyRecord, WITH_OWNER_AND_TOTALS } from './api-key-rows.js';
 
 /** What a list is narrowed to; `search` is a case-insensitive substring of name or description. */
 export interface ApiKeyFilter {
@@ -63,8 +63,7 @@ export class ApiKeySearch {
         FROM (
           SELECT keys.id FROM api_keys AS keys WHERE ${condition} ORDER BY keys.id DESC LIMIT $1 OFFSET $2
         ) AS page
-        JOIN api_keys AS keys ON keys.id = page.id
-        LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id
+        JOIN api_keys AS keys ON keys.id = page.id ${WITH_OWNER_AND_TOTALS}
         ORDER BY keys.id DESC`,
       values: [limit, offset, ...values],
     };
@@ -141,6 +140,7 @@ export function matchesStatement(
     FROM (SELECT count(*) AS matches FROM matches) AS found
     LEFT JOIN (SELECT id FROM matches ORDER BY id DESC LIMIT $1 OFFSET $2) AS page ON true
     LEFT JOIN api_keys AS keys ON keys.id = page.id
+    LEFT JOIN users AS owners ON owners.id = keys.user_id
     LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id
     ORDER BY keys.id DESC`;
   return { text, values: [limit, offset, Math.max(MOST_COUNTED + 1, offset + limit), ...values] };

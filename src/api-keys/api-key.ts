@@ -28,6 +28,18 @@ export interface ApiKeyTotals {
   readonly lastUsedAt: Date | null;
 }
 
+/** What is shown of a secret: never the secret itself. */
+export interface ApiKeySecretRecord {
+  /** 16 hexadecimal digits; see `secretIdOf`. */
+  readonly id: string;
+  /** The first characters; null for one that was retired before these were kept. */
+  readonly keyPrefix: string | null;
+  readonly createdAt: Date;
+  readonly lastUsedAt: Date | null;
+  /** When a former secret ends; null for the current one. */
+  readonly retiresAt: Date | null;
+}
+
 /** A key without what it was used for: all that a change of it needs to know. */
 export interface ApiKeyCore extends ApiKeyPolicy {
   readonly id: number;
@@ -42,6 +54,10 @@ export interface ApiKeyCore extends ApiKeyPolicy {
 
 /** A key as the rest of the service sees it. */
 export interface ApiKeyRecord extends ApiKeyCore {
+  /** False when the owner is disabled or deleted: then no key of theirs is valid. */
+  readonly isOwnerActive: boolean;
+  /** The current secret, then the retiring ones, next to end first; some of them may have ended by now. */
+  readonly secrets: readonly ApiKeySecretRecord[];
   readonly totals: ApiKeyTotals;
 }
 

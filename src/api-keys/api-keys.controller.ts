@@ -16,15 +16,16 @@ import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
 import { MessageResponse } from '../auth/auth.dto.js';
 import { actorOf, type Principal } from '../auth/principal.js';
+import { Clock } from '../common/clock.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
 import { entityTag, IdempotencyKey, IfMatchVersions } from '../http/request-headers.js';
+import type { ApiKeyRecord } from './api-key.js';
 import {
   ApiKeyIdParameter,
   CreateApiKeyDto,
   ListApiKeysQuery,
-  RegenerateApiKeyDto,
   toApiKeyChanges,
   UpdateApiKeyDto,
 } from './api-keys.dto.js';
@@ -35,25 +36,14 @@ import {
   ApiKeyResponse,
   ApiKeyWithSecretResponse,
   toApiKeyResponse,
-  toApiKeyWithSecret,
 } from './api-keys.responses.js';
-import { ApiKeysService, type IssuedApiKey } from './api-keys.service.js';
+import { ApiKeysService } from './api-keys.service.js';
+import { IDEMPOTENCY_KEY, REPLAYED, toIssuedResponse } from './issued-response.js';
 
 const RESOURCE = { resourceType: 'api_key' } as const;
 const LARGE_BODY = 1_048_576;
 const ETAG = {
   ETag: { description: 'The version of the policy.', schema: { type: 'string', example: '"3"' } },
-} as const;
-const REPLAYED = {
-  'Idempotency-Replayed': {
-    description: '`true` when the request was a repeat.',
-    schema: { type: 'string' },
-  },
-} as const;
-const IDEMPOTENCY_KEY = {
-  name: 'Idempotency-Key',
-  required: false,
-  description: 'Makes the request safe to send again for a day.',
 } as const;
 
 @ApiTags('API keys')
@@ -62,6 +52,7 @@ export class ApiKeysController {
   constructor(
     private readonly apiKeys: ApiKeysService,
     private readonly reader: ApiKeysReader,
+    private readonly clock: Clock,
   ) {}
 
   @Get()
@@ -82,7 +73,7 @@ export class ApiKeysController {
     const filter = { userId, isActive, search, tag };
     const { apiKeys, total, isTotalExact } = await this.reader.list(principal, filter, page, size);
     return {
-      api_keys: apiKeys.map(toApiKeyResponse),
+      api_keys: apiKeys.map((apiKey) => this.#shown(apiKey)),
       total,
       total_is_exact: isTotalExact,
       page,
@@ -113,7 +104,7 @@ export class ApiKeysController {
     // Not the body: its members may come in another order, and mean the same. Of another caller it means another child.
     const request = { ...changes, parentKeyId: apiKeyId ?? undefined };
     const claim = key === undefined ? undefined : { userId, operation: 'create_api_key', key, request };
-    return withSecret(reply, await this.apiKeys.create(principal, changes, claim));
+    return toIssuedResponse(reply, await this.apiKeys.create(principal, changes, claim), this.clock.now());
   }
 
   @Get(':id')
@@ -131,7 +122,7 @@ export class ApiKeysController {
   ): Promise<ApiKeyResponse> {
     const apiKey = await this.reader.get(principal, id);
     void reply.header('etag', entityTag(apiKey.version));
-    return toApiKeyResponse(apiKey);
+    return this.#shown(apiKey);
   }
 
   @Put(':id')
@@ -157,7 +148,7 @@ export class ApiKeysController {
   ): Promise<ApiKeyResponse> {
     const apiKey = await this.apiKeys.update(principal, id, toApiKeyChanges(body), expectedVersions);
     void reply.header('etag', entityTag(apiKey.version));
-    return toApiKeyResponse(apiKey);
+    return this.#shown(apiKey);
   }
 
   @Delete(':id')
@@ -175,33 +166,6 @@ export class ApiKeysController {
   ): Promise<MessageResponse> {
     await this.apiKeys.delete(principal, id);
     return { message: 'API key deleted successfully' };
-  }
-
-  @Post(':id/regenerate')
-  @HttpCode(200)
-  @OwnerOrPermission('platform:api-keys:update')
-  @Operation('regenerate_api_key', {
-    ...RESOURCE,
-    summary: 'Give an API key a new secret',
-    description:
-      'The old secret stays valid for `grace_period_seconds`. Id, limits, budget and history stay.',
-  })
-  @ApiHeader(IDEMPOTENCY_KEY)
-  @ApiOkResponse({ type: ApiKeyWithSecretResponse, headers: REPLAYED })
-  @Header('cache-control', 'no-store')
-  async regenerate(
-    @CurrentPrincipal() principal: Principal,
-    @Param() { id }: ApiKeyIdParameter,
-    @Body() body: RegenerateApiKeyDto,
-    @IdempotencyKey() key: string | undefined,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<ApiKeyWithSecretResponse> {
-    const request = { id, grace_period_seconds: body.grace_period_seconds };
-    const claim =
-      key === undefined
-        ? undefined
-        : { userId: principal.userId, operation: 'regenerate_api_key', key, request };
-    return withSecret(reply, await this.apiKeys.regenerate(principal, id, body.grace_period_seconds, claim));
   }
 
   @Post(':id/activate')
@@ -239,9 +203,8 @@ export class ApiKeysController {
     await this.apiKeys.deactivate(principal, id);
     return { message: 'API key deactivated successfully' };
   }
-}
 
-function withSecret(reply: FastifyReply, issued: IssuedApiKey): ApiKeyWithSecretResponse {
-  if (issued.secret === null) void reply.header('idempotency-replayed', 'true');
-  return toApiKeyWithSecret(issued);
+  #shown(apiKey: ApiKeyRecord): ApiKeyResponse {
+    return toApiKeyResponse(apiKey, this.clock.now());
+  }
 }

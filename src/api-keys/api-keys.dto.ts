@@ -67,7 +67,8 @@ class ApiKeyFields {
   @TextListField({
     entryCheck: addressCheck,
     optional: true,
-    description: 'IPv4 or IPv6 addresses or CIDR blocks; empty for any.',
+    description:
+      'IPv4 or IPv6 addresses or CIDR blocks; empty for any. `::/0` is every IPv6 address and needs an entry for IPv4 beside it.',
     example: ['203.0.113.0/24'],
   })
   allowed_ips?: string[];
@@ -111,10 +112,10 @@ export class CreateApiKeyDto extends ApiKeyFields implements JudgesFields {
   @TextField(NAME)
   name!: string;
 
-  /** What the service would say of the budget and of the expiry. */
+  /** What the service would say of the budget, the expiry and the addresses. */
   [FURTHER_ERRORS](isBroken: (field: string) => boolean, now: Date): readonly FieldError[] {
     const budget = ['is_unlimited', 'budget_limit_cents', 'budget_type'] as const;
-    const { is_unlimited, budget_limit_cents, budget_type, expires_at } = this;
+    const { is_unlimited, budget_limit_cents, budget_type, expires_at, allowed_ips } = this;
     const merged = mergePolicy(
       BLANK_POLICY,
       {
@@ -122,6 +123,7 @@ export class CreateApiKeyDto extends ApiKeyFields implements JudgesFields {
           ? {}
           : { isUnlimited: is_unlimited, budgetLimitCents: budget_limit_cents, budgetType: budget_type }),
         ...(isBroken('expires_at') ? {} : { expiresAt: expires_at }),
+        ...(isBroken('allowed_ips') ? {} : { allowedIps: allowed_ips }),
       },
       now,
     );
@@ -145,7 +147,7 @@ export class RegenerateApiKeyDto {
     maximum: 604_800,
     optional: true,
     default: 0,
-    description: 'Seconds the old secret stays valid.',
+    description: 'Seconds the old secret stays valid; 0 ends all earlier secrets at once.',
   })
   grace_period_seconds: number = 0;
 }
@@ -153,6 +155,17 @@ export class RegenerateApiKeyDto {
 export class ApiKeyIdParameter {
   @IdField('The id of an API key.')
   id!: number;
+}
+
+export class ApiKeySecretParameters extends ApiKeyIdParameter {
+  @TextField({
+    minLength: 16,
+    maxLength: 16,
+    pattern: { regex: /^[0-9a-f]+$/, rule: 'made of hexadecimal digits' },
+    description: 'The id of one of the key’s `secrets`.',
+    example: '9f86d081884c7d65',
+  })
+  secret_id!: string;
 }
 
 export class ListApiKeysQuery extends PageQuery {

@@ -13,8 +13,12 @@ import { ApiKeysService } from './api-keys.service.js';
 import { ApiKeysStore } from './api-keys.store.js';
 import { Idempotency } from './idempotency.js';
 import { LastUse } from './last-use.js';
+import { LockedApiKeys } from './locked-api-keys.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
+import { Replays } from './replays.js';
 import { SecretDigests } from './secret-digests.js';
+import { SecretsController } from './secrets.controller.js';
+import { SecretsService } from './secrets.service.js';
 import { SnapshotLoader } from './snapshot-loader.js';
 import { Snapshots } from './snapshots.js';
 import { StoredKeyChecks } from './stored-key-checks.js';
@@ -22,7 +26,7 @@ import { StoredKeyChecks } from './stored-key-checks.js';
 /** API keys: their policies, their secrets, and what each of them is worth as a credential. */
 @Module({
   imports: [BudgetsModule, TypeOrmModule.forFeature([ApiKey, ApiKeySecret])],
-  controllers: [ApiKeysController],
+  controllers: [ApiKeysController, SecretsController],
   providers: [
     ApiKeyCounts,
     ApiKeyLineage,
@@ -34,8 +38,11 @@ import { StoredKeyChecks } from './stored-key-checks.js';
     ApiKeysStore,
     Idempotency,
     LastUse,
+    LockedApiKeys,
     OwnerDeletionSubscriber,
+    Replays,
     SecretDigests,
+    SecretsService,
     SnapshotLoader,
     Snapshots,
     StoredKeyChecks,

@@ -2,8 +2,8 @@ import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../http/fields.js';
-import type { ApiKeyRecord } from './api-key.js';
-import type { IssuedApiKey } from './api-keys.service.js';
+import type { ApiKeyRecord, ApiKeySecretRecord } from './api-key.js';
+import { API_KEY_STATES, type ApiKeyState, stateOf } from './api-key.policy.js';
 
 const TIMESTAMP = { type: 'string', format: 'date-time' } as const;
 const NULLABLE_TIMESTAMP = { ...TIMESTAMP, nullable: true } as const;
@@ -11,6 +11,32 @@ const LIMIT = { type: 'integer', nullable: true, description: 'Null for no limit
 const COUNT = { type: 'integer', format: 'int64' } as const;
 const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;
 const TEXTS = { type: 'array', items: { type: 'string' } } as const;
+
+@ApiSchema({ name: 'ApiKeySecret' })
+export class ApiKeySecretResponse {
+  @ResponseField({ type: 'string', example: '9f86d081884c7d65' })
+  id!: string;
+
+  @ResponseField({
+    type: 'string',
+    nullable: true,
+    description: 'The first 8 characters; null for a secret that was retired before they were kept.',
+    example: 'en_4fT9a',
+  })
+  key_prefix!: string | null;
+
+  @ResponseField(TIMESTAMP)
+  created_at!: string;
+
+  @ResponseField({ ...NULLABLE_TIMESTAMP, description: 'True to within a minute; null when never used.' })
+  last_used_at!: string | null;
+
+  @ResponseField({
+    ...NULLABLE_TIMESTAMP,
+    description: 'When a former secret ends; null for the current one.',
+  })
+  retires_at!: string | null;
+}
 
 @ApiSchema({ name: 'ApiKey' })
 export class ApiKeyResponse {
@@ -45,7 +71,10 @@ export class ApiKeyResponse {
   @ResponseField(TEXTS)
   scopes!: readonly string[];
 
-  @ResponseField({ type: 'boolean' })
+  @ResponseField({
+    type: 'boolean',
+    description: 'The switch of the key alone; `state` says what the key is worth.',
+  })
   is_active!: boolean;
 
   @ResponseField(NULLABLE_TIMESTAMP)
@@ -107,6 +136,21 @@ export class ApiKeyResponse {
 
   @ResponseField({ type: 'string', description: 'The exact cost in cents.', example: '12.000350' })
   total_cost_cents_decimal!: string;
+
+  @ResponseField({
+    type: 'string',
+    enum: [...API_KEY_STATES],
+    description:
+      'Only an `active` key is valid. The first that applies: `owner_disabled`, `quarantined` (reserved), `inactive`, `expired`, `active`.',
+  })
+  state!: ApiKeyState;
+
+  @ResponseField({
+    type: () => [ApiKeySecretResponse],
+    description:
+      'The current secret, then those in their grace period. The secrets themselves are never shown.',
+  })
+  secrets!: ApiKeySecretResponse[];
 }
 
 @ApiSchema({ name: 'ApiKeyWithSecret' })
@@ -147,7 +191,8 @@ export class ApiKeyListResponse {
   size!: number;
 }
 
-export function toApiKeyResponse(apiKey: ApiKeyRecord): ApiKeyResponse {
+/** A key as it is shown at `now`. */
+export function toApiKeyResponse(apiKey: ApiKeyRecord, now: Date): ApiKeyResponse {
   const { totals } = apiKey;
   return {
     id: apiKey.id,
@@ -178,9 +223,19 @@ export function toApiKeyResponse(apiKey: ApiKeyRecord): ApiKeyResponse {
     total_tokens_decimal: totals.tokens.toString(),
     total_cost_cents: centsFromMicroCents(totals.costMicroCents),
     total_cost_cents_decimal: decimalCentsFromMicroCents(totals.costMicroCents),
+    state: stateOf(apiKey, now),
+    secrets: apiKey.secrets
+      .filter(({ retiresAt }) => retiresAt === null || retiresAt > now)
+      .map(toSecretResponse),
   };
 }
 
-export function toApiKeyWithSecret({ apiKey, secret }: IssuedApiKey): ApiKeyWithSecretResponse {
-  return { api_key: toApiKeyResponse(apiKey), secret_key: secret?.reveal() ?? null };
+function toSecretResponse(secret: ApiKeySecretRecord): ApiKeySecretResponse {
+  return {
+    id: secret.id,
+    key_prefix: secret.keyPrefix,
+    created_at: secret.createdAt.toISOString(),
+    last_used_at: secret.lastUsedAt?.toISOString() ?? null,
+    retires_at: secret.retiresAt?.toISOString() ?? null,
+  };
 }

@@ -1,37 +1,24 @@
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { isOwner, platformScopes, requireHeld, requireOwnerOr } from '../auth/access.policy.js';
+import { platformScopes, requireHeld } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
 import { BudgetLimits } from '../budgets/budget-limits.js';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { MICRO_CENTS_PER_CENT } from '../common/money.js';
-import type { Secret } from '../common/secret.js';
 import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
-import {
-  type ApiKeyChanges,
-  type ApiKeyCore,
-  type ApiKeyPolicy,
-  type ApiKeyRecord,
-  wireValues,
-} from './api-key.js';
+import { type ApiKeyChanges, type ApiKeyPolicy, type ApiKeyRecord, wireValues } from './api-key.js';
 import { ApiKey } from './api-key.entity.js';
-import { type MergedPolicy, mergePolicy, nextVersion } from './api-key.policy.js';
+import { type MergedPolicy, mergePolicy } from './api-key.policy.js';
 import { ApiKeyLineage } from './api-key-lineage.js';
-import { ApiKeySecrets } from './api-key-secrets.js';
+import { ApiKeySecrets, currentSecret } from './api-key-secrets.js';
 import { ApiKeysStore } from './api-keys.store.js';
 import { initialPolicy } from './lineage.policy.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.js';
-
-/** A key whose secret was just made; null when the request was a repeat, since a secret is shown once. */
-export interface IssuedApiKey {
-  readonly apiKey: ApiKeyRecord;
-  readonly secret: Secret | null;
-}
-
-type PlatformAction = 'update' | 'delete';
+import { LockedApiKeys, requireUnexpired } from './locked-api-keys.js';
+import { type IssuedApiKey, Replays, requireFound } from './replays.js';
 
 /** Changes of API keys. Each method is one transaction: load, decide, save, tell. */
 @Injectable()
@@ -39,6 +26,8 @@ export class ApiKeysService {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly store: ApiKeysStore,
+    private readonly locked: LockedApiKeys,
+    private readonly replays: Replays,
     private readonly secrets: ApiKeySecrets,
     private readonly lineage: ApiKeyLineage,
     private readonly idempotency: Idempotency,
@@ -52,7 +41,7 @@ export class ApiKeysService {
   async create(principal: Principal, input: ApiKeyChanges, claim?: IdempotencyClaim): Promise<IssuedApiKey> {
     requireHeld(principal, platformScopes(input.scopes ?? []));
     const earlierId = claim && (await this.idempotency.earlier(claim));
-    if (earlierId !== undefined) return this.#replay(earlierId);
+    if (earlierId !== undefined) return this.replays.of(earlierId);
     const now = this.clock.now();
     const parents = await this.lineage.lockParents(principal, now);
     const { policy } = requireValid(mergePolicy(initialPolicy(parents), input, now));
@@ -68,7 +57,8 @@ export class ApiKeysService {
     if (!policy.isUnlimited) await this.#setBudget(id, policy);
     if (claim !== undefined) await this.idempotency.remember(claim, id);
     await this.events.change('api_key.created', { apiKeyId: id, name: policy.name, scopes: policy.scopes });
-    return { apiKey: { ...values, id, version: 1, totals: NO_USAGE }, secret };
+    const secrets = [currentSecret(fresh, now)];
+    return { apiKey: { ...values, id, version: 1, isOwnerActive: true, secrets, totals: NO_USAGE }, secret };
   }
 
   /**
@@ -82,7 +72,7 @@ export class ApiKeysService {
     changes: ApiKeyChanges,
     expectedVersions?: readonly number[],
   ): Promise<ApiKeyRecord> {
-    const apiKey = await this.#lockForUpdate(principal, apiKeyId);
+    const apiKey = await this.locked.forUpdate(principal, apiKeyId);
     if (expectedVersions?.includes(apiKey.version) === false) {
       throw new AppError(
         'api_key.version_mismatch',
@@ -94,54 +84,29 @@ export class ApiKeysService {
     const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
     await this.lineage.requireMayChange(principal, apiKey, policy);
     await this.lineage.requireWithinParents(apiKey, policy, changed);
-    const updated = changed.length > 0 ? await this.#save(apiKey, policy) : apiKey;
+    if (changed.length > 0) await this.locked.save(apiKey, policy);
     if (changed.some((field) => BUDGET_FIELDS.has(field))) await this.#setBudget(apiKeyId, policy);
     const [beforeValues, afterValues] = [wireValues(apiKey, changed), wireValues(policy, changed)];
     await this.events.change('api_key.updated', { apiKeyId, beforeValues, afterValues });
-    return this.#withTotals(updated);
+    return requireFound(await this.store.read(apiKeyId));
   }
 
-  /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
+  /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied`, `api_key.expired` */
   @Change()
   async activate(principal: Principal, apiKeyId: number): Promise<void> {
-    const apiKey = await this.#lockForUpdate(principal, apiKeyId);
+    const apiKey = await this.locked.forUpdate(principal, apiKeyId);
     await this.lineage.requireMayChange(principal, apiKey, { ...apiKey, isActive: true });
-    if (!apiKey.isActive) await this.#save(apiKey, { isActive: true });
+    requireUnexpired(apiKey, this.clock.now());
+    if (!apiKey.isActive) await this.locked.save(apiKey, { isActive: true });
     await this.events.change('api_key.activated', { apiKeyId, name: apiKey.name });
   }
 
   /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied` */
   @Change()
   async deactivate(principal: Principal, apiKeyId: number): Promise<void> {
-    const apiKey = await this.#lock(principal, apiKeyId, 'update');
-    if (apiKey.isActive) await this.#save(apiKey, { isActive: false });
+    const apiKey = await this.locked.forAction(principal, apiKeyId, 'update');
+    if (apiKey.isActive) await this.locked.save(apiKey, { isActive: false });
     await this.events.change('api_key.deactivated', { apiKeyId, name: apiKey.name });
-  }
-
-  /**
-   * Gives the key a new secret; the old one stays valid for `gracePeriodSeconds`.
-   * @throws AppError `api_key.not_found`, `permission.denied`, `idempotency.*`
-   */
-  @Change()
-  async regenerate(
-    principal: Principal,
-    apiKeyId: number,
-    gracePeriodSeconds: number,
-    claim?: IdempotencyClaim,
-  ): Promise<IssuedApiKey> {
-    const apiKey = await this.#lockForUpdate(principal, apiKeyId);
-    await this.lineage.requireMayIssue(principal, apiKey);
-    const earlierId = claim && (await this.idempotency.earlier(claim));
-    if (earlierId !== undefined) return this.#replay(earlierId);
-    const now = this.clock.now();
-    const retiresAt = gracePeriodSeconds === 0 ? null : new Date(now.getTime() + gracePeriodSeconds * 1000);
-    const fresh = this.secrets.make();
-    await this.secrets.retireCurrent(apiKeyId, retiresAt);
-    await this.secrets.store(apiKeyId, fresh, now);
-    const regenerated = await this.#save(apiKey, { keyPrefix: fresh.keyPrefix });
-    if (claim !== undefined) await this.idempotency.remember(claim, apiKeyId);
-    await this.events.change('api_key.regenerated', { apiKeyId, name: apiKey.name, gracePeriodSeconds });
-    return { apiKey: await this.#withTotals(regenerated), secret: fresh.secret };
   }
 
   /**
@@ -150,7 +115,7 @@ export class ApiKeysService {
    */
   @Change()
   async delete(principal: Principal, apiKeyId: number): Promise<void> {
-    const { name } = await this.#lock(principal, apiKeyId, 'delete');
+    const { name } = await this.locked.forAction(principal, apiKeyId, 'delete');
     await this.#end(apiKeyId);
     await this.events.change('api_key.deleted', { apiKeyId, name });
     await this.lineage.endDescendants(apiKeyId, this.clock.now());
@@ -170,34 +135,6 @@ export class ApiKeysService {
     }
   }
 
-  async #lock(principal: Principal, apiKeyId: number, action: PlatformAction): Promise<ApiKeyCore> {
-    const apiKey = requireFound(await this.store.lock(apiKeyId));
-    requireOwnerOr(principal, apiKey.userId, `platform:api-keys:${action}`);
-    return apiKey;
-  }
-
-  /** Whoever could give a key new life or a new secret must hold what the key can do, unless it is theirs. */
-  async #lockForUpdate(principal: Principal, apiKeyId: number): Promise<ApiKeyCore> {
-    const apiKey = await this.#lock(principal, apiKeyId, 'update');
-    if (!isOwner(principal, apiKey.userId)) requireHeld(principal, platformScopes(apiKey.scopes));
-    return apiKey;
-  }
-
-  /** Makes the next version of a locked key. */
-  async #save(
-    apiKey: ApiKeyCore,
-    values: Partial<ApiKeyPolicy & { keyPrefix: string }>,
-  ): Promise<ApiKeyCore> {
-    const version = nextVersion(apiKey.version);
-    const saved = { ...apiKey, ...values, version, updatedAt: this.clock.now() };
-    await this.store.save(saved);
-    return saved;
-  }
-
-  async #withTotals(apiKey: ApiKeyCore): Promise<ApiKeyRecord> {
-    return { ...apiKey, totals: await this.store.totals(apiKey.id) };
-  }
-
   async #setBudget(apiKeyId: number, { budgetLimitCents, budgetType }: ApiKeyPolicy): Promise<void> {
     const limitMicroCents =
       budgetLimitCents === null ? null : BigInt(budgetLimitCents) * MICRO_CENTS_PER_CENT;
@@ -208,11 +145,6 @@ export class ApiKeysService {
     const now = this.clock.now();
     await this.#manager.update(ApiKey, { id: apiKeyId }, { isActive: false, deletedAt: now, updatedAt: now });
     await this.secrets.deleteAll(apiKeyId);
-  }
-
-  async #replay(apiKeyId: number): Promise<IssuedApiKey> {
-    await this.events.observe('api_key.viewed', { apiKeyId });
-    return { apiKey: requireFound(await this.store.read(apiKeyId)), secret: null };
   }
 
   get #manager() {
@@ -228,11 +160,6 @@ const BUDGET_FIELDS: ReadonlySet<keyof ApiKeyPolicy> = new Set([
 /** So few that a batch holds neither its connection nor this process up. */
 const ENDED_TOGETHER = 2_000;
 const NO_USAGE = { requests: 0n, tokens: 0n, costMicroCents: 0n, lastUsedAt: null };
-
-function requireFound<Key>(apiKey: Key | undefined): Key {
-  if (apiKey === undefined) throw new AppError('api_key.not_found', 'API key not found');
-  return apiKey;
-}
 
 function requireValid(merged: MergedPolicy): Extract<MergedPolicy, { kind: 'merged' }> {
   if (merged.kind === 'invalid') throw validationFailed(merged.errors);

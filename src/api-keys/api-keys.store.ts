@@ -6,7 +6,6 @@ import {
   type ApiKeyCore,
   type ApiKeyPolicy,
   type ApiKeyRecord,
-  type ApiKeyTotals,
   POLICY_FIELDS,
   POLICY_WIRE_NAMES,
 } from './api-key.js';
@@ -15,11 +14,8 @@ import {
   type ApiKeyRow,
   SELECT_API_KEY,
   SELECT_API_KEY_CORE,
-  SELECT_TOTALS,
   toApiKeyCore,
   toApiKeyRecord,
-  toApiKeyTotals,
-  type TotalsRow,
 } from './api-key-rows.js';
 import type { SecretDigest } from './secret-digests.js';
 
@@ -46,8 +42,8 @@ const INSERT = {
       FOR KEY SHARE OF users
       RETURNING id, created_at
     )
-    INSERT INTO api_key_secrets (digest, pepper_version, api_key_id, created_at)
-    SELECT $1, $2, id, created_at FROM new_key
+    INSERT INTO api_key_secrets (digest, pepper_version, api_key_id, created_at, key_prefix)
+    SELECT $1, $2, id, created_at, $4 FROM new_key
     RETURNING api_key_id AS id`,
 };
 const SAVE = {
@@ -58,7 +54,6 @@ const SAVE = {
     WHERE id = $1`,
 };
 const READ = { name: 'read_api_key', text: `${SELECT_API_KEY} WHERE keys.id = $1` };
-const READ_TOTALS = { name: 'read_api_key_totals', text: `${SELECT_TOTALS} WHERE totals.api_key_id = $1` };
 // A change knows nothing of counters. Not FOR UPDATE: that would stand in the way of rows elsewhere that refer to this one.
 const LOCK = {
   name: 'lock_api_key',
@@ -111,12 +106,6 @@ export class ApiKeysStore {
   async read(apiKeyId: number): Promise<ApiKeyRecord | undefined> {
     const [row] = await runPrepared<ApiKeyRow>(this.#manager, READ, [apiKeyId]);
     return row && toApiKeyRecord(row);
-  }
-
-  /** What a key was used for, for the answer to a change that is made. */
-  async totals(apiKeyId: number): Promise<ApiKeyTotals> {
-    const [row] = await runPrepared<TotalsRow>(this.#manager, READ_TOTALS, [apiKeyId]);
-    return toApiKeyTotals(row);
   }
 
   /** Writes all that can change of a key that was locked. */

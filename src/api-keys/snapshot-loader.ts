@@ -110,6 +110,7 @@ function toSnapshot(row: SnapshotRow): KeySnapshot {
     role: row.role,
     isOwnerActive: row.is_owner_active,
     retiresAtMs: row.retires_at?.getTime() ?? Number.POSITIVE_INFINITY,
+    secretDigest: row.digest.toString('latin1'),
     createdAtMs: row.created_at.getTime(),
     tags: row.tags,
     permissions: scopes.reduce(intersection, row.permissions),

@@ -35,6 +35,8 @@ export interface KeySnapshot extends KeyRestrictions {
   readonly isOwnerActive: boolean;
   /** When this secret ends, in Unix milliseconds; infinite for the current one. */
   readonly retiresAtMs: number;
+  /** The stored digest of the secret, one character a byte. */
+  readonly secretDigest: string;
   readonly createdAtMs: number;
   readonly tags: readonly string[];
   /** What the owner and the scopes both allow on this service itself. */

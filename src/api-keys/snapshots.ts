@@ -17,7 +17,7 @@ interface CachedSnapshot {
 const UNKNOWN_KEY_TTL_MS = 1_000;
 const MOST_UNKNOWN_KEYS = 20_000;
 /** Measured with a million entries: object, strings and place in the cache. */
-const ENTRY_BYTES = 900;
+const ENTRY_BYTES = 960;
 const BYTES_PER_LIST_ENTRY = 80;
 const ADDRESS_LIST_BYTES = 1_500;
 const BYTES_PER_ANCESTOR = 500;

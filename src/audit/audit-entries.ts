@@ -53,6 +53,8 @@ const ENTRIES: Entries = {
       apiKeyId,
       gracePeriodSeconds === 0 ? { name } : { name, grace_period_seconds: gracePeriodSeconds },
     ),
+  'api_key.secret_ended': ({ apiKeyId, name, secretId, keyPrefix }) =>
+    apiKey('delete_api_key_secret', apiKeyId, { name, secret_id: secretId, key_prefix: keyPrefix }),
   'api_key.activated': ({ apiKeyId, name }) => apiKey('activate_api_key', apiKeyId, { name }),
   'api_key.deactivated': ({ apiKeyId, name }) => apiKey('deactivate_api_key', apiKeyId, { name }),
 

@@ -35,6 +35,15 @@ export class AddressBlocks {
   }
 }
 
+/** True when a list admits every IPv6 address and no IPv4 address at all: mostly a mistake for "any". */
+export function admitsIpv6Alone(entries: readonly string[]): boolean {
+  const blocks = entries.map(blockOf);
+  return (
+    blocks.some(({ network, mask }) => network.length === 4 && mask.every((word) => word === 0)) &&
+    blocks.every(({ network }) => network.length === 4)
+  );
+}
+
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 
 /**

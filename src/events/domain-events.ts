@@ -39,6 +39,12 @@ export interface ChangeEvents {
     readonly name: string;
     readonly gracePeriodSeconds: number;
   };
+  'api_key.secret_ended': {
+    readonly apiKeyId: number;
+    readonly name: string;
+    readonly secretId: string;
+    readonly keyPrefix: string | null;
+  };
   'api_key.activated': { readonly apiKeyId: number; readonly name: string };
   'api_key.deactivated': { readonly apiKeyId: number; readonly name: string };
   'budget.threshold_reached': BudgetStanding & { readonly percent: number };

@@ -90,6 +90,8 @@ const SPECIAL_STATUSES: Readonly<Record<string, readonly number[]>> = {
   delete_user: [409],
   create_api_key: [409],
   regenerate_api_key: [409],
+  delete_api_key_secret: [409],
+  activate_api_key: [409],
   update_api_key: [412],
   get_error_page: [404, 406],
   get_api_key_usage_series: [406],

@@ -178,7 +178,7 @@ export class VerificationService {
   ): Verdict {
     const code = refusal ?? (allowed ? 'VALID' : 'RATE_LIMITED');
     this.counts.add(code);
-    if (code === 'VALID' && cost > LOOK) this.lastUse.note(snapshot.apiKeyId, nowMs);
+    if (code === 'VALID' && cost > LOOK) this.lastUse.note(snapshot, nowMs);
     const waitSeconds = code === 'RATE_LIMITED' ? retryAfterSeconds : null;
     return { code, snapshot, windows, budget, holdId, retryAfterSeconds: waitSeconds, nowMs };
   }

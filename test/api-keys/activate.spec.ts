@@ -30,7 +30,13 @@ describe.each([
       details: { name: 'Switched' },
     });
     const read = await owner.client.get(`/api-keys/${id}`);
-    expect(read.body).toStrictEqual({ ...body, is_active: isActive, updated_at: expect.any(String) });
+    expect(read.body).toStrictEqual({
+      ...body,
+      is_active: isActive,
+      state: isActive ? 'active' : 'inactive',
+      secrets: [{ ...body['secrets'][0], last_used_at: expect.toSatisfy(() => true) }],
+      updated_at: expect.any(String),
+    });
   });
 
   it('is idempotent: again it answers the same, changes nothing and is audited', async () => {

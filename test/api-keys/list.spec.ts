@@ -47,7 +47,11 @@ describe('GET /api-keys', () => {
       expect(status).toBe(200);
       expect(body).toStrictEqual({
         api_keys: names(12, 11, 10, 9, 8, 7, 6, 5, 4, 3).map((name) =>
-          apiKeyBody({ name, user_id: owner.id, is_active: !/^Key (4|8|12)$/.test(name) }),
+          apiKeyBody({
+            name,
+            user_id: owner.id,
+            ...(/^Key (4|8|12)$/.test(name) ? { is_active: false, state: 'inactive' } : {}),
+          }),
         ),
         total: 12,
         total_is_exact: true,

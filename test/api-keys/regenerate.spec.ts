@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Maintenance } from '../../src/database/maintenance.js';
-import { isAccepted, ownerOfKeys, storedKey, untilAnswered } from '../support/api-keys.js';
+import { currentSecretBody, isAccepted, ownerOfKeys, storedKey, untilAnswered } from '../support/api-keys.js';
 import { expectOneAuditRow } from '../support/audit-trail.js';
 import { expectInvalid, expectProblem } from '../support/problems.js';
 import { TestApp, type TestApiKey } from '../support/test-app.js';
@@ -39,7 +39,12 @@ describe('POST /api-keys/{id}/regenerate', () => {
     expect(secret).toMatch(/^en_[0-9A-Za-z]{38}$/);
     expect(secret).not.toBe(key.secret);
     expect(answer.body).toStrictEqual({
-      api_key: { ...before, key_prefix: secret.slice(0, 8), updated_at: expect.any(String) },
+      api_key: {
+        ...before,
+        key_prefix: secret.slice(0, 8),
+        updated_at: expect.any(String),
+        secrets: [currentSecretBody({ key_prefix: secret.slice(0, 8) })],
+      },
       secret_key: secret,
     });
     await expectOneAuditRow(app.database, answer, {
@@ -74,31 +79,31 @@ describe('POST /api-keys/{id}/regenerate', () => {
     expect(await accepted(...secrets)).toEqual([false, true]);
   });
 
-  it('ends a secret that is still retiring when it comes again', async () => {
+  it('ends all earlier secrets at once without a grace period, retiring ones too', async () => {
     const key = await app.apiKey();
     const second = await regenerate(key, { grace_period_seconds: 600 });
     const third = await regenerate(key, { grace_period_seconds: 600 });
     const secrets = [key.secret, second.body['secret_key'], third.body['secret_key']];
-    expect(await accepted(...secrets)).toEqual([false, true, true]);
+    expect(await accepted(...secrets)).toEqual([true, true, true]);
     const fourth = await regenerate(key);
     expect(await accepted(...secrets, fourth.body['secret_key'])).toEqual([false, false, false, true]);
   });
 
-  it('keeps one current and one retiring secret, however many come at once', async () => {
+  it('keeps one current secret and at most five retiring ones, however many come at once', async () => {
     const key = await app.apiKey();
     const answers = await Promise.all(
-      Array.from({ length: 12 }, (_, n) =>
-        untilAnswered(() => regenerate(key, { grace_period_seconds: n % 2 === 0 ? 600 : 0 })),
-      ),
+      Array.from({ length: 12 }, () => untilAnswered(() => regenerate(key, { grace_period_seconds: 600 }))),
     );
-    expect(answers.every(({ status }) => status === 200)).toBe(true);
-    const secrets = answers.map(({ body }) => String(body['secret_key']));
-    expect(new Set(secrets).size).toBe(12);
-    const alive = (await accepted(key.secret, ...secrets)).filter(Boolean);
-    expect(alive.length === 1 || alive.length === 2).toBe(true);
-    const prefix = (await app.admin.get(`/api-keys/${key.id}`)).body['key_prefix'];
-    const current = secrets.find((secret) => secret.startsWith(prefix)) ?? '';
-    expect(await accepted(current)).toEqual([true]);
+    const done = answers.filter(({ status }) => status === 200);
+    expect(done).toHaveLength(5);
+    for (const answer of answers.filter(({ status }) => status !== 200))
+      expectProblem(answer, 'api_key.too_many_secrets');
+    const secrets = done.map(({ body }) => String(body['secret_key']));
+    expect(new Set(secrets).size).toBe(5);
+    expect(await accepted(key.secret, ...secrets)).toEqual([true, true, true, true, true, true]);
+    const { body } = await app.admin.get(`/api-keys/${key.id}`);
+    expect(body['secrets']).toHaveLength(6);
+    expect(secrets.some((secret) => secret.startsWith(body['key_prefix']))).toBe(true);
   });
 
   it('never revives a key that is inactive', async () => {

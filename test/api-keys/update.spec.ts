@@ -41,7 +41,7 @@ describe('PUT /api-keys/{id}', () => {
     const answer = await owner.client.put(`/api-keys/${key.id}`, CHANGED);
     expect(answer.status).toBe(200);
     expect(answer.headers.get('etag')).toBe('"2"');
-    expect(answer.body).toStrictEqual(apiKeyBody({ user_id: owner.id, ...CHANGED }));
+    expect(answer.body).toStrictEqual(apiKeyBody({ user_id: owner.id, ...CHANGED, state: 'inactive' }));
     expect((await owner.client.get(`/api-keys/${key.id}`)).body).toStrictEqual(answer.body);
   });
 
@@ -50,7 +50,12 @@ describe('PUT /api-keys/{id}', () => {
     async (field, value) => {
       const key = await app.apiKey(app.admin, { tags: ['kept'], rate_limit_per_day: 9, ...BUDGET });
       const answer = await put(key, { [field]: value });
-      expect(answer.body).toStrictEqual({ ...key.body, [field]: value, updated_at: expect.any(String) });
+      expect(answer.body).toStrictEqual({
+        ...key.body,
+        [field]: value,
+        state: field === 'is_active' ? 'inactive' : 'active',
+        updated_at: expect.any(String),
+      });
       await expectOneAuditRow(app.database, answer, {
         action: 'update_api_key',
         resource_type: 'api_key',

@@ -73,6 +73,15 @@ const CHANGES: readonly Change[] = [
     }),
     title: 'with a grace period',
   },
+  {
+    route: 'DELETE /api-keys/:id/secrets/:secret_id',
+    action: 'delete_api_key_secret',
+    prepare: async () => {
+      const { id, body } = await app.apiKey();
+      await app.admin.post(`/api-keys/${id}/regenerate`, { grace_period_seconds: 60 });
+      return { client: app.admin, path: `/api-keys/${id}/secrets/${String(body['secrets'][0].id)}` };
+    },
+  },
   keyChange('DELETE /api-keys/:id', 'delete_api_key', ''),
   {
     route: 'POST /users',

@@ -54,7 +54,7 @@ describe('no route answers more than it declares', { timeout: 120_000 }, () => {
     const query = action === 'get_usage_events' ? '?request_id=unknown' : '';
     const isOfUser = url.startsWith('/api/v1/users/');
     if (isOfUser || url.startsWith('/api/v1/api-keys/'))
-      return `/${url.replace(':id', String(isOfUser ? user.id : key.id))}${query}`;
+      return vacantPath(url.replace(':id', String(isOfUser ? user.id : key.id))) + query;
     const isOwned = method === 'GET' && access.kind === 'owner_or_permission';
     return vacantPath(url) + (isOwned ? `?user_id=${user.id}` : '');
   }

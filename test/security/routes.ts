@@ -95,7 +95,8 @@ const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
 /** The path of a route, as `ApiClient` takes it, with an id that nobody has and that has the right shape. */
 export function vacantPath(url: string): string {
   const id = url.startsWith('/api/v1/budget-holds') ? '00000000-0000-7000-8000-000000000000' : '999999';
-  return `/${url.replace(/:id|\{id\}/, id)}`;
+  const secretId = '0123456789abcdef';
+  return `/${url.replace(/:id|\{id\}/, id).replace(/:secret_id|\{secret_id\}/, secretId)}`;
 }
 
 /** The body to send to an operation; undefined for methods that take none. */

@@ -64,12 +64,22 @@ export const API_KEY_FIELDS: readonly FieldRule[] = [
         '2001:db8::/128',
         '::ffff:192.0.2.1',
       ],
+      ['::/0', '::ffff:192.0.2.1'],
+      ['::/1', '8000::/1'],
+      ['0.0.0.0/0'],
       distinct(100, (index) => `10.0.0.${index}`),
     ],
     invalid: [
       ...lists((index) => `10.0.${index >> 8}.${index & 255}`),
       ...NO_ADDRESSES.map(
         (entry) => [[entry], 'entry 0 must be an IPv4 or IPv6 address or a CIDR block'] as const,
+      ),
+      ...[['::/0'], ['2001:db8::1', '0::/0'], ['::/0', '2001:db8::/32', 'fe80::1']].map(
+        (entries) =>
+          [
+            entries,
+            'admits no IPv4 address: add 0.0.0.0/0, or leave the list empty for any address',
+          ] as const,
       ),
     ],
   },

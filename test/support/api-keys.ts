@@ -36,6 +36,20 @@ export function apiKeyBody(fields: Record<string, unknown>): Record<string, unkn
     total_tokens_decimal: '0',
     total_cost_cents: 0,
     total_cost_cents_decimal: '0.000000',
+    state: 'active',
+    secrets: [currentSecretBody()],
+    ...fields,
+  };
+}
+
+/** The current secret of a key as the API shows it, never used unless told. */
+export function currentSecretBody(fields: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    id: expect.stringMatching(/^[0-9a-f]{16}$/),
+    key_prefix: expect.stringMatching(/^en_[0-9A-Za-z]{5}$/),
+    created_at: expect.stringMatching(UTC_TIMESTAMP),
+    last_used_at: null,
+    retires_at: null,
     ...fields,
   };
 }

@@ -17,6 +17,8 @@ import { CreateKeyLineage1764300400000 } from './1764300400000-create-key-lineag
 import { KnowReporters1764300500000 } from './1764300500000-know-reporters.js';
 import { CreateStartChecks1764300800000 } from './1764300800000-create-start-checks.js';
 import { KeepPeriodsAndTime1764300900000 } from './1764300900000-keep-periods-and-time.js';
+import { DescribeSecrets1764300700000 } from './1764300700000-describe-secrets.js';
+import { KeepSeveralRetiringSecrets1764300700001 } from './1764300700001-keep-several-retiring-secrets.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -39,4 +41,6 @@ export const MIGRATIONS = [
   KnowReporters1764300500000,
   CreateStartChecks1764300800000,
   KeepPeriodsAndTime1764300900000,
+  DescribeSecrets1764300700000,
+  KeepSeveralRetiringSecrets1764300700001,
 ];
