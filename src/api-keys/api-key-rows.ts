@@ -1,5 +1,5 @@
 import type { BudgetType } from './api-key.entity.js';
-import type { ApiKeyCore, ApiKeyRecord, ApiKeySecretRecord, ApiKeyTotals } from './api-key.js';
+import type { ApiKeyCore, ApiKeyLife, ApiKeyRecord, ApiKeySecretRecord, ApiKeyTotals } from './api-key.js';
 
 const CORE_COLUMNS = `
   keys.id, keys.user_id, keys.parent_key_id, keys.name, keys.description, keys.key_prefix, keys.scopes, keys.is_active,
@@ -28,7 +28,8 @@ export const SECRETS_OF_KEY = `ARRAY(
 
 /** The columns of `ApiKeyRow`; tables `keys`, `owners` and `totals`. */
 export const API_KEY_COLUMNS = `${CORE_COLUMNS}, ${TOTALS_COLUMNS},
-  owners.is_active AND owners.deleted_at IS NULL AS is_owner_active, ${SECRETS_OF_KEY} AS secrets`;
+  owners.is_active AND owners.deleted_at IS NULL AS is_owner_active, ${SECRETS_OF_KEY} AS secrets,
+  CASE WHEN keys.parent_key_id IS NOT NULL THEN api_key_ancestors(keys.id) END AS ancestors`;
 
 /** What those columns are read from beside `keys`. */
 export const WITH_OWNER_AND_TOTALS = `
@@ -78,6 +79,12 @@ export interface SecretRow {
   readonly retires_at: string | null;
 }
 
+/** A key that another one came from, as JSON; whether it has ended is part of `is_active`. */
+interface AncestorRow {
+  readonly is_active: boolean;
+  readonly expires_at: string | null;
+}
+
 /** What a key was used for; nulls when it was not. */
 interface TotalsRow {
   readonly total_requests: string | null;
@@ -88,12 +95,17 @@ interface TotalsRow {
 
 /** A row of `SELECT_API_KEY`. */
 export type ApiKeyRow = ApiKeyCoreRow &
-  TotalsRow & { readonly is_owner_active: boolean; readonly secrets: SecretRow[] };
+  TotalsRow & {
+    readonly is_owner_active: boolean;
+    readonly secrets: SecretRow[];
+    readonly ancestors: readonly AncestorRow[] | null;
+  };
 
 export function toApiKeyRecord(row: ApiKeyRow): ApiKeyRecord {
   return {
     ...toApiKeyCore(row),
     isOwnerActive: row.is_owner_active,
+    ancestors: (row.ancestors ?? []).map(toAncestor),
     secrets: row.secrets.map((secret) => toSecretRecord(secret, row.key_prefix)),
     totals: toApiKeyTotals(row),
   };
@@ -145,4 +157,8 @@ export function toSecretRecord(row: SecretRow, currentPrefix: string): ApiKeySec
     lastUsedAt: row.last_used_at === null ? null : new Date(row.last_used_at),
     retiresAt: row.retires_at === null ? null : new Date(row.retires_at),
   };
+}
+
+function toAncestor({ is_active: isActive, expires_at: expiresAt }: AncestorRow): ApiKeyLife {
+  return { isActive, expiresAt: expiresAt === null ? null : new Date(expiresAt) };
 }

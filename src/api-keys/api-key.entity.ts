@@ -27,6 +27,8 @@ const LIVE = { where: 'deleted_at IS NULL' };
 @Index('api_keys_parent_key_id_idx', ['parentKeyId'], { where: 'parent_key_id IS NOT NULL' })
 @Index('api_keys_ended_idx', ['userId', 'id'], { where: 'deleted_at IS NOT NULL' })
 @Index('api_keys_tags_idx', { synchronize: false })
+@Index('api_keys_expiry_idx', { synchronize: false })
+@Index('api_keys_owner_expiry_idx', { synchronize: false })
 @Check('api_keys_name_check', 'char_length(name) BETWEEN 1 AND 100')
 @Check('api_keys_rate_limits_check', 'rate limits within their bounds')
 @Check('api_keys_budget_check', 'a budget has a limit and a type')

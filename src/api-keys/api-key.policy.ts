@@ -1,6 +1,12 @@
 import type { FieldError } from '../common/app-error.js';
 import { admitsIpv6Alone } from '../common/ip-address.js';
-import { type ApiKeyChanges, type ApiKeyPolicy, type ApiKeyRecord, POLICY_FIELDS } from './api-key.js';
+import {
+  type ApiKeyChanges,
+  type ApiKeyLife,
+  type ApiKeyPolicy,
+  type ApiKeyRecord,
+  POLICY_FIELDS,
+} from './api-key.js';
 
 /** A policy after a change, or the rules that the change breaks. */
 export type MergedPolicy =
@@ -26,14 +32,15 @@ export function nextVersion(version: number): number {
 export const API_KEY_STATES = ['active', 'inactive', 'expired', 'quarantined', 'owner_disabled'] as const;
 export type ApiKeyState = (typeof API_KEY_STATES)[number];
 
-/** The state of a key at `now`. */
+/** The state of a key at `now`. A key is as dead as the deadest of those that it came from. */
 export function stateOf(
-  { isOwnerActive, isActive, expiresAt }: Pick<ApiKeyRecord, 'isOwnerActive' | 'isActive' | 'expiresAt'>,
+  apiKey: Pick<ApiKeyRecord, 'isOwnerActive' | 'ancestors'> & ApiKeyLife,
   now: Date,
 ): ApiKeyState {
-  if (!isOwnerActive) return 'owner_disabled';
-  if (!isActive) return 'inactive';
-  return expiresAt !== null && expiresAt <= now ? 'expired' : 'active';
+  const line = [apiKey, ...apiKey.ancestors];
+  if (!apiKey.isOwnerActive) return 'owner_disabled';
+  if (line.some(({ isActive }) => !isActive)) return 'inactive';
+  return line.some(({ expiresAt }) => expiresAt !== null && expiresAt <= now) ? 'expired' : 'active';
 }
 
 /** A new key before anything was asked of it. */

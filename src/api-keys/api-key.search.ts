@@ -1,76 +1,124 @@
 import { Injectable } from '@nestjs/common';
+import { Clock } from '../common/clock.js';
 import { ControlPool } from '../database/pools.js';
 import { ReportQueries } from '../database/report-queries.js';
+import { decodeCursor, encodeCursor, type ListPosition } from '../http/cursor.js';
+import type { PageRequest } from '../http/paging.js';
 import type { ApiKeyRecord } from './api-key.js';
-import { API_KEY_COLUMNS, type ApiKeyRow, toApiKeyRecord, WITH_OWNER_AND_TOTALS } from './api-key-rows.js';
+import {
+  type ApiKeyFilter,
+  type ApiKeySort,
+  isCounted,
+  type ListStart,
+  matchesStatement,
+  MOST_COUNTED,
+  rowsStatement,
+} from './api-key-list.js';
+import { type ApiKeyRow, toApiKeyRecord } from './api-key-rows.js';
+import { SearchTexts } from './search-texts.js';
 
-/** What a list is narrowed to; `search` is a case-insensitive substring of name or description. */
-export interface ApiKeyFilter {
-  readonly userId?: number | undefined;
-  readonly isActive?: boolean | undefined;
-  readonly search?: string | undefined;
-  readonly tag?: string | undefined;
-}
-
-/** A page of keys, newest first, and how many there are in all: at least so many, when `isTotalExact` is false. */
+/** A page of keys, and how many there are in all: at least so many, when `isTotalExact` is false. */
 export interface ApiKeyPage {
   readonly apiKeys: ApiKeyRecord[];
   readonly total: number;
   readonly isTotalExact: boolean;
+  /** Leads to the keys that follow; null when there are none. */
+  readonly nextCursor: string | null;
 }
 
-/** How many matches of a search or a tag are counted. */
-const MOST_COUNTED = 10_000;
-/** Stands between name and description in `api_key_search_texts`; a search that holds it must not span both. */
-const BETWEEN_TEXTS = '\u001f';
+/** A key with its place in the order, as `ListPosition` has it. */
+type PlacedRow = ApiKeyRow & { readonly position: string | null };
+/** A key of the page beside the number of matches; a page without keys has one row, of nulls. */
+type MatchRow = { readonly matches: number } & (PlacedRow | { readonly id: null });
+
+interface Found {
+  readonly rows: readonly PlacedRow[];
+  readonly total: number;
+  readonly isTotalExact: boolean;
+}
+
+/** Which keys are asked for, and by whom. */
+interface Wanted {
+  readonly callerId: number;
+  readonly filter: ApiKeyFilter;
+  readonly sort: ApiKeySort;
+  readonly limit: number;
+}
+
 /** Owner under which `api_key_counts` keeps the sums over everyone. */
 const EVERYONE = 0;
 
 /**
  * Lists of keys that stay fast at a million: a page walks an index, and its total comes from counters that triggers
- * keep. A search or a tag collects the ids that match, newest first, and no more of them than are counted or shown.
+ * keep. What no counter knows collects the ids that match, and no more of them than are counted or shown. A page by
+ * cursor counts nothing: the cursor says what was counted before it.
  */
 @Injectable()
 export class ApiKeySearch {
   constructor(
     private readonly pool: ControlPool,
     private readonly reports: ReportQueries,
+    private readonly texts: SearchTexts,
+    private readonly clock: Clock,
   ) {}
 
-  /** The page for the user who calls. */
-  async page(callerId: number, filter: ApiKeyFilter, page: number, size: number): Promise<ApiKeyPage> {
-    const offset = (page - 1) * size;
-    if (isSearch(filter)) return this.#matches(callerId, filter, size, offset);
-    const [apiKeys, total] = await Promise.all([
-      this.#rows(callerId, filter, size, offset),
-      this.#count(filter),
-    ]);
-    return { apiKeys, total, isTotalExact: true };
+  /** The page for the user who calls. @throws AppError `validation.failed` when the cursor is not one of this list */
+  async page(
+    callerId: number,
+    asked: ApiKeyFilter,
+    sort: ApiKeySort,
+    { page, size, cursor }: PageRequest,
+  ): Promise<ApiKeyPage> {
+    const list = listOf(asked, sort);
+    const after = cursor === undefined ? undefined : decodeCursor(list, cursor);
+    const unfoldedBelow = asked.search ? await this.texts.unfoldedBelow() : 0;
+    const narrowed = { ...asked, now: this.clock.now(), unfoldedBelow };
+    // One key more than is shown: it says whether others follow.
+    const wanted = { callerId, filter: narrowed, sort, limit: size + 1 };
+    const found =
+      after === undefined
+        ? await this.#numbered(wanted, (page - 1) * size)
+        : await this.#following(wanted, after);
+    const shown = found.rows.slice(0, size);
+    const last = found.rows.length > size ? shown.at(-1) : undefined;
+    const { total, isTotalExact } = found;
+    return {
+      apiKeys: shown.map(toApiKeyRecord),
+      total,
+      isTotalExact,
+      nextCursor: last
+        ? encodeCursor(list, { id: last.id, value: last.position, total, isTotalExact })
+        : null,
+    };
   }
 
-  /** The ids are found first, in an index alone, so that a far page does not read the rows before it. */
-  async #rows(
-    callerId: number,
-    filter: ApiKeyFilter,
-    limit: number,
-    offset: number,
-  ): Promise<ApiKeyRecord[]> {
-    const { condition, values, name } = conditionOf(filter, 3);
-    const statement = {
-      name: `list_api_keys${name}`,
-      text: `
-        SELECT ${API_KEY_COLUMNS}
-        FROM (
-          SELECT keys.id FROM api_keys AS keys WHERE ${condition} ORDER BY keys.id DESC LIMIT $1 OFFSET $2
-        ) AS page
-        JOIN api_keys AS keys ON keys.id = page.id ${WITH_OWNER_AND_TOTALS}
-        ORDER BY keys.id DESC`,
-      values: [limit, offset, ...values],
+  async #following(wanted: Wanted, after: ListPosition): Promise<Found> {
+    const rows = await this.#rows(wanted, { after });
+    return { rows, total: after.total, isTotalExact: after.isTotalExact };
+  }
+
+  async #numbered(wanted: Wanted, offset: number): Promise<Found> {
+    if (!isCounted(wanted.filter)) return this.#matches(wanted, offset);
+    const [rows, total] = await Promise.all([this.#rows(wanted, { offset }), this.#count(wanted.filter)]);
+    return { rows, total, isTotalExact: true };
+  }
+
+  async #rows({ callerId, filter, sort, limit }: Wanted, start: ListStart): Promise<PlacedRow[]> {
+    const statement = rowsStatement(filter, sort, limit, start);
+    const isCheap = isCounted(filter) && isIndexed(sort) && !('offset' in start && isFar(start.offset));
+    if (!isCheap) return this.reports.query<PlacedRow>(callerId, statement);
+    return (await this.pool.query<PlacedRow>(statement)).rows;
+  }
+
+  async #matches({ callerId, filter, sort, limit }: Wanted, offset: number): Promise<Found> {
+    const statement = matchesStatement(filter, limit, offset, sort);
+    const rows = await this.reports.query<MatchRow>(callerId, statement);
+    const matches = rows[0]?.matches ?? 0;
+    return {
+      rows: rows.filter(isKey),
+      total: Math.min(matches, MOST_COUNTED),
+      isTotalExact: matches <= MOST_COUNTED,
     };
-    const rows = isFar(offset)
-      ? await this.reports.query<ApiKeyRow>(callerId, statement)
-      : (await this.pool.query<ApiKeyRow>(statement)).rows;
-    return rows.map(toApiKeyRecord);
   }
 
   async #count({ userId = EVERYONE, isActive }: ApiKeyFilter): Promise<number> {
@@ -85,16 +133,6 @@ export class ApiKeySearch {
     });
     return rows[0]?.total ?? 0;
   }
-
-  async #matches(callerId: number, filter: ApiKeyFilter, limit: number, offset: number): Promise<ApiKeyPage> {
-    const rows = await this.reports.query<MatchRow>(callerId, matchesStatement(filter, limit, offset));
-    const matches = rows[0]?.matches ?? 0;
-    return {
-      apiKeys: rows.filter(isKey).map(toApiKeyRecord),
-      total: Math.min(matches, MOST_COUNTED),
-      isTotalExact: matches <= MOST_COUNTED,
-    };
-  }
 }
 
 /** Keys before a page, from which on reading it is expensive: an index is walked from its beginning. */
@@ -104,80 +142,23 @@ function isFar(offset: number): boolean {
   return offset > FAR_OFFSET;
 }
 
-/** Whether a list is expensive, by its query as it was sent: a search or a tag, or a far page. */
-export function isExpensiveList({ search, tag, page, size }: Readonly<Record<string, unknown>>): boolean {
-  return Boolean(search) || tag !== undefined || isFar(Number(page ?? 1) * Number(size ?? 10));
+/** Last uses change too often to be indexed: a list in their order reads those of all its keys. */
+function isIndexed(sort: unknown): boolean {
+  return sort !== 'last_used_at' && sort !== '-last_used_at';
 }
 
-/** A key of the page beside the number of matches; a page without keys has one row, of nulls. */
-type MatchRow = { readonly matches: number } & (ApiKeyRow | { readonly id: null });
+/** Whether a list is expensive, by its query as it was sent: what no counter knows or no index sorts, or a far page. */
+export function isExpensiveList(query: Readonly<Record<string, unknown>>): boolean {
+  const { search, tag, state, expires_before: expiresBefore, sort, page, size } = query;
+  const isFiltered = Boolean(search) || [tag, state, expiresBefore].some((filter) => filter !== undefined);
+  return isFiltered || !isIndexed(sort) || isFar(Number(page ?? 1) * Number(size ?? 10));
+}
 
-function isKey(row: MatchRow): row is { readonly matches: number } & ApiKeyRow {
+function isKey(row: MatchRow): row is { readonly matches: number } & PlacedRow {
   return row.id !== null;
 }
 
-/**
- * A page of the keys that match a search or a tag, and how many match: one more than are counted at most, or as many
- * as it takes to get to the page. Not prepared: whether an index over texts and tags helps depends on the values.
- */
-export function matchesStatement(
-  filter: ApiKeyFilter,
-  limit: number,
-  offset: number,
-): { readonly text: string; readonly values: unknown[] } {
-  const { condition, values } = conditionOf(filter, 4);
-  const isTextSearched = Boolean(filter.search);
-  const text = `
-    WITH matches AS MATERIALIZED (
-      SELECT keys.id
-      FROM api_keys AS keys
-      ${isTextSearched ? 'JOIN api_key_search_texts AS texts ON texts.api_key_id = keys.id' : ''}
-      WHERE ${condition}
-      ORDER BY keys.id DESC
-      LIMIT $3
-    )
-    SELECT found.matches, ${API_KEY_COLUMNS}
-    FROM (SELECT count(*) AS matches FROM matches) AS found
-    LEFT JOIN (SELECT id FROM matches ORDER BY id DESC LIMIT $1 OFFSET $2) AS page ON true
-    LEFT JOIN api_keys AS keys ON keys.id = page.id
-    LEFT JOIN users AS owners ON owners.id = keys.user_id
-    LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id
-    ORDER BY keys.id DESC`;
-  return { text, values: [limit, offset, Math.max(MOST_COUNTED + 1, offset + limit), ...values] };
-}
-
-function isSearch({ search, tag }: ApiKeyFilter): boolean {
-  return Boolean(search) || tag !== undefined;
-}
-
-interface Condition {
-  readonly condition: string;
-  readonly values: unknown[];
-  /** Names the shape of the condition, so that a statement with it can be prepared. */
-  readonly name: string;
-}
-
-/** On `keys`, and on `texts` where there is a search; an empty search asks for nothing. */
-function conditionOf({ userId, isActive, search, tag }: ApiKeyFilter, firstParameter: number): Condition {
-  const conditions = ['keys.deleted_at IS NULL'];
-  const values: unknown[] = [];
-  let name = '';
-  const add = (shape: string, value: unknown, write: (parameter: string) => string) => {
-    conditions.push(write(`$${firstParameter + values.length}`));
-    values.push(value);
-    name += `_${shape}`;
-  };
-  if (userId !== undefined) add('user', userId, (parameter) => `keys.user_id = ${parameter}`);
-  if (isActive !== undefined) add('active', isActive, (parameter) => `keys.is_active = ${parameter}`);
-  if (tag !== undefined) add('tag', [tag], (parameter) => `keys.tags @> ${parameter}::text[]`);
-  if (search) {
-    const pattern = `%${search.replace(/[\\%_]/g, String.raw`\$&`)}%`;
-    add('search', pattern, (parameter) => `texts.text LIKE lower(${parameter})`);
-    if (search.includes(BETWEEN_TEXTS)) {
-      const ofOne = (parameter: string) =>
-        `(keys.name ILIKE ${parameter} OR keys.description ILIKE ${parameter})`;
-      add('one', pattern, ofOne);
-    }
-  }
-  return { condition: conditions.join(' AND '), values, name };
+/** What a cursor is bound to. */
+function listOf({ userId, isActive, state, expiresBefore, search, tag }: ApiKeyFilter, sort: ApiKeySort) {
+  return ['api_keys', userId, isActive, state, expiresBefore, search, tag, sort].map((part) => part ?? null);
 }

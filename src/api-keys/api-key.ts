@@ -28,6 +28,9 @@ export interface ApiKeyTotals {
   readonly lastUsedAt: Date | null;
 }
 
+/** What makes a key live or not, by itself. */
+export type ApiKeyLife = Pick<ApiKeyPolicy, 'isActive' | 'expiresAt'>;
+
 /** What is shown of a secret: never the secret itself. */
 export interface ApiKeySecretRecord {
   /** 16 hexadecimal digits; see `secretIdOf`. */
@@ -56,6 +59,8 @@ export interface ApiKeyCore extends ApiKeyPolicy {
 export interface ApiKeyRecord extends ApiKeyCore {
   /** False when the owner is disabled or deleted: then no key of theirs is valid. */
   readonly isOwnerActive: boolean;
+  /** The keys that it came from, nearest first: it is valid while they all are. */
+  readonly ancestors: readonly ApiKeyLife[];
   /** The current secret, then the retiring ones, next to end first; some of them may have ended by now. */
   readonly secrets: readonly ApiKeySecretRecord[];
   readonly totals: ApiKeyTotals;

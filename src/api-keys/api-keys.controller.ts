@@ -15,20 +15,15 @@ import { ApiCreatedResponse, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/s
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
 import { MessageResponse } from '../auth/auth.dto.js';
-import { actorOf, type Principal } from '../auth/principal.js';
+import type { Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
+import { pageRequest, shownPage } from '../http/paging.js';
 import { entityTag, IdempotencyKey, IfMatchVersions } from '../http/request-headers.js';
 import type { ApiKeyRecord } from './api-key.js';
-import {
-  ApiKeyIdParameter,
-  CreateApiKeyDto,
-  ListApiKeysQuery,
-  toApiKeyChanges,
-  UpdateApiKeyDto,
-} from './api-keys.dto.js';
+import { ApiKeyIdParameter, CreateApiKeyDto, toApiKeyChanges, UpdateApiKeyDto } from './api-keys.dto.js';
 import { isExpensiveList } from './api-key.search.js';
 import { ApiKeysReader } from './api-keys.reader.js';
 import {
@@ -37,6 +32,7 @@ import {
   ApiKeyWithSecretResponse,
   toApiKeyResponse,
 } from './api-keys.responses.js';
+import { ListApiKeysQuery, toApiKeyFilter } from './list-query.dto.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { IDEMPOTENCY_KEY, REPLAYED, toIssuedResponse } from './issued-response.js';
 
@@ -59,9 +55,9 @@ export class ApiKeysController {
   @OwnerOrPermission('platform:api-keys:read')
   @Operation('list_api_keys', {
     ...RESOURCE,
-    summary: 'List API keys, newest first',
+    summary: 'List API keys, newest first unless sorted otherwise',
     description:
-      'Shows one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`. The matches of a search or a tag are counted up to 10 000: `total_is_exact` is false where there are more.',
+      'Shows one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`. The matches of `search`, `tag`, `state` and `expires_before` are counted up to 10 000: `total_is_exact` is false where there are more. `next_cursor` leads on without repeating or skipping a key when others are made or deleted meanwhile.',
     isExpensive: isExpensiveList,
   })
   @ApiOkResponse({ type: ApiKeyListResponse })
@@ -69,15 +65,20 @@ export class ApiKeysController {
     @CurrentPrincipal() principal: Principal,
     @Query() query: ListApiKeysQuery,
   ): Promise<ApiKeyListResponse> {
-    const { page, size, user_id: userId, is_active: isActive, search, tag } = query;
-    const filter = { userId, isActive, search, tag };
-    const { apiKeys, total, isTotalExact } = await this.reader.list(principal, filter, page, size);
+    const asked = pageRequest(query);
+    const { apiKeys, total, isTotalExact, nextCursor } = await this.reader.list(
+      principal,
+      toApiKeyFilter(query),
+      query.sort,
+      asked,
+    );
     return {
       api_keys: apiKeys.map((apiKey) => this.#shown(apiKey)),
       total,
       total_is_exact: isTotalExact,
-      page,
-      size,
+      page: shownPage(asked),
+      size: asked.size,
+      next_cursor: nextCursor,
     };
   }
 
@@ -100,10 +101,11 @@ export class ApiKeysController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyWithSecretResponse> {
     const changes = toApiKeyChanges(body);
-    const { userId, apiKeyId } = actorOf(principal);
-    // Not the body: its members may come in another order, and mean the same. Of another caller it means another child.
-    const request = { ...changes, parentKeyId: apiKeyId ?? undefined };
-    const claim = key === undefined ? undefined : { userId, operation: 'create_api_key', key, request };
+    // Not the body itself: its members may come in another order when it is sent again, and mean the same.
+    const claim =
+      key === undefined
+        ? undefined
+        : { userId: principal.userId, operation: 'create_api_key', key, request: changes };
     return toIssuedResponse(reply, await this.apiKeys.create(principal, changes, claim), this.clock.now());
   }
 

@@ -11,7 +11,6 @@ import {
   TimestampField,
 } from '../http/fields.js';
 import { FURTHER_ERRORS, type JudgesFields } from '../http/input.pipe.js';
-import { PageQuery } from '../http/paging.js';
 import type { BudgetType } from './api-key.entity.js';
 import type { ApiKeyChanges } from './api-key.js';
 import { BLANK_POLICY, mergePolicy } from './api-key.policy.js';
@@ -166,30 +165,6 @@ export class ApiKeySecretParameters extends ApiKeyIdParameter {
     example: '9f86d081884c7d65',
   })
   secret_id!: string;
-}
-
-export class ListApiKeysQuery extends PageQuery {
-  @IntegerField({
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
-    optional: true,
-    fromText: true,
-    description: 'Only keys of this user.',
-  })
-  user_id?: number;
-
-  @BooleanField({ optional: true, fromText: true })
-  is_active?: boolean;
-
-  @TextField({
-    maxLength: 500,
-    optional: true,
-    description: 'A part of the name or the description, in any case.',
-  })
-  search?: string;
-
-  @TextField({ minLength: 1, maxLength: 200, optional: true, description: 'Only keys with this tag.' })
-  tag?: string;
 }
 
 /** The fields of a create or an update as the service takes them. */

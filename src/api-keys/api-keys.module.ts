@@ -16,6 +16,7 @@ import { LastUse } from './last-use.js';
 import { LockedApiKeys } from './locked-api-keys.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
 import { Replays } from './replays.js';
+import { SearchTexts } from './search-texts.js';
 import { SecretDigests } from './secret-digests.js';
 import { SecretsController } from './secrets.controller.js';
 import { SecretsService } from './secrets.service.js';
@@ -41,6 +42,7 @@ import { StoredKeyChecks } from './stored-key-checks.js';
     LockedApiKeys,
     OwnerDeletionSubscriber,
     Replays,
+    SearchTexts,
     SecretDigests,
     SecretsService,
     SnapshotLoader,

@@ -5,9 +5,11 @@ import type { Principal } from '../auth/principal.js';
 import { AppError } from '../common/app-error.js';
 import { ControlPool } from '../database/pools.js';
 import { EventPublisher } from '../events/event-publisher.js';
+import type { PageRequest } from '../http/paging.js';
 import type { ApiKeyRecord } from './api-key.js';
 import { type ApiKeyRow, SELECT_API_KEY, toApiKeyRecord } from './api-key-rows.js';
-import { type ApiKeyFilter, ApiKeySearch, type ApiKeyPage } from './api-key.search.js';
+import { type ApiKeyFilter, type ApiKeySort, NEWEST_FIRST } from './api-key-list.js';
+import { type ApiKeyPage, ApiKeySearch } from './api-key.search.js';
 
 const READ_PERMISSION = 'platform:api-keys:read';
 
@@ -35,12 +37,27 @@ export class ApiKeysReader {
   }
 
   /** A page of the keys the caller may see. Without the permission to read all, that is their own. */
-  async list(principal: Principal, filter: ApiKeyFilter, page: number, size: number): Promise<ApiKeyPage> {
+  async list(
+    principal: Principal,
+    filter: ApiKeyFilter,
+    sort: ApiKeySort,
+    asked: PageRequest,
+  ): Promise<ApiKeyPage> {
     const userId = this.visibleOwner(principal, filter.userId);
-    const found = await this.search.page(principal.userId, { ...filter, userId }, page, size);
-    const { isActive = null, search = null, tag = null } = filter;
-    const filters = { user_id: userId ?? null, is_active: isActive, search, tag };
-    await this.events.observe('api_key.listed', { page, size, filters });
+    const found = await this.search.page(principal.userId, { ...filter, userId }, sort, asked);
+    const { isActive = null, search = null, tag = null, state, expiresBefore } = filter;
+    const filters = {
+      user_id: userId ?? null,
+      is_active: isActive,
+      search,
+      tag,
+      ...(state === undefined ? {} : { state }),
+      ...(expiresBefore === undefined ? {} : { expires_before: expiresBefore.toISOString() }),
+    };
+    const { page, size, cursor } = asked;
+    const part = cursor === undefined ? { page } : { cursor };
+    const order = sort === NEWEST_FIRST ? {} : { sort };
+    await this.events.observe('api_key.listed', { ...part, ...order, size, filters });
     return found;
   }
 

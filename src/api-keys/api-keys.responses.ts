@@ -174,21 +174,25 @@ export class ApiKeyListResponse {
   @ResponseField({
     type: 'integer',
     format: 'int64',
-    description: 'How many keys there are in all; at least so many, when `total_is_exact` is false.',
+    description:
+      'How many keys there are in all; at least so many, when `total_is_exact` is false. With a cursor, as counted for the page it came from.',
   })
   total!: number;
 
   @ResponseField({
     type: 'boolean',
-    description: 'False when a search or a tag matches more than 10 000 keys: they are not counted further.',
+    description: 'False when a filter matches more than 10 000 keys: they are not counted further.',
   })
   total_is_exact!: boolean;
 
-  @ResponseField({ type: 'integer' })
-  page!: number;
+  @ResponseField({ type: 'integer', nullable: true, description: 'Null where a cursor was sent.' })
+  page!: number | null;
 
   @ResponseField({ type: 'integer' })
   size!: number;
+
+  @ResponseField({ type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' })
+  next_cursor!: string | null;
 }
 
 /** A key as it is shown at `now`. */

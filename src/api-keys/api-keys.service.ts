@@ -58,7 +58,18 @@ export class ApiKeysService {
     if (claim !== undefined) await this.idempotency.remember(claim, id);
     await this.events.change('api_key.created', { apiKeyId: id, name: policy.name, scopes: policy.scopes });
     const secrets = [currentSecret(fresh, now)];
-    return { apiKey: { ...values, id, version: 1, isOwnerActive: true, secrets, totals: NO_USAGE }, secret };
+    return {
+      apiKey: {
+        ...values,
+        id,
+        version: 1,
+        isOwnerActive: true,
+        ancestors: parents,
+        secrets,
+        totals: NO_USAGE,
+      },
+      secret,
+    };
   }
 
   /**

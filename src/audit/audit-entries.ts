@@ -29,7 +29,7 @@ type Entries = { readonly [Name in DomainEventName]: (payload: DomainEvents[Name
 
 /** Every event and its entry. Actions and details of API keys are the seed's, the others their routes' names. */
 const ENTRIES: Entries = {
-  'api_key.listed': ({ page, size, filters }) => apiKey('list_api_keys', null, { page, size, filters }),
+  'api_key.listed': (details) => apiKey('list_api_keys', null, details),
   'api_key.viewed': ({ apiKeyId }) => apiKey('get_api_key', apiKeyId),
   'api_key.usage_viewed': ({ apiKeyId }) => apiKey('get_api_key_usage', apiKeyId),
   'api_key.usage_series_viewed': ({ apiKeyId, interval, from, to, groupBy }) =>
@@ -70,7 +70,7 @@ const ENTRIES: Entries = {
       occurred_at: occurredAt,
     }),
 
-  'user.listed': ({ page, size }) => user('list_users', null, { page, size }),
+  'user.listed': (details) => user('list_users', null, details),
   'user.viewed': ({ userId }) => user('get_user', userId),
   'user.created': ({ userId, username, role, permissions }) =>
     user('create_user', userId, { username, role, permissions }),

@@ -189,11 +189,14 @@ export class UserListResponse {
   @ResponseField({ type: 'integer' })
   total!: number;
 
-  @ResponseField({ type: 'integer' })
-  page!: number;
+  @ResponseField({ type: 'integer', nullable: true, description: 'Null where a cursor was sent.' })
+  page!: number | null;
 
   @ResponseField({ type: 'integer' })
   size!: number;
+
+  @ResponseField({ type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' })
+  next_cursor!: string | null;
 }
 
 export function toTokensResponse(tokens: IssuedTokens): TokensResponse {

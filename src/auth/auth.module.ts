@@ -22,6 +22,7 @@ import { SessionPrincipals } from './session-principals.js';
 import { SessionsService } from './sessions.service.js';
 import { Role, User } from './user.entity.js';
 import { UsersController } from './users.controller.js';
+import { UsersReader } from './users.reader.js';
 import { UsersService } from './users.service.js';
 
 /** Who is calling and what they may do: users, logins, sessions, principals, the guard before every route. */
@@ -50,6 +51,7 @@ import { UsersService } from './users.service.js';
     PasswordHasher,
     SessionPrincipals,
     SessionsService,
+    UsersReader,
     UsersService,
   ],
   exports: [AccessGuard, AccessRefusals, AdminRecovery, FirstAdmin],

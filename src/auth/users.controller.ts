@@ -3,7 +3,7 @@ import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
-import { PageQuery } from '../http/paging.js';
+import { PageQuery, pageRequest, shownPage } from '../http/paging.js';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from './access.decorators.js';
 import {
   CreateUserDto,
@@ -16,12 +16,16 @@ import {
   UserResponse,
 } from './auth.dto.js';
 import type { Principal } from './principal.js';
+import { UsersReader } from './users.reader.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('Users')
 @Controller(`${API_PATH}/users`)
 export class UsersController {
-  constructor(private readonly users: UsersService) {}
+  constructor(
+    private readonly reader: UsersReader,
+    private readonly users: UsersService,
+  ) {}
 
   @Get()
   @RequirePermission('platform:users:read')
@@ -31,9 +35,16 @@ export class UsersController {
     resourceType: 'user',
   })
   @ApiOkResponse({ type: UserListResponse })
-  async list(@Query() { page, size }: PageQuery): Promise<UserListResponse> {
-    const { users, total } = await this.users.list(page, size);
-    return { users: users.map(toUserResponse), total, page, size };
+  async list(@Query() query: PageQuery): Promise<UserListResponse> {
+    const asked = pageRequest(query);
+    const { users, total, nextCursor } = await this.reader.list(asked);
+    return {
+      users: users.map(toUserResponse),
+      total,
+      page: shownPage(asked),
+      size: asked.size,
+      next_cursor: nextCursor,
+    };
   }
 
   @Post()

@@ -53,18 +53,6 @@ export class UsersService {
     private readonly clock: Clock,
   ) {}
 
-  /** Newest last, as people look for names in the order they came. */
-  async list(page: number, size: number): Promise<{ users: User[]; total: number }> {
-    const [users, total] = await this.#manager.findAndCount(User, {
-      where: { deletedAt: IsNull() },
-      order: { id: 'ASC' },
-      skip: (page - 1) * size,
-      take: size,
-    });
-    await this.events.observe('user.listed', { page, size });
-    return { users, total };
-  }
-
   /** @throws AppError `user.not_found` */
   async get(userId: number): Promise<User> {
     const user = await this.#find(userId);

@@ -74,7 +74,15 @@ export interface ChangeEvents {
 
 /** Observations: reads and refusals, which change nothing but must leave their trace before the answer leaves. */
 export interface ObservationEvents {
-  'api_key.listed': { readonly page: number; readonly size: number; readonly filters: Values };
+  'api_key.listed': {
+    /** Absent where the page follows a cursor. */
+    readonly page?: number;
+    readonly cursor?: string;
+    readonly size: number;
+    /** Absent for newest first. */
+    readonly sort?: string;
+    readonly filters: Values;
+  };
   'api_key.viewed': { readonly apiKeyId: number };
   'api_key.usage_viewed': { readonly apiKeyId: number };
   'api_key.usage_series_viewed': {
@@ -86,7 +94,7 @@ export interface ObservationEvents {
   };
   'usage.events_viewed': { readonly apiKeyId: number; readonly requestId: string };
   'usage.summary_viewed': { readonly filters: Values };
-  'user.listed': { readonly page: number; readonly size: number };
+  'user.listed': { readonly page?: number; readonly cursor?: string; readonly size: number };
   'user.viewed': { readonly userId: number };
   'audit_log.listed': { readonly filters: Values };
   'audit_log.exported': { readonly filters: Values };

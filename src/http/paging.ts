@@ -1,6 +1,7 @@
-import { IntegerField } from './fields.js';
+import { validationFailed } from '../common/app-error.js';
+import { IntegerField, TextField } from './fields.js';
 
-/** `?page=1&size=10`, as in the seed. */
+/** `?page=1&size=10`, as in the seed, or `?cursor=…&size=10`. */
 export class PageQuery {
   @IntegerField({
     minimum: 1,
@@ -8,7 +9,7 @@ export class PageQuery {
     optional: true,
     fromText: true,
     default: 1,
-    description: 'The page, from 1.',
+    description: 'The page, from 1. What is made or deleted meanwhile moves entries from page to page.',
   })
   page: number = 1;
 
@@ -21,4 +22,32 @@ export class PageQuery {
     description: 'Entries in a page.',
   })
   size: number = 10;
+
+  @TextField({
+    minLength: 1,
+    maxLength: 500,
+    optional: true,
+    description:
+      'The `next_cursor` of an answer of the same list, with the same filters and order, in place of `page`. It repeats and skips nothing when entries are made or deleted meanwhile.',
+  })
+  cursor?: string;
+}
+
+/** Which part of a list is asked for: a page by its number, or what follows a cursor. */
+export interface PageRequest {
+  readonly page: number;
+  readonly size: number;
+  readonly cursor: string | undefined;
+}
+
+/** The part that a query asks for. @throws AppError `validation.failed` when it names both a page and a cursor */
+export function pageRequest({ page, size, cursor }: PageQuery): PageRequest {
+  if (cursor !== undefined && page !== 1)
+    throw validationFailed([{ field: 'page', message: 'must not be sent with a cursor' }]);
+  return { page, size, cursor };
+}
+
+/** The number of the page as the answer shows it: a page that follows a cursor has none. */
+export function shownPage({ page, cursor }: PageRequest): number | null {
+  return cursor === undefined ? page : null;
 }

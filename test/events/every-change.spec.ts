@@ -88,7 +88,7 @@ describe('every change is made by the one mechanism for changes', () => {
 
   it('the mark stays with the method that runs', () => {
     expect(isChange(UsersService.prototype.update)).toBe(true);
-    expect(isChange(UsersService.prototype.list)).toBe(false);
+    expect(isChange(UsersService.prototype.get)).toBe(false);
   });
 
   it('a change that is published outside of it is refused', async () => {

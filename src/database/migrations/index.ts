@@ -19,6 +19,8 @@ import { CreateStartChecks1764300800000 } from './1764300800000-create-start-che
 import { KeepPeriodsAndTime1764300900000 } from './1764300900000-keep-periods-and-time.js';
 import { DescribeSecrets1764300700000 } from './1764300700000-describe-secrets.js';
 import { KeepSeveralRetiringSecrets1764300700001 } from './1764300700001-keep-several-retiring-secrets.js';
+import { IndexExpiries1764300700002 } from './1764300700002-index-expiries.js';
+import { FoldSearchTexts1764300700003 } from './1764300700003-fold-search-texts.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -43,4 +45,6 @@ export const MIGRATIONS = [
   KeepPeriodsAndTime1764300900000,
   DescribeSecrets1764300700000,
   KeepSeveralRetiringSecrets1764300700001,
+  IndexExpiries1764300700002,
+  FoldSearchTexts1764300700003,
 ];
