@@ -84,22 +84,71 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
 
   const toldOf = (text: string) => told.filter((line) => line.includes(text));
 
-  it('follow the address to the new master when the old one turns into a replica and keeps the connection', async () => {
-    const [old, next] = [await startRedis(), await startRedis()];
-    const gate = await listenBefore(() => gatePort);
-    let gatePort = old.port;
-    cleanup.push(() => gate.close());
-    const instance = await startInstance(`redis://127.0.0.1:${gate.port}`);
+  const DEMOTIONS: Record<string, (old: Redis, nextPort: number) => Promise<unknown>> = {
+    READONLY: (old, nextPort) => old.replicaof('127.0.0.1', nextPort),
+    MASTERDOWN: async (old) => {
+      await old.config('SET', 'replica-serve-stale-data', 'no');
+      await old.replicaof('127.0.0.1', 1);
+    },
+  };
+  for (const [error, demote] of Object.entries(DEMOTIONS)) {
+    it(`follow the address to the new master when the old one keeps the connection and says ${error}`, async () => {
+      const [old, next] = [await startRedis(), await startRedis()];
+      let gatePort = old.port;
+      const gate = await listenBefore(() => gatePort);
+      cleanup.push(() => gate.close());
+      const instance = await startInstance(`redis://127.0.0.1:${gate.port}`);
+      expect(await instance.admitted(10)).toBe(10);
+      gatePort = next.port;
+      await demote(clientOf(old.url), next.port);
+      await instance.admitted(1, 2);
+      expect(instance.limiter.isDegraded).toBe(true);
+      await isBack(instance);
+      // The new master knew nothing: what this instance had admitted is restored.
+      expect(await instance.admitted(100)).toBe(50);
+      expect(await clientOf(next.url).exists(redisKeyOf(1))).toBe(1);
+      expect(toldOf(`Redis is away (${error}`)).toHaveLength(1);
+    });
+  }
+
+  it('are shared again once a Redis that was LOADING has its data', async () => {
+    const server = await startRedis([
+      '--enable-debug-command',
+      'local',
+      '--loading-process-events-interval-bytes',
+      '1024',
+    ]);
+    const operator = clientOf(server.url);
+    for (let id = 1; id <= 50; id++) await operator.set(`filler-${id}`, 'x'.repeat(2_000));
+    const instance = await startInstance(server.url);
     expect(await instance.admitted(10)).toBe(10);
-    gatePort = next.port;
-    await clientOf(old.url).replicaof('127.0.0.1', next.port);
-    await instance.admitted(1, 2);
-    expect(instance.limiter.isDegraded).toBe(true);
+    await operator.config('SET', 'key-load-delay', '20000');
+    const reloaded = operator.call('DEBUG', 'RELOAD');
+    await vi.waitFor(async () => {
+      await instance.admitted(1, 2);
+      expect(instance.limiter.isDegraded).toBe(true);
+    }, BACK);
+    await reloaded;
     await isBack(instance);
-    // The new master knew nothing: what this instance had admitted is restored.
     expect(await instance.admitted(100)).toBe(50);
-    expect(await clientOf(next.url).exists(redisKeyOf(1))).toBe(1);
-    expect(toldOf('Redis is away (READONLY')).toHaveLength(1);
+  });
+
+  it('are shared again once the slots of a Redis Cluster that said CLUSTERDOWN are served', async () => {
+    const cluster = await RedisCluster.start({ masters: 2 });
+    cleanup.push(() => cluster.stop());
+    const operator = clientOf(cluster.masters[0]!.url);
+    const instance = await startInstance(cluster.masters[1]!.url, 2);
+    const id = idOnPart(0, 2);
+    expect(await instance.admitted(10, id)).toBe(10);
+    await operator.call('CLUSTER', 'DELSLOTSRANGE', 0, 8_191);
+    expect(await instance.admitted(100, id)).toBe(20);
+    expect(instance.limiter.isDegraded).toBe(true);
+    await operator.call('CLUSTER', 'ADDSLOTSRANGE', 0, 8_191);
+    await vi.waitFor(async () => {
+      await instance.admitted(1, id);
+      expect(await instance.limiter.take(id, POLICY, 0, Date.now())).toMatchObject({ allowed: true });
+    }, BACK);
+    expect(instance.limiter.isDegraded).toBe(false);
   });
 
   it('notice a Redis that was emptied, count and log it once, and restore what was admitted before they count', async () => {
@@ -209,13 +258,14 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
   });
 
   it('follow a Redis Cluster to the replica that takes over, and restore what it did not have', async () => {
-    const cluster = await RedisCluster.start({ replicas: 1, nodeTimeoutMs: 500 });
+    const cluster = await RedisCluster.start({ replicas: 1 });
     cleanup.push(() => cluster.stop());
     const instance = await startInstance(cluster.masters[1]!.url);
     const id = idOnPart(0, 3);
     expect(await instance.admitted(40, id)).toBe(40);
     await cluster.masters[0]!.kill();
     await instance.admitted(1, id);
+    await clientOf(cluster.replicas[0]!.url).call('CLUSTER', 'FAILOVER', 'TAKEOVER');
     await isBack(instance);
     expect(await instance.admitted(100, id)).toBe(19);
     expect(toldOf('is away')).toHaveLength(1);

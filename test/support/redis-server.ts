@@ -61,7 +61,8 @@ export class RedisServer {
 
   /** Starts it again, empty, after `kill`. */
   async run(): Promise<void> {
-    const fixed = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', this.directory];
+    const quiet = ['--save', '', '--appendonly', 'no', '--repl-diskless-sync-delay', '0'];
+    const fixed = ['--bind', '127.0.0.1', ...quiet, '--dir', this.directory];
     const parameters = this.sentinel ?? ['--port', String(this.port), ...fixed, ...this.settings];
     const child = spawn('redis-server', parameters, {
       stdio: ['ignore', 'pipe', 'ignore'],
