@@ -1,12 +1,14 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { ApiKeyCredentials } from './api-keys/api-key-credentials.js';
+import { ApiKeyLineage } from './api-keys/api-key-lineage.js';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import { AccessGuard } from './auth/access.guard.js';
 import { AccessRefusals } from './auth/access-refusals.js';
 import { ApiKeyAuthenticator } from './auth/api-key-authenticator.js';
 import { AuthModule } from './auth/auth.module.js';
+import { KeyBounds } from './auth/key-bounds.js';
 import type { Clock } from './common/clock.js';
 import { Redactor } from './common/redactor.js';
 import type { Config } from './config/config.js';
@@ -27,10 +29,11 @@ import { VerificationModule } from './verification/verification.module.js';
   imports: [ApiKeysModule, AuthModule],
   providers: [
     { provide: ApiKeyAuthenticator, useExisting: ApiKeyCredentials },
+    { provide: KeyBounds, useExisting: ApiKeyLineage },
     { provide: ErrorObserver, useExisting: AccessRefusals },
     { provide: APP_GUARD, useExisting: AccessGuard },
   ],
-  exports: [ApiKeyAuthenticator, ErrorObserver],
+  exports: [ApiKeyAuthenticator, ErrorObserver, KeyBounds],
 })
 class Joints {}
 

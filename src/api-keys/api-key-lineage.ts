@@ -5,6 +5,7 @@ import { AppError, validationFailed } from '../common/app-error.js';
 import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { runPrepared } from '../database/prepared-statement.js';
+import type { KeyBounds } from '../auth/key-bounds.js';
 import type { Principal } from '../auth/principal.js';
 import {
   type ApiKeyChanges,
@@ -13,6 +14,7 @@ import {
   POLICY_FIELDS,
   POLICY_WIRE_NAMES,
 } from './api-key.js';
+import { BLANK_POLICY } from './api-key.policy.js';
 import type { EndedApiKey } from './api-keys.store.js';
 import {
   excessOfStranger,
@@ -71,7 +73,7 @@ const ENDED_TOGETHER = 2_000;
 
 /** A key, what it came from, and what came from it. Every method is part of the caller's transaction. */
 @Injectable()
-export class ApiKeyLineage {
+export class ApiKeyLineage implements KeyBounds {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly events: EventPublisher,
@@ -80,10 +82,12 @@ export class ApiKeyLineage {
   /**
    * The key that the caller authenticated with, and what that came from, itself first; none for a person. They stay as
    * they are until the transaction ends: what is created now is their child.
-   * @throws AppError `auth.credential_invalid` when one of them has ended, `api_key.too_many_ancestors`
+   * @throws AppError `auth.credential_invalid` when one of them has ended, `api_key.too_many_ancestors`,
+   * `permission.denied` for a secret in its grace period
    */
   async lockParents({ credential }: Principal, now: Date): Promise<readonly LineKey[]> {
     if (credential.kind !== 'api_key') return [];
+    requireNotRetiring(credential);
     const rows = await runPrepared<LineRow>(this.transactions.tx, LOCK_LINE, [credential.apiKeyId, now]);
     if (rows.length === 0 || rows.some((row) => !row.is_alive))
       throw new AppError('auth.credential_invalid', 'The API key is not valid.');
@@ -109,15 +113,22 @@ export class ApiKeyLineage {
 
   /**
    * Who may give the key a new secret: a person, or a key for itself, for its descendants, and for a stranger that is
-   * no more than itself. A secret in its grace period has an end, which it would escape by a new one.
+   * no more than itself.
    * @throws AppError `permission.denied`
    */
   async requireMayIssue({ credential }: Principal, apiKey: ApiKeyCore): Promise<void> {
     if (credential.kind !== 'api_key') return;
-    if (credential.isRetiring && credential.apiKeyId === apiKey.id)
-      throw denied('A secret in its grace period cannot replace itself', []);
+    requireNotRetiring(credential);
     if (credential.apiKeyId === apiKey.id) return;
     await this.#requireMayGive(credential.apiKeyId, apiKey.id, apiKey, []);
+  }
+
+  /** @throws AppError `permission.denied` for a key with a restriction in its line, and for a secret in its grace period */
+  async requireUnbound({ credential }: Principal): Promise<void> {
+    if (credential.kind !== 'api_key') return;
+    requireNotRetiring(credential);
+    const exceeded = excessOfStranger(BLANK_POLICY, await this.#line(credential.apiKeyId));
+    if (exceeded.length > 0) throw denied('An API key cannot make a user more than it is itself', exceeded);
   }
 
   /** @throws AppError `validation.failed` where what a new key states exceeds a key that it comes from */
@@ -182,6 +193,11 @@ export class ApiKeyLineage {
     const rows = await runPrepared<LineRow>(this.transactions.tx, READ_LINE, [apiKeyId, new Date(0)]);
     return rows.map(toLineKey).toReversed();
   }
+}
+
+/** A secret in its grace period has an end, which whoever holds it would escape by any other secret. */
+function requireNotRetiring({ isRetiring }: Extract<Principal['credential'], { kind: 'api_key' }>): void {
+  if (isRetiring) throw denied('A secret in its grace period cannot give anyone another secret', []);
 }
 
 function requireNone(errors: ReturnType<typeof statedExcess>): void {

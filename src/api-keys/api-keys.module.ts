@@ -49,6 +49,6 @@ import { StoredKeyChecks } from './stored-key-checks.js';
     Snapshots,
     StoredKeyChecks,
   ],
-  exports: [ApiKeyCredentials, ApiKeysReader, LastUse, Snapshots],
+  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, LastUse, Snapshots],
 })
 export class ApiKeysModule {}

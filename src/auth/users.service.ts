@@ -9,28 +9,16 @@ import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { currentRequestContext } from '../http/request-context.js';
 import { isOwner, requireHeld, requireOwnerOr } from './access.policy.js';
+import { KeyBounds } from './key-bounds.js';
 import { normaliseUsername } from './login.service.js';
 import { LoginThrottle } from './login-throttle.js';
 import { passwordErrors } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
+import { lacking } from './permission.policy.js';
 import type { Principal } from './principal.js';
 import { SessionsService } from './sessions.service.js';
+import { changedValues, type NewUser, type UserChanges } from './user-changes.js';
 import { Role, User } from './user.entity.js';
-
-/** A user to make; the password is plain text and leaves this room only as its hash. */
-export interface NewUser {
-  readonly username: string;
-  readonly password: string;
-  readonly role: string;
-  readonly permissions: readonly string[];
-}
-
-/** The fields of a user to change; absent ones stay. */
-export interface UserChanges {
-  readonly role?: string | undefined;
-  readonly permissions?: readonly string[] | undefined;
-  readonly isActive?: boolean | undefined;
-}
 
 const ADMIN_ROLE = 'admin';
 const UPDATE_PERMISSION = 'platform:users:update';
@@ -49,6 +37,7 @@ export class UsersService {
     private readonly passwords: PasswordHasher,
     private readonly sessions: SessionsService,
     private readonly throttle: LoginThrottle,
+    private readonly keyBounds: KeyBounds,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
@@ -75,14 +64,18 @@ export class UsersService {
   @Change()
   async update(principal: Principal, userId: number, changes: UserChanges): Promise<User> {
     const user = await this.#findLocked(userId);
-    requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
+    const held = await this.#permissionsOf(user.role, user.permissions);
+    requireHeld(principal, held);
     const wasActiveAdmin = isActiveAdmin(user);
     const before = { role: user.role, permissions: user.permissions, is_active: user.isActive };
     if (changes.role !== undefined) user.role = changes.role;
     if (changes.permissions !== undefined) user.permissions = [...changes.permissions];
     if (changes.isActive !== undefined) user.isActive = changes.isActive;
     const after = { role: user.role, permissions: user.permissions, is_active: user.isActive };
-    requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
+    const wanted = await this.#permissionsOf(user.role, user.permissions);
+    requireHeld(principal, wanted);
+    const isRevived = !before.is_active && after.is_active;
+    if (isRevived || lacking(held, wanted).length > 0) await this.keyBounds.requireUnbound(principal);
     if (wasActiveAdmin && !isActiveAdmin(user)) await this.#requireAnotherAdmin(userId);
     user.updatedAt = this.clock.now();
     await this.#manager.save(User, user, { transaction: false });
@@ -123,7 +116,9 @@ export class UsersService {
 
   @Change()
   protected async insert(principal: Principal, input: NewUser): Promise<User> {
-    requireHeld(principal, await this.#permissionsOf(input.role, input.permissions));
+    const wanted = await this.#permissionsOf(input.role, input.permissions);
+    requireHeld(principal, wanted);
+    if (wanted.length > 0) await this.keyBounds.requireUnbound(principal);
     const { username, password, role, permissions } = input;
     const now = this.clock.now();
     const values = {
@@ -156,6 +151,7 @@ export class UsersService {
     newHash: string,
   ): Promise<void> {
     requireOwnerOr(principal, userId, UPDATE_PERMISSION);
+    await this.keyBounds.requireUnbound(principal);
     const user = await this.#findLocked(userId);
     if (!isOwner(principal, userId))
       requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
@@ -224,14 +220,4 @@ function requireNone(errors: readonly FieldError[]): void {
 
 function isActiveAdmin({ role, isActive }: User): boolean {
   return role === ADMIN_ROLE && isActive;
-}
-
-type UserValues = Record<'role' | 'permissions' | 'is_active', string | string[] | boolean>;
-
-function changedValues(before: UserValues, after: UserValues) {
-  const names = (['role', 'permissions', 'is_active'] as const).filter(
-    (name) => String(before[name]) !== String(after[name]),
-  );
-  const pick = (values: UserValues) => Object.fromEntries(names.map((name) => [name, values[name]]));
-  return { beforeValues: pick(before), afterValues: pick(after) };
 }

@@ -179,7 +179,7 @@ describe('a key that changes keys', () => {
     expectProblem(
       await key.client.post(`/api-keys/${key.id}/regenerate`, graceful),
       'permission.denied',
-      'A secret in its grace period cannot replace itself.',
+      'A secret in its grace period cannot give anyone another secret.',
     );
   });
 
