@@ -17,7 +17,8 @@ interface Target {
 }
 
 const HOLD_SECONDS = 3_600;
-const RETRIES = 10;
+/** As many as it takes until PostgreSQL is back on a busy machine. */
+const RETRIES = 200;
 const RETRY_AFTER_MS = 100;
 
 /**
