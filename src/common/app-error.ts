@@ -44,7 +44,7 @@ export class AppError extends Error {
   }
 }
 
-/** An answer names so many broken rules; that there are more is said by `errors_truncated`. */
+/** The most broken rules in one response; `errors_truncated` says that there are more. */
 export const MOST_ERRORS = 50;
 const LONGEST_FIELD = 200;
 
@@ -56,7 +56,7 @@ export function validationFailed(errors: readonly FieldError[]): AppError {
   });
 }
 
-/** A broken rule as it is answered. A field that nobody knows is called as its caller called it: its name may be of any length. */
+/** A broken rule as returned. The name of an unknown field comes from the caller and may be of any length, so it is cut. */
 export function shown({ field, message }: FieldError): FieldError {
   const isShort = field.length <= LONGEST_FIELD;
   return { field: isShort ? field : `${field.slice(0, LONGEST_FIELD).toWellFormed()}…`, message };

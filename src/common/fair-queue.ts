@@ -1,12 +1,12 @@
-/** What waits for its turn, by caller. */
+/** Waiting work, by caller. */
 interface Line {
   running: number;
   readonly waiting: (() => void)[];
 }
 
 /**
- * Lets each caller have so much work under way at a time; more of the same caller waits, first come first served. What one
- * caller asks for is then never in the way of what another does, as long as there is room for several.
+ * Lets each caller have so much work under way at a time; more of the same caller waits, first come first served. One
+ * caller then never delays another, as long as there is capacity for several.
  */
 export class FairQueue {
   readonly #lines = new Map<number, Line>();
@@ -25,7 +25,7 @@ export class FairQueue {
     }
   }
 
-  /** Who waits takes over the place of who leaves. */
+  /** The next waiting item takes over the slot of a finished one. */
   #leave(callerId: number, line: Line): void {
     const next = line.waiting.shift();
     if (next !== undefined) return next();

@@ -2,7 +2,7 @@ import { base64Heads, secretShapes, SHORTEST_SECRET } from './secret-shapes.js';
 import { hasEscapes, unescaped } from './unescaped.js';
 
 const MASK = '[redacted]';
-/** Base64 that is long enough for the shortest secret; also what stands around it where nothing divides them. */
+/** Base64 that is long enough for the shortest secret, with any characters that adjoin it without a separator. */
 const BASE64_RUN = /[\w+/-]{32,}/g;
 
 /** A part of a text, from its first character to the one after its last. */
@@ -12,9 +12,9 @@ interface Span {
 }
 
 /**
- * Finds and masks whatever is shaped like one of our secrets, also where a caller put it in the wrong place: in clear, in
- * hexadecimal, in base64 or base64url, and behind any number of percent and JSON escapes. The work grows with the
- * length of the text alone. There is one for the whole process.
+ * Finds and masks text that is shaped like one of our secrets, also where a caller put it in the wrong place: in clear, in
+ * hexadecimal, in base64 or base64url, and behind any number of percent and JSON escapes. The time is linear in the
+ * length of the text. There is one for the whole process.
  */
 export class Redactor {
   readonly #shapes: RegExp;
@@ -84,7 +84,7 @@ export class Redactor {
       found.push({ start: match.index, end: shapes.lastIndex });
   }
 
-  /** Read from each of its first four characters on: what stands before the base64 may look like a part of it. */
+  /** Decoded from each of its first four characters on: text before the base64 may look like a part of it. */
   #inBase64(run: string, place: number): Span[] {
     const found: Span[] = [];
     for (let skipped = 0; skipped < 4; skipped += 1) {

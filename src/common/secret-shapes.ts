@@ -1,15 +1,15 @@
-/** The prefix of refresh tokens, by which they are known. */
+/** The prefix by which refresh tokens are recognized. */
 export const REFRESH_TOKEN_PREFIX = 'rt_';
 
 /** What every JSON Web Token begins with: `{"` in base64url. */
 const TOKEN_HEAD = 'eyJ';
 /** Characters after a prefix from which on a text is taken for a secret that was cut. */
 const FEWEST_CHARACTERS = 24;
-/** Below this no text holds a secret in any form: a whole JSON Web Token has at least so many characters. */
+/** A shorter text holds no secret in any form: a whole JSON Web Token has at least this many characters. */
 export const SHORTEST_SECRET = 24;
 
 /**
- * A run of token characters is read once, as a whole: the lookahead never gives back what it took. Tried from every
+ * A run of token characters is read once, as a whole: the lookahead never backtracks. Tried from every
  * `eyJ` in it instead, 64 kB of them would take seconds.
  */
 const JSON_WEB_TOKEN = String.raw`(?<![\w-])(?=(?<head>[\w-]*${TOKEN_HEAD}[\w-]{5,}))\k<head>\.[\w-]+\.[\w-]*`;

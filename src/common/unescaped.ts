@@ -18,9 +18,9 @@ export function hasEscapes(text: string): boolean {
 }
 
 /**
- * Decodes `%6E`, `\u006E`, `\x6E` and `\\` (and `/u006E`, which URL libraries make of an escape), however often they were applied one over the other: what a decoded character
- * completes is decoded again. Each decoding shortens the text, so the work grows with its length alone. Bytes above 127
- * become the characters of Latin-1: no secret has any.
+ * Decodes `%6E`, `\u006E`, `\x6E` and `\\` (and `/u006E`, which URL libraries make of an escape), also when they are nested:
+ * an escape that a decoded character completes is decoded again. Each decoding shortens the text, so the time is linear.
+ * Bytes above 127 become the characters of Latin-1: no secret has any.
  */
 export function unescaped(source: string): Unescaped {
   const codes = new Uint16Array(source.length);
@@ -28,7 +28,7 @@ export function unescaped(source: string): Unescaped {
   const ends = new Uint32Array(source.length);
   let length = 0;
 
-  /** What the last `taken` characters stand for; undefined when they are no escape. */
+  /** The character that the last `taken` characters escape; undefined when they are no escape. */
   const escapeOf = (taken: number, digits: number, mark: number, letter?: number): number | undefined => {
     const start = length - taken;
     if (start < 0 || codes[start] !== mark) return undefined;

@@ -61,14 +61,14 @@ const READ_FEED = {
 };
 
 /**
- * Tells caches what changed in the database, whoever changed it. One statement reads every row that was not visible
+ * Tells caches what changed in the database, by whatever means. One statement reads every row that was not visible
  * in the snapshot of the read before, and the snapshot it sees itself, from which the next one goes on. A transaction
- * that commits late is thus read late but never missed, and a long one elsewhere delays nobody and costs nothing.
+ * that commits late is thus read late but never missed, and a long one elsewhere delays and costs nothing.
  *
  * That holds within one connection. A new one may have met a server that crashed and gives the numbers of lost
  * transactions again, so it also reads what was written since a minute before the last read. A server that was started
- * anew, which may be another one with another past, makes all be forgotten. One that has become read-only, or a standby, is
- * left: others may be changing what it still shows as it was.
+ * again may be another one with another history, so everything is evicted. Connections to one that has become read-only, or
+ * a standby, are closed: it may not show what is changed on the primary.
  *
  * A notification only makes the next read come at once. The feed's age, which decides whether caches may be used,
  * counts from before the last good read was sent.

@@ -3,12 +3,13 @@ import { type ClockReading, judgeClock } from './clock.policy.js';
 import { BackgroundPool } from './pools.js';
 
 const OBSERVE_EVERY_MS = 10_000;
-/** What was seen of the clock may catch up with it, but only gradually: a mark that follows every jump guards nothing. */
+/** The stored time may catch up with the clock only gradually: if it followed every jump, it would detect none. */
 const CATCH_UP = 2;
 
 /**
- * What becomes of what is stored about a jump: that an instance saw it happen, or found the clock so at its start. Holds that
- * ran out while nothing ran are given back in the second case; in the first they only seem to have run out.
+ * How the stored state of a jump changes. `seen`: an instance was running when the clock jumped; holds only seem to have
+ * expired. `found`: the clock was that far ahead at the start of an instance; holds that expired while nothing ran are
+ * released.
  */
 type JumpChange = 'unchanged' | 'seen' | 'found' | 'over';
 
@@ -18,8 +19,8 @@ interface MarkRow {
 }
 
 /**
- * Whether the clock may be acted on, for SQL; `now()`, so that a job asks of the very time that it deletes by. A database
- * that has seen no clock yet believes the one it has.
+ * SQL condition: whether the clock may be trusted. It uses `now()`, the same time by which a job deletes. Before the first
+ * observation the clock is trusted.
  */
 export const IS_CLOCK_BELIEVED = `coalesce(
   (SELECT now() BETWEEN seen_at - interval '1 hour' AND seen_at + interval '1 hour' FROM clock_marks), true)`;
@@ -37,9 +38,9 @@ const OBSERVE = `
     (extract(epoch FROM seen_at) * 1000)::bigint AS seen_ms`;
 
 /**
- * Watches the database's clock. What was seen of it is stored and grows only with the time that passes, so a clock that
- * jumps is known by its distance, also by an instance that starts meanwhile. Jobs that delete do nothing until the clock is
- * back, or has run evenly for an hour: after a stop of days it is right, and nothing but time tells that from a jump.
+ * Watches the database's clock. The last time seen is stored and advances only as fast as time passes, so a jump shows as a
+ * distance between the two, also to an instance that starts later. Jobs that delete do nothing until the clock is
+ * back, or has run evenly for an hour: after a stop of days the clock is right, and only waiting tells that from a jump.
  */
 @Injectable()
 export class ClockGuard implements OnModuleInit, OnModuleDestroy {
@@ -53,7 +54,7 @@ export class ClockGuard implements OnModuleInit, OnModuleDestroy {
 
   constructor(private readonly pool: BackgroundPool) {}
 
-  /** Seconds that the database's clock is ahead of what is believed, negative when behind; 0 while it is believed. */
+  /** Seconds by which the database's clock is ahead of the expected time, negative when behind; 0 while it is trusted. */
   get jumpSeconds(): number {
     return this.#doubtedSince === undefined ? 0 : this.#offsetMs / 1000;
   }
@@ -64,14 +65,14 @@ export class ClockGuard implements OnModuleInit, OnModuleDestroy {
     this.#timer.unref();
   }
 
-  /** Looks once more: the next start must know of a jump that this instance saw. */
+  /** Reads the clock once more: the next start must know of a jump that this instance saw. */
   async onModuleDestroy(): Promise<void> {
     clearInterval(this.#timer);
     await this.#observing;
     await this.observe();
   }
 
-  /** Looks at the clock now; whoever calls meanwhile shares the look. Never rejected. */
+  /** Reads the clock now; concurrent calls share one read. Never rejects. */
   observe(): Promise<void> {
     this.#observing ??= this.#observe()
       .catch((error: unknown) => this.#logger.debug(`The clock was not observed: ${String(error)}`))

@@ -33,8 +33,8 @@ function exactInteger(text: string): number {
 }
 
 /**
- * A connection lives no longer than this, in seconds: where an address is moved to another server and the old one goes
- * on answering, only a new connection can tell. The feed's is the first to.
+ * The longest life of a connection, in seconds: when an address is moved to another server and the old one keeps
+ * responding, only a new connection notices. The feed's is the first to notice.
  */
 const LONGEST_LIFE_SECONDS = 600;
 const LONGEST_FEED_LIFE_SECONDS = 30;
@@ -90,7 +90,7 @@ export function unhurriedClientOptions(server: DatabaseServer): SessionConfig {
   };
 }
 
-/** Options of the connections that changes judge their callers by; each is needed for one short read. */
+/** Options of the connections that read a caller's authority again before a commit; each is needed for one short read. */
 export function authorityPoolOptions(server: DatabaseServer): PoolConfig {
   return {
     ...sessionOptions(server, { statementMs: CONTROL_PLANE.statementMs, lockMs: 0, idleInTransactionMs: 0 }),
@@ -102,7 +102,7 @@ export function authorityPoolOptions(server: DatabaseServer): PoolConfig {
   };
 }
 
-/** Options of the data plane: a caller is told within moments that the database is away. */
+/** Options of the data plane: when the database is unavailable, the request fails within moments. */
 export function dataPlanePoolOptions(server: DatabaseServer): PoolConfig {
   return { ...hastyOptions(server), application_name: 'latchkey-data-plane', max: 4 };
 }
@@ -112,7 +112,7 @@ export function meteringPoolOptions(server: DatabaseServer): PoolConfig {
   return {
     ...sessionOptions(server, { statementMs: 5_000, lockMs: 2_000, idleInTransactionMs: 0 }),
     application_name: 'latchkey-metering',
-    // The next group is there as soon as the database has done with one.
+    // The next group is already sent when the database has finished one.
     pipeline: true,
     max: 4,
     connectionTimeoutMillis: 1_000,
@@ -145,7 +145,7 @@ export function listenerOptions(server: DatabaseServer): SessionConfig {
 
 /**
  * Options of the report pool. Few connections: each may keep a core of the database busy. A caller waits for one as long as
- * a statement may take, since streams that began long ago come back for one again and again.
+ * a statement may take, since streams that are being sent need one again for each batch.
  */
 export function reportPoolOptions(server: DatabaseServer): PoolConfig {
   return {

@@ -8,30 +8,30 @@ export interface Closable {
   close(): void;
 }
 
-/** Of the hosts of a URL, each is tried so long after the one before it, or at once when that one failed. */
+/** Delay before the next host of a URL is tried; it is tried at once when the one before it failed. */
 const NEXT_HOST_MS = 200;
 const PROBE_MS = 2_000;
 
-/** What a server says of itself: whether it refuses changes, and which server it is, until it is started again. */
+/** Columns that tell whether a server refuses writes, and identify it until its next restart. */
 export const SERVER_STATE =
   `pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_read_only, ` +
   'pg_postmaster_start_time()::text AS server';
 
 /**
- * The server whose data counts: the one behind the database's URL that takes changes. Every connection of the service
- * is made and registered here, and is closed when its server takes no more changes, or when a newer connection met
- * another server: after a failover the old one may keep its connections and go on answering what is no longer true.
+ * The primary: the server behind the database's URL that accepts writes. Every connection of the service is registered
+ * here, and is closed when its server no longer accepts writes, or when a newer connection reached another server: after
+ * a failover the old primary may keep its connections and go on returning outdated data.
  */
 export class DatabaseServer {
   readonly connectionString: string;
   /**
-   * Where statements look for what they name, whatever the role's own setting: the catalog, our schema, and temporary objects
-   * last, so that none can stand in for one of ours.
+   * The search path of every session, whatever the role's own setting: the catalog, our schema, and temporary objects
+   * last, so that none can replace one of ours.
    */
   readonly searchPath: string;
   readonly #hosts: readonly ServerAddress[];
   readonly #connections = new Map<Closable, string>();
-  /** Where the next connection goes, once one of several hosts was found to take changes. */
+  /** The host for the next connection, once one of several was found to accept writes. */
   #found: Promise<ServerAddress> | undefined;
   #server: string | undefined;
 

@@ -39,8 +39,8 @@ export async function grantToServiceRole(owner: DataSource, service: DatabaseSer
 }
 
 /**
- * PostgreSQL lets every role make temporary tables, which the service needs none of: what a statement or a function names may be
- * mistaken for one of them. The right belongs to PUBLIC, from which only the owner of the database may take it.
+ * PostgreSQL lets every role create temporary tables. The service needs none, and a temporary table could take the place of
+ * one that a statement or function names. The right belongs to PUBLIC; only the owner of the database may revoke it.
  */
 async function takeTemporaryTables(owner: EntityManager): Promise<void> {
   await owner.query(`

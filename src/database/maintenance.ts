@@ -3,23 +3,23 @@ import type { PoolClient } from 'pg';
 import { IS_CLOCK_BELIEVED } from './clock-guard.js';
 import { BackgroundPool } from './pools.js';
 
-/** Upkeep that one instance at a time does for all: folding counters, expiring rows, making partitions. */
+/** Work that one instance at a time does for all: folding counters, deleting expired rows, creating partitions. */
 export interface MaintenanceJob {
   readonly name: string;
   readonly everySeconds: number;
   /**
-   * Whether it deletes or drops by the time of day: it does not run while the clock is in doubt (`ClockGuard`), and leaves
-   * what became old less than `DELETION_SLACK` ago.
+   * Whether it deletes by the current time. It then does not run while the clock is doubted (`ClockGuard`), and keeps what
+   * expired less than `DELETION_SLACK` ago.
    */
   readonly isDestructive: boolean;
   /** In a transaction of its own. `more` when it did a part: the next part runs at once in the next transaction. */
   run(client: PoolClient): Promise<'more' | void>;
 }
 
-/** An interval of SQL by which jobs delete later than they might: a believed clock may be an hour ahead. */
+/** SQL interval by which jobs delete later than they could: a trusted clock may be an hour ahead. */
 export const DELETION_SLACK = `interval '2 hours'`;
 
-/** Parts of one job that run one after the other before its next turn, in milliseconds. */
+/** How long the parts of one job may run one after the other in one turn, in milliseconds. */
 const LONGEST_TURN_MS = 30_000;
 
 interface ScheduledJob extends MaintenanceJob {

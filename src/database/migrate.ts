@@ -71,7 +71,7 @@ export async function ownerServer(url: string, schema: string): Promise<Database
   }
 }
 
-/** IF NOT EXISTS asks for the right to make one even where there is one. */
+/** IF NOT EXISTS requires the right to create even when the object exists. */
 async function ensureSchema(client: SessionClient, schema: string): Promise<void> {
   const { rowCount } = await client.query('SELECT FROM pg_namespace WHERE nspname = $1', [schema]);
   if (rowCount === 0) await client.query(`CREATE SCHEMA IF NOT EXISTS ${pg.escapeIdentifier(schema)}`);

@@ -2,8 +2,8 @@
 export const READ_ONLY_SQLSTATE = '25006';
 
 /**
- * A server that takes no changes: a standby, or a primary that was turned read-only, as one is that was failed over
- * from. What it answers may be out of date, so it is not read either.
+ * A server that accepts no writes: a standby, or a primary that was turned read-only, such as the old one after a
+ * failover. Its data may be out of date, so it is not read either.
  */
 export class NotPrimaryError extends Error {
   /** As PostgreSQL itself refuses a change there. */

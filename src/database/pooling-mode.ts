@@ -5,8 +5,8 @@ import { SessionClient } from './session-client.js';
 
 /**
  * Refuses a pooler that gives a connection another session for each transaction or statement, such as PgBouncer with
- * `pool_mode = transaction`: prepared statements, bounds, notifications and locks belong to a session. There, two
- * connections meet the same session one after the other, or one has to leave its own when the other is in a transaction.
+ * `pool_mode = transaction`: prepared statements, timeouts, notifications and locks belong to a session. In
+ * such a mode two connections get the same session one after the other, or one loses its own to the other's transaction.
  *
  * @param variable the setting that holds the address, to be named
  * @throws StartFailure

@@ -4,8 +4,8 @@ import pg from 'pg';
 export abstract class ControlPool extends pg.Pool {}
 
 /**
- * Connections that only read who a caller is by now, while a change holds one of the control plane's: if the two came
- * from one pool, changes could take all of it and wait for each other.
+ * Connections that only read a caller's authority again, while a change holds one of the control plane's: with one pool
+ * for both, changes could take all of it and wait for each other.
  */
 export abstract class AuthorityPool extends pg.Pool {}
 
@@ -15,7 +15,7 @@ export abstract class DataPlanePool extends pg.Pool {}
 /** Connections of metering: usage events and budget holds, a group of callers to a statement. */
 export abstract class MeteringPool extends pg.Pool {}
 
-/** Connections of reads that may be long: sums of usage, searches, the audit log. Requests of other kinds never wait for them. */
+/** Connections of reads that may be long: sums of usage, searches, the audit log. Other requests never wait for them. */
 export abstract class ReportPool extends pg.Pool {}
 
 /** The connection that reads the change feed, so that no flood elsewhere can delay a revocation. */

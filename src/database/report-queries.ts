@@ -3,12 +3,12 @@ import type { QueryConfig, QueryResultRow } from 'pg';
 import { FairQueue } from '../common/fair-queue.js';
 import { ReportPool } from './pools.js';
 
-/** Half of the connections: whatever one caller asks for, another finds one. */
+/** Half of the connections: however much one caller reads, others get one. */
 const STATEMENTS_PER_CALLER = 2;
 
 /**
  * Runs statements that may read much, such as sums, searches and pages of the audit log, on connections of their own, so
- * that all else goes on beside them.
+ * that they delay no other requests.
  */
 @Injectable()
 export class ReportQueries {

@@ -35,7 +35,7 @@ export function parseDatabaseUrl(url: string): DatabaseUrl {
   });
   for (const name of ['host', 'port', 'target_session_attrs', 'load_balance_hosts']) query.delete(name);
   const [first] = hosts;
-  // A host that is set afterwards: what stands here is only the name that a certificate is compared with.
+  // The host is set afterwards; this one is only the name that a certificate is compared with.
   const host = first === undefined || first.host.startsWith('/') ? 'localhost' : first.host;
   const place = `${host.includes(':') ? `[${host}]` : host}:${first?.port ?? DEFAULT_PORT}`;
   const rest = query.size === 0 ? '' : `?${query.toString()}`;

@@ -25,13 +25,13 @@ interface RawConnection {
 }
 
 /**
- * A connection of the service. It leads to the server that takes changes and to no other: one that is a standby or
- * read-only is refused when it is met, and left as soon as a statement is refused for that reason.
+ * A connection of the service, only to a server that accepts writes: a standby or read-only server is refused on
+ * connecting, and the connection is closed as soon as a statement is refused for that reason.
  *
  * Its bounds and its schema are set by a statement once it is open. PgBouncer refuses them as start-up parameters.
  *
- * Its connection may break at any moment. Its query fails then, and the pool replaces it; but between the moment in which the
- * pool hands it out and the one in which its holder listens, the event would be heard by nobody, and end the process.
+ * A connection may break at any moment. Its query fails then, and the pool replaces it; but between the moment when the pool
+ * hands it out and the moment when its user listens, an unhandled error event would end the process.
  */
 export class SessionClient extends pg.Client {
   readonly #server: DatabaseServer;
@@ -45,7 +45,7 @@ export class SessionClient extends pg.Client {
     this.on('error', () => undefined);
     this.on('end', () => server.remove(this));
     this.#raw.on('errorMessage', ({ code }) => {
-      // What was refused is told first; whatever waits behind it is for another server.
+      // The refused statement fails first; those queued behind it belong on another server.
       if (code === READ_ONLY_SQLSTATE) setImmediate(() => server.closeConnections());
     });
   }

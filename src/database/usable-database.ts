@@ -13,7 +13,7 @@ export interface NamedUrl {
   readonly url: string;
 }
 
-/** What the start learns of a server; `identity` is the same for two URLs of one database. */
+/** What a start reads from a server; `identity` is the same for two URLs of one database. */
 export interface UsableDatabase {
   readonly address: DatabaseAddress;
   readonly version: string;
