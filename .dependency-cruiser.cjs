@@ -1,4 +1,4 @@
-// Who may import whom: the table of ARCHITECTURE.md. Rooms of one level never import each other.
+// Who may import whom: the table of ARCHITECTURE.md. Modules of one level never import each other.
 
 const levels = [
   ['common'],
@@ -13,22 +13,22 @@ const levels = [
 const beyondItsLevel = { observability: ['database', 'http'] };
 const deniedBelow = { usage: ['audit'], verification: ['audit'] };
 
-const rooms = levels.flat();
-const anyRoom = `^src/(${rooms.join('|')})/`;
+const modules = levels.flat();
+const anyModule = `^src/(${modules.join('|')})/`;
 const topFiles = '^src/(cli/main|app\\.module|app\\.factory|main|start-failures|stop|welcome|openapi)\\.ts$';
 const entryPoints = '^(src/(main|openapi|cli/main)|ormconfig)\\.ts$';
 const pureFiles = '^src/.+(\\.policy|/verdict|/money|/secret-format)\\.ts$';
 
-const roomRules = levels.flatMap((level, index) =>
-  level.map((room) => {
-    const allowed = [room, ...levels.slice(0, index).flat(), ...(beyondItsLevel[room] ?? [])].filter(
-      (other) => !(deniedBelow[room] ?? []).includes(other),
+const moduleRules = levels.flatMap((level, index) =>
+  level.map((name) => {
+    const allowed = [name, ...levels.slice(0, index).flat(), ...(beyondItsLevel[name] ?? [])].filter(
+      (other) => !(deniedBelow[name] ?? []).includes(other),
     );
     return {
-      name: `${room}-imports-only-below`,
-      comment: `src/${room} may import ${allowed.slice(1).join(', ') || 'no other room'}.`,
+      name: `${name}-imports-only-below`,
+      comment: `src/${name} may import ${allowed.slice(1).join(', ') || 'no other module'}.`,
       severity: 'error',
-      from: { path: `^src/${room}/` },
+      from: { path: `^src/${name}/` },
       to: { path: '^src/', pathNot: `^src/(${allowed.join('|')})/` },
     };
   }),
@@ -36,20 +36,20 @@ const roomRules = levels.flatMap((level, index) =>
 
 module.exports = {
   forbidden: [
-    ...roomRules,
+    ...moduleRules,
     {
       name: 'no-unknown-importer',
       comment: 'A new folder or top-level file under src needs a place in the table first.',
       severity: 'error',
-      from: { path: '^src/', pathNot: [anyRoom, topFiles] },
+      from: { path: '^src/', pathNot: [anyModule, topFiles] },
       to: {},
     },
     {
-      name: 'no-unknown-room',
+      name: 'no-unknown-module',
       comment: 'A new folder or top-level file under src needs a place in the table first.',
       severity: 'error',
       from: {},
-      to: { path: '^src/', pathNot: [anyRoom, topFiles] },
+      to: { path: '^src/', pathNot: [anyModule, topFiles] },
     },
     {
       name: 'no-cycles',

@@ -23,7 +23,7 @@ import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
 import { UsageModule } from './usage/usage.module.js';
 import { VerificationModule } from './verification/verification.module.js';
 
-/** Joins the ports of lower rooms to the rooms that implement them. */
+/** Binds the ports of lower modules to the modules that implement them. */
 @Global()
 @Module({
   imports: [ApiKeysModule, AuthModule],
@@ -37,7 +37,7 @@ import { VerificationModule } from './verification/verification.module.js';
 })
 class Joints {}
 
-/** The whole service. The only file, beside those that start it, that sees every room. */
+/** The whole service. The only file, beside those that start it, that imports every module. */
 @Module({})
 export class AppModule {
   static forRoot(config: Config, routes: RouteTable, redactor: Redactor, clock?: Clock): DynamicModule {

@@ -71,7 +71,7 @@ function roleWarnings(config: Config, { isSuperuser }: UsableDatabase): string[]
   ];
 }
 
-/** In a log of JSON everything is JSON: also what Node would print itself. */
+/** Where the log is JSON, every line is: also those that Node would print itself. */
 function reportFailuresOfProcess(): void {
   const crash = (error: unknown) => {
     output.say('fatal', error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -84,7 +84,7 @@ function reportFailuresOfProcess(): void {
   process.on('warning', ({ name, message }) => output.say('warn', `${name}: ${message}`));
 }
 
-/** A server that is still starting when the process is told to stop is waited for: it would be left running. */
+/** Waits for a server that is still starting when the stop begins: it would be left running. */
 function startEmbedded(config: Config): Promise<EmbeddedPostgres> {
   const report = (message: string) => output.say('warn', message);
   const starting = startSupervisedPostgres({ dataDirectory: join(config.dataDir, 'postgres') }, report);

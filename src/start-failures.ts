@@ -2,7 +2,7 @@ import { isAbsolute, relative, resolve } from 'node:path';
 import { StartFailure } from './common/start-failure.js';
 import type { Config } from './config/config.js';
 
-/** What a start needs of the configuration to explain its failure. */
+/** The settings that the explanation of a failed start needs. */
 export type StartSettings = Pick<Config, 'host' | 'port' | 'dataDir'>;
 
 /** The settings of an environment that may not be usable. */
@@ -26,7 +26,7 @@ const FILE_MENDS: Readonly<Record<string, string>> = {
   ENOENT: 'the folder cannot be created. Choose another DATA_DIR',
 };
 
-/** Why the start failed, in a sentence with what to do; the stack for a failure that nobody foresaw. */
+/** Why the start failed, in a sentence with what to do; the stack for an unforeseen failure. */
 export function explainStartFailure(error: unknown, settings: StartSettings): string {
   if (error instanceof StartFailure) return error.message;
   if (!(error instanceof Error)) return String(error);

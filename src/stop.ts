@@ -45,7 +45,7 @@ export class Shutdown {
 
   /** Does everything, whatever fails of it, and ends the process: with this exit code, or with 1 when a step failed. */
   async run(exitCode: number): Promise<never> {
-    // What fails while it stops ends the process: nothing is stopped twice.
+    // A failure during the stop ends the process: nothing is stopped twice.
     if (this.#startedAt !== undefined) process.exit(1);
     this.#startedAt = Date.now();
     let code = exitCode;
@@ -60,8 +60,8 @@ export class Shutdown {
 }
 
 /**
- * How the application ends without failing a request: readiness says no for the drain time, then answers tell clients to leave, and only
- * connections that are not in use are closed. Closing a connection between two requests of a busy client would make
+ * How the application ends without failing a request: readiness is 503 for the drain time, then responses ask clients to
+ * close, and only connections that are not in use are closed. Closing a connection between two requests of a busy client would make
  * its next one fail. Call it before the application is initialised.
  */
 export function closeWhenDrained(

@@ -6,7 +6,7 @@ import type { UsableDatabase } from './database/usable-database.js';
 import { DOCS_PATH } from './http/api-document.js';
 import type { OperatorOutput } from './observability/operator-output.js';
 
-/** What a start has found and done. */
+/** What a start reports when the service is ready. */
 export interface StartReport {
   readonly url: string;
   readonly admin: FirstAdminState;
@@ -16,8 +16,8 @@ export interface StartReport {
 }
 
 /**
- * Shows the generated password of the first admin: as soon as the admin exists, before anything else can fail. A log of
- * JSON is collected and kept, so it gets the password only when no file could be written.
+ * Shows the generated password of the first admin as soon as the admin exists, before anything else can fail. JSON logs
+ * are collected and kept, so they get the password only when no file could be written.
  */
 export function announceFirstAdmin(admin: FirstAdminState, output: OperatorOutput): void {
   const { username, generatedPassword: password, passwordFile: file } = admin;

@@ -18,7 +18,8 @@ const NO_API_KEY = 0;
 
 /**
  * Principals of access tokens that were proved before, for the data plane. An entry ends with its token or its
- * session, whichever is first, and with whatever the change feed tells of its user: a session that ended, a removed permission, a disabled user.
+ * session, whichever is first, and with any change of its user in the change feed: an ended session, a removed permission, a
+ * disabled user.
  */
 @Injectable()
 export class AccessTokenCache {

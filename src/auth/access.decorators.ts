@@ -14,7 +14,7 @@ export type AccessRule =
   | { readonly kind: 'owner_or_permission'; readonly permission: string }
   | { readonly kind: 'authenticated' };
 
-/** Only callers who hold the permission, or its alternative where one is told. */
+/** Only callers who hold the permission, or its alternative where one is given. */
 export function RequirePermission(permission: string, alternative?: string): MethodDecorator {
   return declare({ kind: 'permission', permission, ...(alternative === undefined ? {} : { alternative }) });
 }

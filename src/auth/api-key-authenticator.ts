@@ -1,7 +1,7 @@
 import type { Secret } from '../common/secret.js';
 import type { Principal } from './principal.js';
 
-/** Port: turns an API key used as a credential into its principal. The room of the keys implements it. */
+/** Port: turns an API key used as a credential into its principal. The module of the keys implements it. */
 export abstract class ApiKeyAuthenticator {
   /** Read afresh, on no connection of the control plane. Undefined when the key is unknown, dead, or not allowed from this address. */
   abstract authenticate(secret: Secret, clientAddress: string | undefined): Promise<Principal | undefined>;

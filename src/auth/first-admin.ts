@@ -17,7 +17,7 @@ import { User } from './user.entity.js';
 
 const POLL_MS = 100;
 
-/** What the operator has to know of the first admin at a start. */
+/** What a start shows the operator about the first admin. */
 export interface FirstAdminState {
   readonly username: string;
   /** Set when this start created the admin with a generated password. */
@@ -26,11 +26,11 @@ export interface FirstAdminState {
   readonly passwordFile: string | undefined;
 }
 
-/** Creates one admin on an empty database. Call it once the application listens for events: it is audited too. */
+/** Creates one admin on an empty database. Call it when subscribers are registered: it is audited too. */
 @Injectable()
 export class FirstAdmin {
   readonly #initialPassword: InitialPassword;
-  /** The admin whose first login ends the file. */
+  /** The admin at whose first login the file is deleted. */
   #awaitedUserId: number | undefined;
 
   constructor(
@@ -65,7 +65,7 @@ export class FirstAdmin {
     }
   }
 
-  /** The admin has the password once they have logged in: the file has done its work. */
+  /** Deletes the file once the admin has logged in: it is no longer needed. */
   @OnEvent('session.opened', { suppressErrors: false })
   forgetPassword({ payload }: DomainEvent<'session.opened'>): void {
     if (payload.userId !== this.#awaitedUserId) return;
@@ -73,7 +73,7 @@ export class FirstAdmin {
     this.#initialPassword.remove();
   }
 
-  /** The file of another start is kept only as long as it holds the password that the admin has. */
+  /** The file of an earlier start is kept only while it holds the admin's current password. */
   async #known(username: string): Promise<FirstAdminState> {
     const password = this.#initialPassword.read();
     const state = { username, generatedPassword: undefined };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Secret } from '../common/secret.js';
 
 /**
- * The password of a first admin that nobody chose one for, in `DATA_DIR/initial-admin-password` (mode 0600). It is
+ * The generated password of the first admin, in `DATA_DIR/initial-admin-password` (mode 0600). It is
  * written before the admin exists and stays until they log in, so that no crash or failed start can lock them out.
  */
 export class InitialPassword {
@@ -24,7 +24,7 @@ export class InitialPassword {
     }
   }
 
-  /** The password of an earlier start that did not come to its end, or a new random one of 144 bits. */
+  /** The password of an earlier start that did not finish, or a new random one of 144 bits. */
   readOrGenerate(): { readonly password: Secret; readonly isKept: boolean } {
     const kept = this.read();
     if (kept !== undefined) return { password: kept, isKept: true };
@@ -34,8 +34,8 @@ export class InitialPassword {
       writeFileSync(this.path, `${password.reveal()}\n`, { mode: 0o600, flag: 'wx' });
       return { password, isKept: true };
     } catch {
-      // Of two starts over one folder, the second uses what the first has written. A folder that cannot be written
-      // keeps nothing: the password is then only shown.
+      // When two starts share a folder, the second uses the file of the first. Without a writable folder the password is
+      // only shown.
       const other = this.read();
       return other === undefined ? { password, isKept: false } : { password: other, isKept: true };
     }

@@ -7,9 +7,9 @@ interface KnownRefusal {
 }
 
 /**
- * Whom the database refused a moment ago, so that a flood of attempts costs it one read a second and not one for each.
- * The database remains the truth: after a second it is asked again. Times are milliseconds. The oldest are forgotten
- * beyond 10,000.
+ * Subjects that the database refused within the last second, so that a flood of attempts costs one read a second and not
+ * one for each. The database decides again after that second. Times are milliseconds. Beyond 10,000 entries the oldest
+ * are dropped.
  */
 export class KnownRefusals {
   readonly #refusals = new Map<string, KnownRefusal>();
@@ -19,7 +19,7 @@ export class KnownRefusals {
     const refusal = this.#refusals.get(subject);
     if (refusal === undefined) return undefined;
     const { knownSince, endsAt } = refusal;
-    // A clock that was set back makes none of them last longer.
+    // No entry lasts longer when the clock is set back.
     if (now >= knownSince && now < Math.min(endsAt, knownSince + TRUSTED_MS))
       return Math.ceil((endsAt - now) / 1_000);
     this.#refusals.delete(subject);

@@ -9,23 +9,23 @@ import type { LoginRefusal } from './login-throttle.js';
 const FLUSH_MS = 60_000;
 const MOST_SUBJECTS = 10_000;
 
-/** Refused attempts of one subject that no row tells of yet. */
+/** Refused attempts of one subject that no audit row records yet. */
 interface OpenCount {
   count: number;
   since: Date;
-  /** Writes a row about some of them, with the address and the request of the first. */
+  /** Writes a row for some of them, with the address and the request of the first. */
   readonly publish: (count: number, since: Date) => Promise<void>;
 }
 
 /**
- * Tells of logins that failed. Each wrong password has a row of its own. Attempts that the throttle refused come by the
- * thousand: the first of a subject has its row before it is answered, and the others are counted in one row a minute.
+ * Publishes failed logins. Each wrong password has an audit row of its own. Attempts that the throttle refused may come by
+ * the thousand: the first of a subject has its row before the response, and the others are counted in one row a minute.
  */
 @Injectable()
 export class LoginFailures implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #logger = new Logger(LoginFailures.name);
   readonly #open = new Map<string, OpenCount>();
-  /** Refused attempts beyond that many subjects: counted together, without an address. */
+  /** Refused attempts of further subjects, beyond the limit: counted together, without an address. */
   #besides = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -76,7 +76,7 @@ export class LoginFailures implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
-  /** Writes what was counted; subjects that were not refused again since the last time are forgotten. */
+  /** Writes the counts; subjects that were not refused again since the last call are dropped. */
   async flush(): Promise<void> {
     const until = this.clock.now();
     for (const [subject, open] of this.#open) {

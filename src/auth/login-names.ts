@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Config } from '../config/config.js';
 
-/** What may be kept of a name that somebody tried to log in with: itself when a user has it, else its digest. */
+/** What may be stored of a name from a login attempt: the name when a user has it, else its digest. */
 export type KeptName =
   { readonly username: string } | { readonly username_digest: string } | Readonly<Record<string, never>>;
 
@@ -10,8 +10,8 @@ const DIGEST_LENGTH = 22;
 
 /**
  * Digests of names that were typed as usernames. People type passwords there, so a name that no user has is never
- * stored or logged in clear. The digest is HMAC-SHA-256, cut to 132 bits, under a key made of the current pepper: without
- * the pepper nobody can try passwords against it, and the same name has the same digest on every instance.
+ * stored or logged in clear. The digest is HMAC-SHA-256, cut to 132 bits, under a key derived from the current pepper: without
+ * the pepper passwords cannot be tried against it, and the same name has the same digest on every instance.
  */
 @Injectable()
 export class LoginNames {

@@ -23,24 +23,24 @@ interface Subject {
 export interface LoginAttempt {
   /** The password was right: earlier failures of the account from the address are forgotten too. */
   forgive(): Promise<void>;
-  /** It was our own fault that nobody looked at the password: this attempt alone is taken back. */
+  /** The password was not checked because of a fault of ours: only this attempt is taken back. */
   withdraw(): Promise<void>;
 }
 
 /** The attempt was refused; seconds until the next one can be let through. */
 export interface LoginRefusal {
   readonly retryAfterSeconds: number;
-  /** The same for all that are refused for the same reason. */
+  /** The same for all attempts that are refused for the same reason. */
   readonly subject: string;
   /** False when the address may try no account at all. */
   readonly isOfAccount: boolean;
 }
 
-/** Attempts of one address that are counted at once: they wait for the same row, and others need connections too. */
+/** Attempts of one address that are counted at the same time: they wait for one row, and others need connections too. */
 const COUNTED_AT_ONCE = 2;
 const MOST_WAITING = 500;
 
-/** A window that ends later than one that begins now was begun while the clock was ahead: it must not last until then. */
+/** A window that ends later than one that begins now began while the clock was ahead: it must not last that long. */
 const IS_WINDOW_OVER = `(known.window_ends_at <= now() OR known.window_ends_at > excluded.window_ends_at)`;
 
 /**
@@ -84,7 +84,7 @@ export class LoginThrottle {
     if (known !== undefined) return known;
     return this.#queues.run(
       network,
-      // Those who came before may have found out meanwhile.
+      // An attempt before this one may have been refused meanwhile.
       async () => this.#knownRefusal(address, account) ?? this.#ask(address, account),
     );
   }
@@ -113,7 +113,7 @@ export class LoginThrottle {
     return this.#refusedMeanwhile(address, account);
   }
 
-  /** Between the look and the count attempts on other instances came in. */
+  /** Attempts on other instances were counted between the read and this count. */
   async #refusedMeanwhile(address: Subject, account: Subject): Promise<LoginRefusal> {
     const refused = await this.#findRefusal(address, account);
     return refused ?? { retryAfterSeconds: 1, subject: account.name, isOfAccount: true };

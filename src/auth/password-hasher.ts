@@ -33,7 +33,7 @@ export class PasswordHasher {
     return isEqual && hash !== undefined && fitsBcrypt(password);
   }
 
-  /** For those who would do other work in vain first. @throws AppError `service.overloaded` */
+  /** For callers that would otherwise do work first that is wasted. @throws AppError `service.overloaded` */
   requireRoom(): void {
     if (this.#waiting.length >= MAX_WAITING) {
       throw new AppError('service.overloaded', 'Too many logins are waiting.', { retryAfterSeconds: 5 });
@@ -42,7 +42,7 @@ export class PasswordHasher {
 
   async #bounded<Result>(work: () => Promise<Result>): Promise<Result> {
     this.requireRoom();
-    // A finished one hands its place to the first who waits, so a newcomer can never overtake.
+    // A finished one passes its slot to the first waiting one, so a newcomer can never overtake.
     if (this.#running >= MAX_RUNNING) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#running += 1;
     try {

@@ -21,7 +21,7 @@ export class NamedQueues {
     this.#lanes.set(name, lane);
     if (lane.waiting.length >= this.maxWaiting)
       throw new AppError('service.overloaded', 'Too many requests are waiting.', { retryAfterSeconds: 1 });
-    // A finished one hands its place to the first who waits, so a newcomer can never overtake.
+    // A finished one passes its slot to the first waiting one, so a newcomer can never overtake.
     if (lane.running >= this.maxRunning) await new Promise<void>((resolve) => lane.waiting.push(resolve));
     else lane.running += 1;
     try {

@@ -3,7 +3,7 @@ import { Clock } from '../common/clock.js';
 import { Redactor } from '../common/redactor.js';
 import { Config } from './config.js';
 
-/** Gives every room the checked configuration, the clock and the redactor of secrets. */
+/** Gives every module the checked configuration, the clock and the redactor of secrets. */
 @Global()
 @Module({})
 export class ConfigModule {

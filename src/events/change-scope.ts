@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Change } from '../database/change-feed.js';
 
-/** A change under way: whom and what its events named so far. */
+/** A running change: the users and keys that its events have named so far. */
 export interface ChangeScope {
   /** By the name of its lock. */
   readonly changed: Map<string, Change>;
@@ -15,7 +15,7 @@ export function runInChange<Result>(work: (scope: ChangeScope) => Promise<Result
   return storage.run(scope, () => work(scope));
 }
 
-/** The change that is under way around the caller; undefined outside of one. */
+/** The change that is running; undefined outside of one. */
 export function currentChange(): ChangeScope | undefined {
   return storage.getStore();
 }

@@ -2,19 +2,19 @@ const CHANGE = 'latchkey:change';
 
 type AsyncMethod<Args extends unknown[], Result> = (...args: Args) => Promise<Result>;
 
-/** Runs a change: `work` with the arguments that it was called with, or what they have become. */
+/** Runs a change: `work` with the arguments of the call, in which the principal may be a newer one. */
 type ChangeRunner = <Args extends unknown[], Result>(
   args: Args,
   work: (args: Args) => Promise<Result>,
 ) => Promise<Result>;
 
-/** Who runs the changes of a provider. By instance: there may be several applications in a process. */
+/** What runs the changes of a provider. By instance: there may be several applications in a process. */
 const runners = new WeakMap<object, ChangeRunner>();
 
 /**
  * Makes a method of a provider a change: it runs in a transaction, which its events commit with, and resolves once the
- * caches of this instance know what it changed. Called within another change it is part of that one. A change that
- * is made for a caller takes their `Principal` among its arguments.
+ * caches of this instance know what it changed. Called within another change it is part of that one. A change for a
+ * caller takes their `Principal` among its arguments.
  */
 export function Change() {
   return <Args extends unknown[], Result>(
@@ -38,7 +38,7 @@ export function isChange(method: unknown): boolean {
   return typeof method === 'function' && Reflect.hasMetadata(CHANGE, method);
 }
 
-/** Says how the changes of `provider` are run. */
+/** Sets how the changes of `provider` are run. */
 export function runChangesOf(provider: object, run: ChangeRunner): void {
   runners.set(provider, run);
 }

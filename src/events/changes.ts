@@ -11,17 +11,17 @@ import { authorityLocks, LOCK_AUTHORITIES } from './authority-locks.js';
 import { isChange, runChangesOf } from './change.decorator.js';
 import { type ChangeScope, currentChange, runInChange } from './change-scope.js';
 
-/** An authority that changes more often than this while one request runs makes the request wait for its repeat. */
+/** When a caller's authority changes more often than this during one request, the client has to retry. */
 const MOST_ATTEMPTS = 5;
 
 /**
  * Runs the methods that are marked with `@Change()`.
  *
- * What the caller may do was read before the change began, and may have been taken away while it waited: for bcrypt, a
- * connection, a row. So the last thing before the commit is to lock the caller's authority and to judge it once more,
- * as the guard did. If it is another one by then, the transaction is rolled back and run again under what was found;
- * if nothing is left of it, the caller is refused. A change that takes authority away holds the same lock as it
- * commits. Nobody waits for anything but the commit while holding such a lock, so there is no deadlock.
+ * The caller's authority was read before the change began, and may have been taken away while it waited for bcrypt, a
+ * connection or a row. So the last step before the commit locks that authority and judges the caller once more, as the
+ * guard did. When the authority is now different, the transaction is rolled back and run again with the new one;
+ * when it is gone, the caller is refused. A change that takes authority away holds the same lock as it commits.
+ * A holder of such a lock waits for nothing but the commit, so there is no deadlock.
  */
 @Injectable()
 export class Changes implements OnModuleInit {
@@ -90,14 +90,14 @@ export class Changes implements OnModuleInit {
   }
 }
 
-/** The caller is still let in, but as another principal than the one that the change was decided by. */
+/** The caller is still authenticated, but their principal differs from the one that the change was decided by. */
 class AuthorityChanged extends Error {
   constructor(readonly principal: object) {
     super('What the caller may do has changed.');
   }
 }
 
-/** The principal as of now. What a change was refused for does not matter to one who may not ask for it any more. */
+/** The current principal. A caller who has lost their authority gets that error, not the one of the change. */
 async function judgedSince(error: unknown, caller: Caller): Promise<object> {
   if (error instanceof AuthorityChanged) return error.principal;
   if (error instanceof AppError && error.status < 500) return caller.judgeAgain();

@@ -16,7 +16,7 @@ export interface BudgetStanding {
   readonly periodStart: string | null;
 }
 
-/** Changes: facts that commit together with what they tell of. */
+/** Changes: facts that commit together with the data that they describe. */
 export interface ChangeEvents {
   'api_key.created': { readonly apiKeyId: number; readonly name: string; readonly scopes: readonly string[] };
   'api_key.updated': {
@@ -72,7 +72,7 @@ export interface ChangeEvents {
   'session.reuse_detected': { readonly sessionId: string; readonly userId: number };
 }
 
-/** Observations: reads and refusals, which change nothing but must leave their trace before the answer leaves. */
+/** Observations: reads and refusals, which change nothing but must be recorded before the response. */
 export interface ObservationEvents {
   'api_key.listed': {
     /** Absent where the page follows a cursor. */
@@ -100,7 +100,7 @@ export interface ObservationEvents {
   'audit_log.exported': { readonly filters: Values };
   /** `name` is the username where a user has it, else its digest. */
   'login.failed': { readonly name: Values };
-  /** Attempts that were refused unseen, from `since` (ISO 8601) on; no name where the address may try no account. */
+  /** Attempts that the throttle refused, from `since` (ISO 8601) on; no name where the address may try no account. */
   'login.throttled': { readonly name: Values; readonly count: number; readonly since: string };
   'access.refused': {
     readonly action: string;

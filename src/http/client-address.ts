@@ -5,9 +5,9 @@ import { Config } from '../config/config.js';
 
 /**
  * The address of the caller: the peer of the connection, or, when that is a trusted proxy, the right-most
- * address of `X-Forwarded-For` that is not one. No other header is ever believed. What stands there may have a port.
- * Where a trusted proxy forwarded something that is no address, it is that proxy's own, and `noteUnreadable` is called
- * with what stood there: callers must not share one address, or none, with those of every other proxy.
+ * address of `X-Forwarded-For` that is not one. No other header is used. An entry may have a port.
+ * Where a trusted proxy forwarded something that is no address, the result is that proxy's own address, and
+ * `noteUnreadable` is called with the entry: callers behind different proxies must not share one address, or have none.
  */
 export function clientAddress(
   peer: string | undefined,
@@ -35,7 +35,7 @@ export function clientAddress(
 const BRACKETED = /^\[([\da-f:.]+(?:%[\w.-]+)?)\](?::\d{1,5})?$/i;
 const WITH_PORT = /^(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}$/;
 
-/** `192.0.2.1:80`, `[2001:db8::1]:80` and `[2001:db8::1]`, as some proxies write addresses, without what is around them. */
+/** `192.0.2.1:80`, `[2001:db8::1]:80` and `[2001:db8::1]`, as some proxies write addresses: the address alone. */
 function withoutPort(entry: string): string {
   const first = entry.charCodeAt(0);
   const match = first === OPENING_BRACKET ? BRACKETED.exec(entry) : WITH_PORT.exec(entry);
@@ -46,7 +46,7 @@ const OPENING_BRACKET = 91;
 const WARNING_INTERVAL_MS = 60_000;
 const LONGEST_SHOWN = 64;
 
-/** Finds the address of a caller, believing the proxies that the configuration trusts. */
+/** Finds the address of a caller, with the proxies that the configuration trusts. */
 @Injectable()
 export class ClientAddresses {
   readonly #logger = new Logger(ClientAddresses.name);
@@ -67,7 +67,7 @@ export class ClientAddresses {
     );
   }
 
-  /** Once a minute: a proxy that writes something else does so with every request. */
+  /** Once a minute: such a proxy does it with every request. */
   #warnOf(entry: string): void {
     this.#unreadable += 1;
     const nowMs = performance.now();

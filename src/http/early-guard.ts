@@ -7,12 +7,12 @@ import type { OperationSettings, RouteHandler } from './operation.js';
 import type { ProblemFilter } from './problem.filter.js';
 import { letBodyCome, passOverBody } from './unread-body.js';
 
-/** Decides who may go on; Nest asks it too, before the handler of a route. */
+/** Decides whether a request may continue; Nest also calls it before the handler of a route. */
 export interface Guard {
   canActivate(context: ExecutionContext): boolean | Promise<boolean>;
 }
 
-/** What stands before and behind every handler, however it is called. */
+/** What runs before and after every handler, however it is called. */
 export interface Surroundings {
   readonly guard: Guard;
   readonly filter: ProblemFilter;
@@ -22,8 +22,8 @@ type Done = (error?: Error) => void;
 type Handler = () => unknown;
 
 /**
- * Asks the guard before the body of a request is read, so that nobody makes the service read and check what they may
- * not send. Addresses that are too long or no route at all are answered here too. Call it before routes are made.
+ * Calls the guard before the body of a request is read, so that the service reads and checks only bodies of admitted
+ * callers. URLs that are too long or match no route are answered here too. Call it before routes are registered.
  */
 export function guardBeforeBodies(server: FastifyInstance, surroundings: Surroundings): void {
   const { filter } = surroundings;
@@ -61,7 +61,7 @@ function hookOf({ controller, method }: RouteHandler, { guard, filter }: Surroun
       if (isAdmitted) goOn();
       else fail(new AppError('permission.denied', 'This is not allowed.'));
     };
-    // What comes with these methods is never read.
+    // Bodies of these methods are never read.
     if (request.method === 'GET' || request.method === 'HEAD') passOverBody(request, reply);
     try {
       const admitted = guard.canActivate(context);

@@ -21,7 +21,7 @@ class ErrorCodeParameter {
   code!: string;
 }
 
-/** Markdown for programs and whoever states no preference; browsers ask for HTML first. */
+/** Markdown for programs and for requests without a preference; browsers ask for HTML first. */
 const PAGE_TYPES = ['text/markdown', 'text/html'] as const;
 const PAGE = {
   description: 'The page.',

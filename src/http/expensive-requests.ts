@@ -8,10 +8,10 @@ export type Expense = (query: Readonly<Record<string, unknown>>) => boolean;
 
 const EXPENSE = 'latchkey:expense';
 
-/** Expensive requests that one user may have under way, streams that are being sent included. */
+/** Expensive requests that one user may have in progress, streams included. */
 export const EXPENSIVE_REQUESTS_AT_ONCE = 16;
 
-/** A request whose caller the access guard has noted. */
+/** A request whose caller the access guard has recorded. */
 interface AdmittedRequest extends FastifyRequest {
   readonly actor?: Actor;
 }
@@ -21,12 +21,12 @@ export function setExpense(isExpensive: Expense): MethodDecorator {
   return SetMetadata(EXPENSE, isExpensive);
 }
 
-/** How many expensive requests each user has under way. Of the whole application: a guard is made for each module. */
+/** How many expensive requests each user has in progress. One for the application: Nest creates a guard per module. */
 @Injectable()
 export class ExpensiveRequestCounts {
   readonly #counts = new Map<number, number>();
 
-  /** False when the user has as many under way as there may be. */
+  /** False when the user already has as many as allowed. */
   begin(userId: number): boolean {
     const count = this.#counts.get(userId) ?? 0;
     if (count >= EXPENSIVE_REQUESTS_AT_ONCE) return false;
@@ -42,8 +42,8 @@ export class ExpensiveRequestCounts {
 }
 
 /**
- * Refuses an expensive request of a user who has many under way: they would wait for each other, and each holds memory.
- * Stands before the routes whose `@Operation` says which requests are expensive, behind the access guard.
+ * Refuses an expensive request of a user who has many in progress: they would wait for each other, and each holds memory.
+ * Guards the routes whose `@Operation` says which requests are expensive, after the access guard.
  */
 @Injectable()
 export class ExpensiveRequests implements CanActivate {

@@ -13,7 +13,7 @@ import {
   timestampCheck,
 } from './input-checks.js';
 
-/** Makes of a value that arrived what the field holds; a value it cannot make anything of stays as it is. */
+/** Converts a value as it arrived to the value of the field; one that it cannot convert stays as it is. */
 type Convert = (value: unknown) => unknown;
 
 /*
@@ -27,7 +27,7 @@ interface FieldOptions {
   readonly optional?: boolean;
   readonly nullable?: boolean;
   readonly default?: unknown;
-  /** What it says is never stored in clear. Other fields of a body refuse text that holds a secret. */
+  /** Its text is never stored in clear. Other fields of a body refuse text that holds a secret. */
   readonly areSecretsAllowed?: boolean;
 }
 
@@ -50,7 +50,7 @@ interface TextListFieldOptions extends FieldOptions {
   readonly maxEntries?: number;
   readonly maxLength?: number;
   readonly entryCheck?: Check;
-  /** Makes the list of what arrives instead of one. */
+  /** Converts another value to a list. */
   readonly convert?: Convert;
 }
 

@@ -12,8 +12,8 @@ import { secretProblem } from './secret-text.js';
 export const FURTHER_ERRORS = Symbol('latchkey:further-errors');
 
 /**
- * A dto of which more is known than each field alone: rules that the service judges as well. They are asked for only
- * when a field is broken, so that one answer names them all; `isBroken` tells which fields cannot be relied on.
+ * A dto with rules beyond single fields, which the service checks as well. They are checked here only when a field is
+ * broken, so that one response names all broken rules; `isBroken` says which fields cannot be relied on.
  */
 export interface JudgesFields {
   [FURTHER_ERRORS](isBroken: (field: string) => boolean, now: Date): readonly FieldError[];
@@ -41,7 +41,7 @@ export class InputPipe implements PipeTransform {
       if (!problems.has(property))
         problems.set(property, [{ field: property, message: Object.values(constraints ?? {})[0] ?? '' }]);
     }
-    // What an address says is stored in audit rows alone, which are masked.
+    // Parameters of a URL are stored in audit rows only, which are masked.
     if (metadata.type === 'body') this.#refuseSecrets(instance, rules, problems);
     const broken = [...rules.keys()].flatMap((name) => problems.get(name) ?? []);
     const unknown = unknownFields(input, rules);
@@ -70,7 +70,7 @@ type Problems = Map<string, readonly FieldError[]>;
 
 /**
  * The fields of a dto that class-transformer may see: known by name, of text that can be stored, and no longer than their
- * rule allows. So what it and class-validator cost is bounded by the dto and not by the caller.
+ * rule allows. So the cost of it and of class-validator is bounded by the dto and not by the caller.
  */
 function takeSafe(input: object, rules: FieldRules): { safe: Record<string, unknown>; problems: Problems } {
   const given = input as Readonly<Record<string, unknown>>;
@@ -89,7 +89,7 @@ function takeSafe(input: object, rules: FieldRules): { safe: Record<string, unkn
   return { safe, problems };
 }
 
-/** Names that no field has: one more than are reported is enough to know that there are more. */
+/** Names of unknown fields: one more than are reported is enough to know that there are more. */
 function unknownFields(input: object, rules: FieldRules): FieldError[] {
   const errors: FieldError[] = [];
   for (const name of Object.keys(input)) {

@@ -15,9 +15,9 @@ export function mayHoldUnstorableText(body: unknown): boolean {
   return typeof body === 'object' && body !== null && escaped.has(body);
 }
 
-/** A text this short holds too little to cost anything. */
+/** A text this short is cheap, whatever it holds. */
 const CERTAINLY_SMALL = 1_024;
-/** One value for so many bytes that a route accepts: 1,310 in 64 kB, 20,971 in 1 MB. */
+/** A body may hold one value per this many bytes that its route accepts: 1,310 in 64 kB, 20,971 in 1 MB. */
 const BYTES_PER_VALUE = 50;
 
 const QUOTE = 34;
@@ -25,7 +25,7 @@ const BACKSLASH = 92;
 
 /**
  * How a JSON text goes beyond what any operation needs, as the end of a sentence that begins with `body`; undefined
- * when it does not. It is known before anything is made of the text, which can be many times as large in memory.
+ * when it does not. It is checked before the text is parsed, since the result can be many times as large in memory.
  */
 export function excessOf(text: string, bodyLimit: number): string | undefined {
   if (text.length <= CERTAINLY_SMALL) return undefined;

@@ -18,7 +18,7 @@ class NoBodyGuard implements CanActivate {
   }
 }
 
-/** The operation takes no body: none, or one that says nothing, is accepted. It is judged after access is. */
+/** The operation takes no body: none, or one that says nothing, is accepted. It is checked after access. */
 export function NoBody(): MethodDecorator {
   return UseGuards(new NoBodyGuard());
 }

@@ -16,7 +16,7 @@ export abstract class ErrorObserver {
 
 type ProblemListener = (error: AppError, request: FastifyRequest, context: RequestContext) => void;
 
-/** Answers every error, whoever raised it, as `application/problem+json`. */
+/** Responds to every error, wherever it was thrown, with `application/problem+json`. */
 @Injectable()
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
@@ -30,7 +30,7 @@ export class ProblemFilter implements ExceptionFilter {
     @Inject(ErrorObserver) private readonly observer: ErrorObserver,
   ) {}
 
-  /** Sets who is told of each problem that a route of the data plane answers with. */
+  /** Sets the listener that is called with each problem that a route of the data plane responds with. */
   onDataPlaneProblem(listener: ProblemListener): void {
     this.#onDataPlaneProblem = listener;
   }
@@ -69,7 +69,7 @@ export class ProblemFilter implements ExceptionFilter {
       .send(JSON.stringify(body));
   }
 
-  /** The line of a request in the log says which problem it was answered with. */
+  /** The log line of a request names the code of the problem. */
   #note(error: AppError, request: FastifyRequest): void {
     const context = requestContextOf(request.raw);
     if (context === undefined) return;

@@ -57,7 +57,7 @@ export function problemDocument(error: AppError, path: string, requestId: string
 /** `%` that begins no escape, and all that a path may not hold (RFC 3986 §3.3). */
 const NOT_IN_PATH = /%(?![0-9A-Fa-f]{2})|[^\w.~!$&'()*+,;=:@/%-]/g;
 
-/** Paths of routes are shorter; one that is longer is no route, and its beginning is enough to know it again. */
+/** Paths of routes are shorter; of a longer path the beginning is enough to recognize it. */
 const LONGEST_INSTANCE = 1_024;
 
 /** A path as `instance` may hold it: a request line may hold more. */

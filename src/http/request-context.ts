@@ -17,13 +17,13 @@ export interface Actor {
 
 /** On whose behalf the request makes changes. */
 export interface Caller {
-  /** What the guard found out about them. */
+  /** As the guard authenticated them. */
   readonly principal: object;
   /** The API keys that their authority rests on. */
   readonly apiKeyIds: readonly number[];
   /**
-   * The same, found out anew from what is committed by now; throws what the guard would throw. It is called while a
-   * change holds a connection, and takes none of that pool.
+   * The same, read again from what is committed now; throws what the guard would throw. It is called while a change
+   * holds a connection, and uses another pool.
    */
   judgeAgain(): Promise<object>;
 }

@@ -14,7 +14,7 @@ export interface JsonRoute {
   readonly status?: 200 | 201;
 }
 
-/** How Fastify is told, and tells, that a body breaks the schema of its route. */
+/** How a body that breaks the schema of its route is passed through Fastify. */
 export class BrokenSchema extends Error {
   constructor(readonly errors: readonly FieldError[]) {
     super('The body breaks the schema of its route.');
@@ -23,8 +23,8 @@ export class BrokenSchema extends Error {
 
 /**
  * A route of the data plane: Fastify validates the body and serialises the answer by these schemas, and the OpenAPI
- * document shows them. What a body breaks is kept for `checkedBody`, which comes after the guard: who may not ask is
- * told that first.
+ * document shows them. The rules that a body breaks are kept for `checkedBody`, which runs after the guard: a caller
+ * without the permission gets that error first.
  */
 export function JsonSchemaRoute({ body, answer, status = 200 }: JsonRoute): MethodDecorator {
   return applyDecorators(

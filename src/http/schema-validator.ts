@@ -18,8 +18,8 @@ const first = new Ajv(OPTIONS);
 const every = new Ajv({ ...OPTIONS, allErrors: true });
 
 /**
- * Compiles a schema. A value that breaks it is looked at again for all that it breaks, cut to what the schema bounds:
- * a list by one entry too long breaks the same rule as one with a hundred thousand.
+ * Compiles a schema. A value that breaks it is checked again for all rules, with its lists cut to one entry more than the
+ * schema allows: a list that is one entry too long breaks the same rule as one with a hundred thousand.
  */
 export function schemaValidator(schema: object): SchemaValidator {
   const isValid = first.compile(schema);

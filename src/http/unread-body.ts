@@ -1,13 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
-/** Requests whose caller waits to be told that the body may come. */
+/** Requests whose caller waits for `100 Continue` before it sends the body. */
 const waiting = new WeakSet<IncomingMessage>();
 
 /**
- * Lets callers that send `Expect: 100-continue` wait until their request is admitted. One that is answered before may
- * send its body or not, so its connection ends with the answer (RFC 9110 §10.1.1). Any other expectation is passed
- * over, which the RFC allows; Node's own answer to one has no body.
+ * Lets callers that send `Expect: 100-continue` wait until their request is admitted. One that gets its
+ * response before may send its body or not, so its connection is closed then (RFC 9110 §10.1.1). Any other expectation is
+ * ignored, which the RFC allows; Node's own response to one has no body.
  */
 export function holdBackBodies({ server }: FastifyInstance): void {
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
@@ -28,8 +28,8 @@ export function letBodyCome({ raw, headers, routeOptions }: FastifyRequest, repl
 }
 
 /**
- * Bounds what is received of a body that nobody reads: up to the limit of the route it is passed over, so that the
- * connection can go on; the connection of a longer one ends.
+ * Bounds how much of a body is received that no handler reads: up to the limit of the route it is discarded, so that the
+ * connection can be used again; beyond it the connection is closed.
  */
 export function passOverBody({ raw, headers, routeOptions }: FastifyRequest, reply: FastifyReply): void {
   const length = headers['content-length'];
@@ -39,7 +39,7 @@ export function passOverBody({ raw, headers, routeOptions }: FastifyRequest, rep
   else if (Number(length) > limit) void reply.header('connection', 'close');
 }
 
-/** The answer leaves before the connection is cut. */
+/** The response is sent before the connection is closed. */
 function cutBeyond(limit: number, raw: IncomingMessage, { raw: response }: FastifyReply): void {
   let left = limit;
   raw.on('data', (chunk: Buffer) => {

@@ -9,8 +9,8 @@ import { isServiceRoute, routePattern } from './request-route.js';
 const CALLER_LEFT = 499;
 
 /**
- * Logs one line per request of the control plane. Call it on the server of `createHttpAdapter`, before routes are made: the request context
- * is asked of the request itself, since the end of a response can run in the context of another one.
+ * Logs one line per request of the control plane. Call it on the server of `createHttpAdapter`, before routes are
+ * registered. The request context is read from the request itself, since the end of a response can run in another's context.
  */
 export function logRequests(server: FastifyInstance, logger: Logger): void {
   addControlPlaneHooks(server, {

@@ -13,7 +13,7 @@ const MOST_WAITING_BYTES = 16 * 1024 * 1024;
 
 /**
  * The one logger of the process: a line of JSON per entry, or text for a terminal. Lines written while a request
- * is answered carry its `request_id`. Every line passes the redactor as its last step, whoever wrote it.
+ * is answered carry its `request_id`. Every line passes the redactor as its last step, wherever it comes from.
  */
 export function createLogger(
   config: Pick<Config, 'logLevel' | 'logFormat'>,
@@ -72,7 +72,7 @@ function ignoreFailure(): void {}
 
 type Level = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace';
 
-/** Nest tells of every module and route it makes; that is for those who debug it. */
+/** Nest logs every module and route; that is for debugging. */
 const START_UP_DETAIL = new Set(['InstanceLoader', 'RouterExplorer', 'RoutesResolver']);
 
 /** Nest's logger over ours: the name given to `new Logger(name)` becomes the field `context`. */

@@ -15,7 +15,7 @@ import { projectVersion } from '../common/project-path.js';
 export const METRICS_MEDIA_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 
 /**
- * The measurements of this instance, in a registry of its own. Each room makes its own here; names begin with
+ * The measurements of this instance, in a registry of its own. Each module registers its own here; names begin with
  * `latchkey_` and end in their unit, and a label never takes values that a caller chooses.
  */
 @Injectable()

@@ -8,7 +8,7 @@ import { MetricsController } from './metrics.controller.js';
 import { Readiness } from './readiness.js';
 import { StorageMetrics } from './storage-metrics.js';
 
-/** What operators look at: health and measurements. Any room adds measurements of its own through `Metrics`. */
+/** What operators look at: health and measurements. Any module adds measurements of its own through `Metrics`. */
 @Global()
 @Module({
   controllers: [HealthController, MetricsController],

@@ -1,9 +1,9 @@
-/** How loud a line for the operator is. */
+/** The level of a line for the operator. */
 export type OperatorLevel = 'info' | 'warn' | 'fatal';
 
 /**
- * What the process says outside the log of requests: at the start, at the stop and when its own database fails. It
- * looks as the log does: lines of JSON among lines of JSON, sentences among text for people.
+ * Lines that the process writes outside the logger: at the start, at the stop and when its own database fails. They
+ * have the format of the log: JSON, or sentences where the log is text.
  */
 export class OperatorOutput {
   constructor(readonly format: 'json' | 'pretty') {}

@@ -8,8 +8,8 @@ import { SchemaState } from '../database/schema-state.js';
 const DATABASE_BOUND_MS = 1_000;
 
 /**
- * Whether this instance should be sent requests: it is not shutting down, and PostgreSQL answers it, takes changes, has the
- * schema that this version works on, and has told it lately what changed.
+ * Whether this instance should get requests: it is not shutting down, PostgreSQL responds, accepts writes and has the schema
+ * that this version works on, and the change feed was read recently.
  */
 @Injectable()
 export class Readiness {
@@ -28,7 +28,7 @@ export class Readiness {
   }
 
   /**
-   * Askers at one time share one question, so that they cannot use up the pool.
+   * Concurrent calls share one check, so that they cannot use up the pool.
    * @throws AppError `service.unavailable`
    */
   async assertReady(): Promise<void> {

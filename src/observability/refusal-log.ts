@@ -6,7 +6,7 @@ import type { ProblemFilter } from '../http/problem.filter.js';
 import type { RequestContext } from '../http/request-context.js';
 import { routePattern } from './request-route.js';
 
-/** Lines of one error code that are written in a second. */
+/** The most lines of one error code per second. */
 const MOST_LINES = 20;
 const SPAN_MS = 1_000;
 
@@ -17,8 +17,8 @@ interface Count {
 }
 
 /**
- * Logs each refusal of the data plane once, with its request id and error code. Its other requests leave no line. Of a
- * flood the first twenty of each code are written in a second, and a line that counts the others.
+ * Logs each problem that the data plane responds with once, with its request id and error code. Requests that succeed are
+ * not logged. Of each code at most twenty lines are written per second, then one that counts the others.
  */
 export function logRefusals(filter: ProblemFilter, logger: Logger): void {
   const counts = new Map<string, Count>();

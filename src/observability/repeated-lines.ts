@@ -1,5 +1,5 @@
 const QUIET_MS = 10_000;
-/** Kinds of lines that are remembered at most; more are only possible where texts differ in more than numbers. */
+/** The most kinds of lines that are remembered; lines of further kinds are all written. */
 const MOST_KINDS = 1_000;
 
 interface Kind {
@@ -10,8 +10,8 @@ interface Kind {
 }
 
 /**
- * Lets a line pass once in ten seconds, however often it comes: a dependency that is away would fill the log. Lines
- * that differ in numbers alone are of one kind. What was held back follows as one line with its count.
+ * Lets a line pass once in ten seconds, however often it repeats: otherwise an unavailable dependency would fill the log.
+ * Lines that differ only in numbers are of one kind. Those that were held back follow as one line with their count.
  */
 export class RepeatedLines {
   readonly #kinds = new Map<string, Kind>();

@@ -1,4 +1,4 @@
-/** What the line of a request holds, as far as a person reads it. */
+/** The members of a request's log line that the text for people shows. */
 interface RequestFields {
   readonly msg?: unknown;
   readonly time?: string;
@@ -15,8 +15,8 @@ interface RequestFields {
 }
 
 /**
- * The line of a request as a person reads it: when, how it ended, what was asked, who asked. Undefined for a line of JSON
- * that is of no request.
+ * The log line of a request as text for people: time, status, request, caller. Undefined for a line that is of no
+ * request.
  */
 export function requestLine(json: string): string | undefined {
   if (!json.includes('"msg":"request"')) return undefined;

@@ -5,7 +5,7 @@ import { Config } from '../config/config.js';
 import { BackgroundPool } from '../database/pools.js';
 import { Metrics } from './metrics.js';
 
-/** Adding up the files of a large database takes a while: scrapes get what was measured last. */
+/** Adding up the files of a large database takes a while: scrapes get the last measurement. */
 const MEASURE_EVERY_MS = 60_000;
 
 const MEASURE = `
@@ -68,7 +68,7 @@ export class StorageMetrics implements OnApplicationBootstrap, OnModuleDestroy {
     await this.#measuring;
   }
 
-  /** Measures now. Never rejected: a measurement that fails leaves the last one. */
+  /** Measures now. Never rejects: after a failure the last measurement stays. */
   measure(): Promise<void> {
     this.#measuring ??= this.#measure()
       .catch((error: unknown) => this.#logger.warn(`The database was not measured: ${String(error)}`))
