@@ -97,9 +97,11 @@ export class RedisNode {
         () => true,
         () => sleep(CONNECTING_MS, false, { ref: false }),
       );
-      isConnected = await Promise.race([connected, sleep(boundMs, true, { ref: false })]);
+      isConnected = await Promise.race([connected, sleep(boundMs, false, { ref: false })]);
     }
-    await this.#probe();
+    // An answer is an answer here, also a late one: patience begins with the first request.
+    if (isConnected && !this.#isClosed) await this.#return();
+    else await this.#probe();
   }
 
   async #probe(): Promise<void> {
@@ -114,6 +116,10 @@ export class RedisNode {
       this.#later(PROBE_EVERY_MS, () => this.#probe());
       return;
     }
+    await this.#return();
+  }
+
+  async #return(): Promise<void> {
     await this.events.returning(this);
     if (this.#isClosed) return;
     this.#isAway = false;

@@ -63,12 +63,18 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     return server;
   }
 
+  /** On a busy machine Redis may be found too late for a start; then that start is no part of the test. */
   async function startInstance(url: string, count = 1): Promise<Instance> {
-    const instance = new Instance(url, count);
-    cleanup.push(() => instance.limiter.onApplicationShutdown());
-    await instance.limiter.onModuleInit();
-    expect(instance.limiter.isDegraded).toBe(false);
-    return instance;
+    for (;;) {
+      const instance = new Instance(url, count);
+      await instance.limiter.onModuleInit();
+      if (!instance.limiter.isDegraded) {
+        cleanup.push(() => instance.limiter.onApplicationShutdown());
+        return instance;
+      }
+      instance.limiter.onApplicationShutdown();
+      told = [];
+    }
   }
 
   /** Resolves when Redis is used again, all of it. */
@@ -148,7 +154,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
       await instance.admitted(1, id);
       expect(await instance.limiter.take(id, POLICY, 0, Date.now())).toMatchObject({ allowed: true });
     }, BACK);
-    expect(instance.limiter.isDegraded).toBe(false);
+    await isBack(instance);
   });
 
   it('notice a Redis that was emptied, count and log it once, and restore what was admitted before they count', async () => {
