@@ -48,6 +48,7 @@ export class UsageUpkeep {
 
   /** A batch of the oldest of each partition; there is more as long as one of them was full. */
   async #expireRequestIds(client: PoolClient): Promise<'more' | void> {
+    await client.query(ONLY_BY_INDEX);
     const { rows: partitions } = await client.query<{ name: string }>(PARTITIONS_OF_REQUEST_IDS);
     let isMore = false;
     for (const { name } of partitions) {
@@ -66,6 +67,9 @@ export class UsageUpkeep {
   }
 }
 
+/** Whatever the statistics say of tables that have just grown or shrunk: no batch reads more than it deletes. */
+export const ONLY_BY_INDEX = 'SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off';
+
 const PARTITIONS_OF_REQUEST_IDS = `
   SELECT inhrelid::regclass::text AS name FROM pg_inherits
   WHERE inhparent = 'usage_request_ids'::regclass ORDER BY 1`;
@@ -74,7 +78,7 @@ const PARTITIONS_OF_REQUEST_IDS = `
  * Finds the oldest rows of a partition by the index of received_at alone, and removes them by their place. Rows lie in the
  * order of their receipt, so whole pages go at once.
  */
-function expireRequestIds(partition: string): string {
+export function expireRequestIds(partition: string): string {
   return `
     WITH removed AS (
       DELETE FROM ${partition} WHERE ctid = ANY(ARRAY(

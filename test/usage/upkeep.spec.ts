@@ -1,5 +1,7 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Maintenance } from '../../src/database/maintenance.js';
+import { expireRequestIds, ONLY_BY_INDEX } from '../../src/usage/usage-upkeep.js';
 import { TestApp } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 
@@ -123,5 +125,37 @@ describe('upkeep of usage', () => {
     );
     await maintenance.runNow('expire-usage-request-ids');
     expect(await countOf('usage_request_ids', key.id)).toBe(0);
+  });
+
+  it('finds old request ids by the index of their receipt alone, and takes them away by their place', async () => {
+    const key = await app.apiKey();
+    await app.database.query(
+      `INSERT INTO usage_request_ids (api_key_id, request_id, received_at)
+       SELECT $1, 'batch ' || n, now() - interval '40 days' + n * interval '1 minute' FROM generate_series(1, 20000) AS n`,
+      [key.id],
+    );
+    const client = new pg.Client({ connectionString: app.database.url });
+    client.on('error', () => undefined);
+    await client.connect();
+    const partitions = await client.query<{ name: string }>(
+      `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'usage_request_ids'::regclass`,
+    );
+    expect(partitions.rows).toHaveLength(8);
+    for (const { name } of partitions.rows) {
+      await client.query(`ANALYZE ${name}; BEGIN; ${ONLY_BY_INDEX}`);
+      const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${expireRequestIds(name)}`, [
+        '-infinity',
+        100,
+      ]);
+      await client.query('ROLLBACK');
+      const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+      expect(plan.match(/\w+ Scan (?:using \w+ )?on \w+/g)?.toSorted()).toEqual([
+        'CTE Scan on removed',
+        `Index Scan using ${name}_received_at on ${name}`,
+        `Tid Scan on ${name}`,
+      ]);
+      expect(plan).not.toContain('Sort');
+    }
+    await client.end();
   });
 });
