@@ -137,11 +137,11 @@ describe('upkeep of usage', () => {
     const client = new pg.Client({ connectionString: app.database.url });
     client.on('error', () => undefined);
     await client.connect();
-    const partitions = await client.query<{ name: string }>(
+    const found = await client.query<{ name: string }>(
       `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'usage_request_ids'::regclass`,
     );
-    expect(partitions.rows).toHaveLength(8);
-    for (const { name } of partitions.rows) {
+    expect(found.rows).toHaveLength(8);
+    for (const { name } of found.rows) {
       await client.query(`ANALYZE ${name}; BEGIN; ${ONLY_BY_INDEX}`);
       const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${expireRequestIds(name)}`, [
         '-infinity',
