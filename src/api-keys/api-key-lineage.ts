@@ -131,6 +131,21 @@ export class ApiKeyLineage implements KeyBounds {
     if (exceeded.length > 0) throw denied('An API key cannot make a user more than it is itself', exceeded);
   }
 
+  /**
+   * What a key takes back must not be what its own limited budget, or one that it shares, was charged with or holds.
+   * @throws AppError `permission.denied`
+   */
+  async requireMayTakeBack({ credential }: Principal, apiKeyId: number): Promise<void> {
+    if (credential.kind !== 'api_key') return;
+    // Of the caller's transaction, where there is one.
+    const [callers, charged] = await this.transactions.withTransaction(async () => [
+      await this.#line(credential.apiKeyId),
+      (await this.#line(apiKeyId)).map(idOf),
+    ]);
+    if (callers.some(({ id, isUnlimited }) => !isUnlimited && charged.includes(id)))
+      throw denied('An API key cannot take back what counts in its own budget', []);
+  }
+
   /** @throws AppError `validation.failed` where what a new key states exceeds a key that it comes from */
   requireWithin(parents: readonly LineKey[], policy: ApiKeyPolicy, stated: ApiKeyChanges): void {
     requireNone(

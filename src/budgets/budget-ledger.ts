@@ -78,9 +78,9 @@ export class BudgetLedger implements OnModuleDestroy {
     return this.#grants.submit({ ...request, id: uuidV7() });
   }
 
-  /** Undefined when the reporter has no such hold. */
-  find(holdId: string, reporter: Reporter): Promise<HoldWithBudget | undefined> {
-    return this.#finds.submit({ holdId, reporter: reporterNumber(reporter) });
+  /** Undefined when the reporter has no such hold; for `anyone` when there is none. */
+  find(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget | undefined> {
+    return this.#finds.submit({ holdId, reporter: numberOf(reporter) });
   }
 
   /**
@@ -88,10 +88,7 @@ export class BudgetLedger implements OnModuleDestroy {
    * for `anyone` when there is none.
    */
   release(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget | undefined> {
-    return this.#releases.submit({
-      holdId,
-      reporter: reporter === 'anyone' ? null : reporterNumber(reporter),
-    });
+    return this.#releases.submit({ holdId, reporter: numberOf(reporter) });
   }
 
   /** Lets a hold that is still held live for at least so long from now. Undefined when the reporter has no such hold. */
@@ -132,6 +129,10 @@ export class BudgetLedger implements OnModuleDestroy {
       return { hold: toHold(row), budget: budgets.get(row.api_key_id) ?? NO_BUDGET };
     });
   }
+}
+
+function numberOf(reporter: Reporter | 'anyone'): number | null {
+  return reporter === 'anyone' ? null : reporterNumber(reporter);
 }
 
 function toHold(row: HoldRow): HoldWithBudget['hold'] {

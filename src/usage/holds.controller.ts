@@ -81,12 +81,15 @@ export class HoldsController {
     ...ROUTE,
     summary: 'Give a hold back',
     description:
-      'Nothing was spent. Idempotent; 409 when it is settled. With `platform:budgets:update` also holds that others took.',
+      'Nothing was spent. Idempotent; 409 when it is settled. With `platform:budgets:update` also holds that others took; an API key none that count in its own budget.',
   })
   @ApiOkResponse(HOLD_ANSWER)
   async release(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {
-    const mayReleaseAny = grants(request.principal?.permissions ?? [], BUDGETS_PERMISSION);
-    const released = await this.holds.release(id, mayReleaseAny ? 'anyone' : reporterOf(request));
+    const { principal } = request;
+    const mayReleaseAny = principal !== undefined && grants(principal.permissions, BUDGETS_PERMISSION);
+    const released = mayReleaseAny
+      ? await this.holds.releaseAny(id, principal)
+      : await this.holds.release(id, reporterOf(request));
     return toHoldResponse(released, this.clock.now());
   }
 

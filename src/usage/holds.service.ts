@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import { ApiKeyLineage } from '../api-keys/api-key-lineage.js';
 import { Snapshots } from '../api-keys/snapshots.js';
+import { actorOf, type Principal } from '../auth/principal.js';
 import { BudgetLedger } from '../budgets/budget-ledger.js';
 import { BudgetStates } from '../budgets/budget-states.js';
 import type {
@@ -40,6 +42,7 @@ export class HoldsService {
     private readonly ledger: BudgetLedger,
     private readonly budgets: BudgetStates,
     private readonly recorder: UsageRecorder,
+    private readonly lineage: ApiKeyLineage,
     private readonly snapshots: Snapshots,
     private readonly clock: Clock,
   ) {}
@@ -84,10 +87,20 @@ export class HoldsService {
   }
 
   /** @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it is settled */
-  async release(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget> {
-    const found = required(await this.ledger.release(holdId, reporter));
-    if (found.hold.status === 'settled') throw conflict('settled', 'released');
-    return found;
+  async release(holdId: string, reporter: Reporter): Promise<HoldWithBudget> {
+    return requireReleased(await this.ledger.release(holdId, reporter));
+  }
+
+  /**
+   * Gives a hold back that anyone took.
+   * @throws AppError as `release`, and `permission.denied` for a key in whose own budget it counts
+   */
+  async releaseAny(holdId: string, principal: Principal): Promise<HoldWithBudget> {
+    const own = await this.ledger.release(holdId, actorOf(principal));
+    if (own !== undefined) return requireReleased(own);
+    const { hold } = await this.#find(holdId, 'anyone');
+    await this.lineage.requireMayTakeBack(principal, hold.apiKeyId);
+    return requireReleased(await this.ledger.release(holdId, 'anyone'));
   }
 
   /** @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it is held no more */
@@ -97,7 +110,7 @@ export class HoldsService {
     return found;
   }
 
-  async #find(holdId: string, reporter: Reporter): Promise<HoldWithBudget> {
+  async #find(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget> {
     return required(await this.ledger.find(holdId, reporter));
   }
 
@@ -106,6 +119,12 @@ export class HoldsService {
     if (snapshot === undefined) throw unknownKey();
     return snapshot.apiKeyId;
   }
+}
+
+function requireReleased(found: HoldWithBudget | undefined): HoldWithBudget {
+  const released = required(found);
+  if (released.hold.status === 'settled') throw conflict('settled', 'released');
+  return released;
 }
 
 function required(found: HoldWithBudget | undefined): HoldWithBudget {

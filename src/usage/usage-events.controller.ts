@@ -50,7 +50,7 @@ export class UsageEventsController {
     resourceType: 'usage_event',
     summary: 'Take a wrong event back',
     description:
-      'Takes it out of the statistics of its hour and its key, and out of what its budgets have spent, when it was charged to the period that still runs. Idempotent. The event stays, marked; its request id stays taken: report what is right under another one.',
+      'Takes it out of the statistics of its hour and its key, and out of what its budgets have spent, when it was charged to the period that still runs. Idempotent. The event stays, marked; its request id stays taken: report what is right under another one. An API key takes nothing back that counts in its own budget.',
   })
   @ApiOkResponse({ type: RecordedEventResponse })
   async reverse(

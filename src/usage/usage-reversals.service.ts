@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import { ApiKeyLineage } from '../api-keys/api-key-lineage.js';
 import { actorOf, type Principal } from '../auth/principal.js';
 import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
 import { BudgetStates } from '../budgets/budget-states.js';
@@ -35,6 +36,7 @@ const READ_EVENT = { name: 'read_usage_event', text: `${SELECT_EVENTS} WHERE eve
 export class UsageReversals {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
+    private readonly lineage: ApiKeyLineage,
     private readonly budgets: BudgetStates,
     private readonly events: EventPublisher,
   ) {}
@@ -42,7 +44,7 @@ export class UsageReversals {
   /**
    * Takes an event out of all sums and out of what the budgets it was charged to have spent, as far as those are still in
    * that period. Once: again, it answers the same.
-   * @throws AppError `usage_event.not_found`
+   * @throws AppError `usage_event.not_found`, `permission.denied` for a key in whose own budget it counts
    */
   async reverse(principal: Principal, eventId: number): Promise<RecordedEvent> {
     const sentAtMs = performance.now();
@@ -63,6 +65,7 @@ export class UsageReversals {
     if (!reversed?.is_found || row === undefined)
       throw new AppError('usage_event.not_found', 'There is no such usage event.');
     const event = toRecordedEvent(row);
+    await this.lineage.requireMayTakeBack(principal, event.apiKeyId);
     if (reversed.is_new) {
       await this.events.change('usage.reversed', {
         eventId,

@@ -16,6 +16,8 @@ import { expectInvalid, expectProblem } from '../support/problems.js';
 import { type TestApiKey, TestApp, type TestUser } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 
+const OWN_BUDGET = 'An API key cannot take back what counts in its own budget.';
+
 describe('POST /usage/{id}/reversal', () => {
   let app: TestApp;
   let service: TestUser;
@@ -220,6 +222,32 @@ describe('POST /usage/{id}/reversal', () => {
     const id = await reported(key);
     expectProblem(await reverse(id, service.client), 'permission.denied');
     expect(await usageOf(key)).toMatchObject({ total_requests: 1 });
+  });
+
+  it('gives no key back what its own budget, or one that it shares, was charged with', async () => {
+    const scopes = ['platform:budgets:update', 'platform:usage:write', 'platform:api-keys:create'];
+    const parent = await keyWithBudget(app, 100, { scopes });
+    const child = await app.apiKey(app.anonymous.withApiKey(parent.secret), { scopes });
+    const [stranger, unlimited] = [await keyWithBudget(app, 100), await app.apiKey(app.admin, { scopes })];
+    for (const caller of [parent, child]) {
+      const client = app.anonymous.withApiKey(caller.secret);
+      for (const key of [parent, child]) {
+        const id = await reported(key, { cost_cents: 10 });
+        const hold = await heldId(service.client, key, 10);
+        const before = await storedAccount(app.database, key.id);
+        for (const answer of [await reverse(id, client), await step(client, hold, 'release')])
+          expectProblem(answer, 'permission.denied', OWN_BUDGET);
+        expect(await storedAccount(app.database, key.id)).toEqual(before);
+        const own = await heldId(client, key, 1);
+        expect((await step(client, own, 'release')).body).toMatchObject({ status: 'released' });
+      }
+      const other = await heldId(service.client, stranger, 10);
+      expect((await step(client, other, 'release')).body).toMatchObject({ status: 'released' });
+      expect((await reverse(await reported(stranger), client)).status).toBe(200);
+    }
+    const byUnlimited = app.anonymous.withApiKey(unlimited.secret);
+    expect((await reverse(await reported(unlimited), byUnlimited)).status).toBe(200);
+    expect((await reverse(await reported(child), byUnlimited)).status).toBe(200);
   });
 
   it('shows events to the owner of the key and to who may read keys, one for each reporter', async () => {
