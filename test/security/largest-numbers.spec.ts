@@ -30,12 +30,14 @@ const MOST_ALLOWED: Readonly<Record<string, string>> = {
 /** Numbers that count nothing: they name things, or say which of several states or kinds there is. */
 const NO_COUNTERS = [
   /[._]id$/,
-  /^(change_feed|change_feed_horizon|schema_\w+)\./,
+  // Places in an order.
+  /^(audit_\w+|change_feed|change_feed_horizon|schema_\w+)\./,
+  /\.below$/,
   /^api_key_secrets\.pepper_version$/,
   /^usage_request_ids\.(reporter|content_digest)$/,
   /^usage_events\.status_code$/,
   /^budget_notices\.percent$/,
-  /\.(period_number|revision)$/,
+  /(period_number|revision)$/,
 ];
 
 interface NumberColumn extends Record<string, unknown> {
