@@ -30,7 +30,7 @@ export class AccessTokens {
       { sid: sessionId },
       {
         subject: String(userId),
-        secret: this.config.jwtSecret.reveal(),
+        secret: this.config.jwtSecrets[0].reveal(),
         algorithm: ACCESS_TOKEN.algorithm,
         issuer: ACCESS_TOKEN.issuer,
         audience: ACCESS_TOKEN.audience,

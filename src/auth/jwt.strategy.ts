@@ -1,4 +1,4 @@
-import { createSecretKey } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { type ExecutionContext, Injectable } from '@nestjs/common';
 import { AuthGuard, PassportStrategy } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
@@ -18,7 +18,7 @@ export class JwtStrategy extends PassportStrategy(Strategy, 'jwt') {
     private readonly principals: SessionPrincipals,
   ) {
     // Given as text, jsonwebtoken would try to read a public key from it at every request. Its types know no key objects.
-    const key = createSecretKey(config.jwtSecret.reveal(), 'utf8') as unknown as Buffer;
+    const keys = config.jwtSecrets.map((secret) => createSecretKey(secret.reveal(), 'utf8'));
     super({
       jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
       secretOrKeyProvider: (
@@ -26,7 +26,7 @@ export class JwtStrategy extends PassportStrategy(Strategy, 'jwt') {
         token: string,
         done: (error: Error | null, key?: Buffer) => void,
       ) => {
-        if (hasExpectedHeader(token)) done(null, key);
+        if (hasExpectedHeader(token)) done(null, signingKeyOf(token, keys) as unknown as Buffer);
         else done(new AppError('auth.credential_invalid', 'The access token is not valid.'));
       },
       algorithms: [ACCESS_TOKEN.algorithm],
@@ -61,6 +61,17 @@ export class AccessTokenGuard extends AuthGuard('jwt') {
     }
     return user;
   }
+}
+
+/** The key that a token was signed with; any, where it was none of them. No `kid` says which: a token names no keys here. */
+function signingKeyOf(token: string, keys: readonly KeyObject[]): KeyObject | undefined {
+  const end = token.lastIndexOf('.');
+  const signature = Buffer.from(token.slice(end + 1), 'base64url');
+  const isSignedWith = (key: KeyObject) => {
+    const expected = createHmac('sha256', key).update(token.slice(0, end)).digest();
+    return expected.length === signature.length && timingSafeEqual(expected, signature);
+  };
+  return keys.length > 1 ? (keys.find(isSignedWith) ?? keys[0]) : keys[0];
 }
 
 /** Exactly the header we sign: no `kid`, `jku`, `x5u` or `crit` is ever followed or ignored. */

@@ -21,7 +21,8 @@ export abstract class Config {
   abstract readonly databaseSchema: string;
   abstract readonly databasePoolSize: number;
   abstract readonly redisUrl: Secret | undefined;
-  abstract readonly jwtSecret: Secret;
+  /** The first signs access tokens; all verify them. */
+  abstract readonly jwtSecrets: readonly [Secret, ...Secret[]];
   abstract readonly accessTokenTtlSeconds: number;
   abstract readonly refreshTokenTtlSeconds: number;
   abstract readonly apiKeyPrefix: string;
@@ -50,7 +51,7 @@ export abstract class Config {
   abstract readonly auditRetentionMonths: number | undefined;
   /** Bytes that snapshots of keys may take in memory. */
   abstract readonly snapshotCacheBytes: number;
-  /** Sentences about variables that look like settings and are none. */
+  /** Sentences about variables that are ignored. */
   abstract readonly warnings: readonly string[];
 }
 

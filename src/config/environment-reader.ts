@@ -4,6 +4,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Reads variables and collects every problem, so that one start shows all of them. An empty value counts as not set. */
 export class EnvironmentReader {
   readonly problems: string[] = [];
+  /** What is usable and yet perhaps not meant. */
+  readonly warnings: string[] = [];
   /** Every variable that was asked for: the settings that there are. */
   readonly names = new Set<string>();
 

@@ -61,19 +61,19 @@ export function loadConfig(environment: Environment = process.env): Config {
     shutdownTimeoutSeconds: env.integer('SHUTDOWN_TIMEOUT_SECONDS', 10, 1, 300),
     startupTimeoutSeconds: env.integer('STARTUP_TIMEOUT_SECONDS', 30, 0, 3_600),
   };
-  const jwtSecret = strongSecret(env, 'JWT_SECRET', isProduction);
+  const jwt = jwtSecrets(env, isProduction);
   const peppers = apiKeyPeppers(env, isProduction);
   if (settings.databaseMigrationUrl !== undefined && settings.databaseUrl === undefined) {
     env.problems.push('DATABASE_MIGRATION_URL needs DATABASE_URL: the embedded PostgreSQL has one role.');
   }
   if (env.problems.length > 0) throw new ConfigurationError(env.problems);
 
-  const needsMade = jwtSecret === undefined || peppers === undefined;
+  const needsMade = jwt === undefined || peppers === undefined;
   const made = needsMade ? developmentSecrets(dataDir) : undefined;
   return {
     ...settings,
-    warnings: misspelledVariables(Object.keys(environment), env.names),
-    jwtSecret: new Secret(jwtSecret ?? made?.jwtSecret ?? ''),
+    warnings: [...env.warnings, ...misspelledVariables(Object.keys(environment), env.names)],
+    jwtSecrets: jwt ?? [new Secret(made?.jwtSecret ?? '')],
     apiKeyPeppers: peppers ?? [{ version: 1, secret: new Secret(made?.apiKeyPepper ?? '') }],
   };
 }
@@ -130,15 +130,24 @@ function weakness(value: string): string | undefined {
   return undefined;
 }
 
-function strongSecret(env: EnvironmentReader, name: string, isRequired: boolean): string | undefined {
-  const value = env.optional(name);
-  if (value === undefined) {
-    if (isRequired) env.problems.push(`${name} must be set in production.`);
-    return undefined;
+/** `JWT_SECRETS` is a comma-separated list, the current one first; `JWT_SECRET` is one secret, and counts where the list is not set. */
+function jwtSecrets(env: EnvironmentReader, isRequired: boolean): Config['jwtSecrets'] | undefined {
+  const [list, single] = [env.optional('JWT_SECRETS'), env.optional('JWT_SECRET')];
+  if (list === undefined) {
+    const problem = single === undefined ? undefined : weakness(single);
+    if (problem !== undefined) env.problems.push(`JWT_SECRET ${problem}.`);
+    if (single === undefined && isRequired) env.problems.push('JWT_SECRET must be set in production.');
+    return single === undefined ? undefined : [new Secret(single)];
   }
-  const problem = weakness(value);
-  if (problem !== undefined) env.problems.push(`${name} ${problem}.`);
-  return value;
+  if (single !== undefined) env.warnings.push('JWT_SECRET is ignored, because JWT_SECRETS is set.');
+  const secrets = list.split(',').map((secret) => secret.trim());
+  for (const [index, secret] of secrets.entries()) {
+    const problem = weakness(secret);
+    if (problem !== undefined) env.problems.push(`JWT_SECRETS entry ${index + 1} ${problem}.`);
+  }
+  if (new Set(secrets).size !== secrets.length) env.problems.push('JWT_SECRETS must not repeat a secret.');
+  const [current = '', ...former] = secrets;
+  return [new Secret(current), ...former.map((secret) => new Secret(secret))];
 }
 
 /** `API_KEY_PEPPERS` is `version:secret` pairs, comma-separated, the current one first: `2:…,1:…`. */

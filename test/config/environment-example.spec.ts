@@ -57,18 +57,21 @@ describe('.env.example', () => {
     expect(active).toEqual([]);
   });
 
-  it.each(['JWT_SECRET', 'API_KEY_PEPPERS'])('offers nothing for %s that would be accepted', (name) => {
-    const value = settingsOfTheExample().get(name)!;
-    const others = {
-      JWT_SECRET: 'V3ry-str0ng-and-r4ndom-for-these-tests',
-      API_KEY_PEPPERS: '1:V3ry-str0ng-and-r4ndom-x',
-    };
-    const load = () => loadConfig({ ...others, NODE_ENV: 'production', [name]: value });
-    expect(load).toThrow(ConfigurationError);
-  });
+  it.each(['JWT_SECRETS', 'JWT_SECRET', 'API_KEY_PEPPERS'])(
+    'offers nothing for %s that would be accepted',
+    (name) => {
+      const value = settingsOfTheExample().get(name)!;
+      const others = {
+        JWT_SECRET: 'V3ry-str0ng-and-r4ndom-for-these-tests',
+        API_KEY_PEPPERS: '1:V3ry-str0ng-and-r4ndom-x',
+      };
+      const load = () => loadConfig({ ...others, NODE_ENV: 'production', [name]: value });
+      expect(load).toThrow(ConfigurationError);
+    },
+  );
 
   it('gives values that the service accepts for everything that is no secret', () => {
-    const secrets = ['JWT_SECRET', 'API_KEY_PEPPERS'];
+    const secrets = ['JWT_SECRETS', 'JWT_SECRET', 'API_KEY_PEPPERS'];
     const settings = [...settingsOfTheExample()].filter(([name]) => !secrets.includes(name));
     const strong = 'V3ry-str0ng-and-r4ndom-for-these-tests';
     const environment = {

@@ -41,10 +41,10 @@ describe('the configuration', () => {
 
   it('makes strong secrets for development, and the same ones again', () => {
     const [first, second] = [loadConfig({ DATA_DIR: dataDir }), loadConfig({ DATA_DIR: dataDir })];
-    expect(Buffer.byteLength(first.jwtSecret.reveal())).toBeGreaterThanOrEqual(32);
-    expect(second.jwtSecret.reveal()).toBe(first.jwtSecret.reveal());
+    expect(Buffer.byteLength(first.jwtSecrets[0].reveal())).toBeGreaterThanOrEqual(32);
+    expect(second.jwtSecrets[0].reveal()).toBe(first.jwtSecrets[0].reveal());
     expect(second.apiKeyPeppers[0]!.secret.reveal()).toBe(first.apiKeyPeppers[0]!.secret.reveal());
-    expect(first.apiKeyPeppers[0]!.secret.reveal()).not.toBe(first.jwtSecret.reveal());
+    expect(first.apiKeyPeppers[0]!.secret.reveal()).not.toBe(first.jwtSecrets[0].reveal());
   });
 
   it.each(['JWT_SECRET', 'API_KEY_PEPPERS'])('is refused in production without %s', (name) => {
@@ -82,6 +82,29 @@ describe('the configuration', () => {
       ]);
       if (value.length > 1) expect(problems.join()).not.toContain(value);
     }
+  });
+
+  it('takes a list of secrets for access tokens, the current one first', () => {
+    const secrets = [STRONG, `${STRONG} former`, `${STRONG} oldest`];
+    const { JWT_SECRET: single, ...others } = PRODUCTION;
+    const config = loadConfig({ ...others, JWT_SECRETS: secrets.join(', ') });
+    expect(config.jwtSecrets.map((secret) => secret.reveal())).toEqual(secrets);
+    expect(loadConfig(PRODUCTION).jwtSecrets.map((secret) => secret.reveal())).toEqual([single]);
+  });
+
+  it('ignores JWT_SECRET where JWT_SECRETS is set, and says so', () => {
+    const config = loadConfig({ ...PRODUCTION, JWT_SECRETS: `${STRONG} new` });
+    expect(config.jwtSecrets.map((secret) => secret.reveal())).toEqual([`${STRONG} new`]);
+    expect(config.warnings).toEqual(['JWT_SECRET is ignored, because JWT_SECRETS is set.']);
+  });
+
+  it.each([
+    ['JWT_SECRETS entry 2 must be at least 32 bytes long.', `${STRONG},short`],
+    ['JWT_SECRETS entry 2 must be at least 32 bytes long.', `${STRONG},`],
+    ['JWT_SECRETS entry 1 is an example value; make a random one.', `change-me-${STRONG},${STRONG}`],
+    ['JWT_SECRETS must not repeat a secret.', `${STRONG},${STRONG}`],
+  ])('is refused with a list of secrets of which it says: %s', (problem, list) => {
+    expect(problemsOf({ ...PRODUCTION, JWT_SECRETS: list })).toEqual([problem]);
   });
 
   it('counts the bytes of a secret, not its characters', () => {
