@@ -47,7 +47,8 @@ export class AuthController {
   @Header('cache-control', 'no-store')
   @Operation('refresh_session', {
     summary: 'Exchange a refresh token for new tokens',
-    description: 'Each refresh token works once; using one again ends the session.',
+    description:
+      'Each refresh token is exchanged for one other; repeated within 10 seconds it answers the same one, and using it later ends the session.',
     resourceType: 'session',
   })
   @ApiOkResponse({ type: TokensResponse })

@@ -1,8 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { IsNull } from 'typeorm';
+import { In, IsNull } from 'typeorm';
 import { AppError } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { Secret } from '../common/secret.js';
@@ -21,6 +21,9 @@ export interface OpenedSession {
   readonly userId: number;
   readonly refreshToken: Secret;
 }
+
+/** For so long a token that was exchanged may come again, before that means that it was stolen. */
+const REPEATED_WITHIN_MS = 10_000;
 
 type RefreshOutcome =
   { readonly kind: 'refreshed'; readonly session: OpenedSession } | { readonly kind: 'refused' };
@@ -64,18 +67,20 @@ export class SessionsService {
       endedAt: null,
     };
     await this.#manager.insert(Session, session);
-    const refreshToken = await this.#issueRefreshToken(session.id);
+    const refreshToken = REFRESH_TOKEN_PREFIX + randomBytes(32).toString('base64url');
+    await this.#store(refreshToken, session.id);
     await this.events.change('session.opened', { sessionId: session.id, userId });
-    return { sessionId: session.id, userId, refreshToken };
+    return { sessionId: session.id, userId, refreshToken: new Secret(refreshToken) };
   }
 
   /**
-   * Exchanges a refresh token for a new one. A token that was used before was stolen, or its successor was: the
+   * Exchanges a refresh token for its successor. Repeated within some seconds, by another tab or because the answer was
+   * lost, it answers the same successor again. A token that comes back later was stolen, or its successor was: the
    * session ends.
    * @throws AppError `auth.refresh_token_invalid`
    */
   async refresh(refreshToken: string): Promise<OpenedSession> {
-    const outcome = await this.rotate(digestOf(refreshToken));
+    const outcome = await this.rotate(refreshToken);
     if (outcome.kind === 'refreshed') return outcome.session;
     throw new AppError(
       'auth.refresh_token_invalid',
@@ -100,32 +105,48 @@ export class SessionsService {
   }
 
   @Change()
-  protected async rotate(digest: Buffer): Promise<RefreshOutcome> {
+  protected async rotate(refreshToken: string): Promise<RefreshOutcome> {
     const now = this.clock.now();
-    const token = await this.#manager.findOne(RefreshToken, {
-      where: { digest },
-      lock: { mode: 'pessimistic_write' },
-    });
-    if (token === null) return { kind: 'refused' };
-    const session = await this.#manager.findOneByOrFail(Session, { id: token.sessionId });
-    if (session.endedAt !== null || session.expiresAt <= now) return { kind: 'refused' };
+    const digest = digestOf(refreshToken);
+    const token = await this.#manager.findOneBy(RefreshToken, { digest });
+    // Refreshes of a session take turns, and with them whatever ends it.
+    const session = token && (await this.#lock(token.sessionId));
+    if (!session || session.endedAt !== null || session.expiresAt <= now) return { kind: 'refused' };
     const { id: sessionId, userId } = session;
-    if (token.usedAt !== null) {
+    const successor = await this.#successor(refreshToken, sessionId, now);
+    if (successor === undefined) {
       await this.#manager.update(Session, { id: sessionId }, { endedAt: now });
       await this.events.change('session.reuse_detected', { sessionId, userId });
       return { kind: 'refused' };
     }
-    await this.#manager.update(RefreshToken, { digest }, { usedAt: now });
-    await this.#manager.update(Session, { id: sessionId }, { expiresAt: this.#expiry(now) });
-    const refreshToken = await this.#issueRefreshToken(sessionId);
     await this.events.change('session.refreshed', { sessionId, userId });
-    return { kind: 'refreshed', session: { sessionId, userId, refreshToken } };
+    return { kind: 'refreshed', session: { sessionId, userId, refreshToken: new Secret(successor) } };
   }
 
-  async #issueRefreshToken(sessionId: string): Promise<Secret> {
-    const plain = REFRESH_TOKEN_PREFIX + randomBytes(32).toString('base64url');
-    await this.#manager.insert(RefreshToken, { digest: digestOf(plain), sessionId, usedAt: null });
-    return new Secret(plain);
+  async #lock(sessionId: string): Promise<Session | null> {
+    const lock = { mode: 'for_no_key_update' } as const;
+    return this.#manager.findOne(Session, { where: { id: sessionId }, lock });
+  }
+
+  /** Undefined when the token was exchanged before, and is not being repeated. */
+  async #successor(refreshToken: string, sessionId: string, now: Date): Promise<string | undefined> {
+    const digest = digestOf(refreshToken);
+    const { usedAt } = await this.#manager.findOneByOrFail(RefreshToken, { digest });
+    const successors = this.config.jwtSecrets.map((secret) => successorOf(refreshToken, secret));
+    if (usedAt === null) {
+      await this.#manager.update(RefreshToken, { digest }, { usedAt: now });
+      await this.#manager.update(Session, { id: sessionId }, { expiresAt: this.#expiry(now) });
+      const [successor = ''] = successors;
+      await this.#store(successor, sessionId);
+      return successor;
+    }
+    if (Math.abs(now.getTime() - usedAt.getTime()) >= REPEATED_WITHIN_MS) return undefined;
+    const stored = await this.#manager.findBy(RefreshToken, { digest: In(successors.map(digestOf)) });
+    return successors.find((successor) => stored.some((row) => row.digest.equals(digestOf(successor))));
+  }
+
+  async #store(refreshToken: string, sessionId: string): Promise<void> {
+    await this.#manager.insert(RefreshToken, { digest: digestOf(refreshToken), sessionId, usedAt: null });
   }
 
   #expiry(now: Date): Date {
@@ -135,6 +156,15 @@ export class SessionsService {
   get #manager() {
     return this.transactions.tx;
   }
+}
+
+/**
+ * The token that another is exchanged for: the same each time, so that whoever repeats an exchange gets no second line
+ * of tokens, whose use nobody would notice. It takes the secret of the service to tell it from the token before.
+ */
+function successorOf(refreshToken: string, secret: Secret): string {
+  const bytes = createHmac('sha256', secret.reveal()).update(`refresh token after ${refreshToken}`).digest();
+  return REFRESH_TOKEN_PREFIX + bytes.toString('base64url');
 }
 
 /** The token is 256 random bits: a plain hash is as good as a keyed one. */

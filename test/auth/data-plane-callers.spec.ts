@@ -59,8 +59,10 @@ describe('a caller whom the data plane knows from memory', () => {
     'had a refresh token stolen': [
       401,
       async ({ session: { refreshToken } }) => {
-        for (const _use of [1, 2])
+        for (const _use of [1, 2]) {
           await here.anonymous.post('/auth/refresh', { refresh_token: refreshToken });
+          here.clock.advanceSeconds(10);
+        }
       },
     ],
   };
