@@ -31,11 +31,20 @@ export function authorityLocks(
   return { names, areExclusive: names.map((name) => exclusive.has(name)) };
 }
 
-/** Whose authority an event tells of: of a user, or of a key used as a credential. */
+/** After these nobody may do less than before. */
+const NOTHING_TAKEN: ReadonlySet<keyof ChangeEvents> = new Set([
+  'api_key.created',
+  'session.opened',
+  'session.refreshed',
+  'user.created',
+]);
+
+/** Whose authority an event may have reduced: of a user, or of a key used as a credential. */
 export function changedAuthority(
   name: keyof ChangeEvents,
   payload: ChangeEvents[keyof ChangeEvents],
 ): Exclude<Change, { kind: 'everything' }> | undefined {
+  if (NOTHING_TAKEN.has(name)) return undefined;
   if (/^(user|session)\./.test(name) && 'userId' in payload) return { kind: 'user', id: payload.userId };
   // Keys that end with their owner or parent (`api_keys.deleted`) are covered by the lock of that.
   if (!name.startsWith('api_key.') || !('apiKeyId' in payload) || payload.apiKeyId === null) return undefined;

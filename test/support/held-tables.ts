@@ -11,7 +11,8 @@ export class HeldTables {
   static async lock(database: TestDatabase, tables: readonly string[]): Promise<HeldTables> {
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();
-    await client.query(`BEGIN; LOCK TABLE ${tables.join(', ')} IN EXCLUSIVE MODE`);
+    await client.query('BEGIN');
+    if (tables.length > 0) await client.query(`LOCK TABLE ${tables.join(', ')} IN EXCLUSIVE MODE`);
     return new HeldTables(database, client);
   }
 
