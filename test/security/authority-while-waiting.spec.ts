@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { auditRowsOf } from '../support/audit-trail.js';
 import { HeldTables } from '../support/held-tables.js';
+import { usageEvent } from '../support/usage-events.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { type DeclaredRoute, declaredRoutes, validBody } from './routes.js';
 
@@ -12,6 +13,15 @@ interface Asking {
   /** What the key came from. */
   readonly above: TestApiKey;
   readonly client: ApiClient;
+}
+
+/** What changes are asked of. */
+interface Target {
+  readonly user: TestUser;
+  readonly key: TestApiKey;
+  /** One in its grace period. */
+  readonly secretId: string;
+  readonly eventId: number;
 }
 
 /** How authority is taken away, in SQL with `$USER`, `$KEY` and `$ABOVE`, and what is answered then. */
@@ -55,25 +65,35 @@ const CHANGEABLE = [
 ];
 
 /** Where changes are held: what they wait for first. */
-const HELD = ['users', 'sessions', 'api_keys'];
+const HELD = ['users', 'sessions', 'api_keys', 'usage_reversals'];
 
 /** A change that waits for a lock for a second answers 503: the test was too slow then and has to try again. */
 const MOST_TRIES = 5;
 
 describe('authority counts when a change commits', { timeout: 60_000 }, () => {
   let app: TestApp;
-  let target: TestUser;
-  let targetKey: TestApiKey;
+  let target: Target;
   let routes: DeclaredRoute[];
   beforeAll(async () => {
     app = await TestApp.start({ environment: { DATABASE_POOL_SIZE: '30' } });
-    target = await app.user();
-    targetKey = await app.apiKeyOf(target);
+    target = await newTarget();
     routes = declaredRoutes(app.app).filter(
       ({ method, access, isDataPlane }) => method !== 'GET' && access !== 'public' && !isDataPlane,
     );
   });
   afterAll(() => app.stop());
+
+  async function newTarget(): Promise<Target> {
+    const user = await app.user();
+    const key = await app.apiKeyOf(user);
+    const grace = await app.admin.post(`/api-keys/${key.id}/regenerate`, { grace_period_seconds: 3_600 });
+    const secrets = grace.body['api_key'].secrets as { id: string; retires_at: string | null }[];
+    const event = usageEvent(key.id, { request_id: 'reported once' });
+    expect((await app.admin.post('/usage', event)).body).toMatchObject({ accepted: 1 });
+    const found = await app.admin.get(`/api-keys/${key.id}/usage/events?request_id=reported%20once`);
+    const secretId = secrets.find((secret) => secret.retires_at !== null)!.id;
+    return { user, key, secretId, eventId: found.body['usage_events'][0].id };
+  }
 
   async function asking(by: 'session' | 'key'): Promise<Asking> {
     const user = await app.user({ permissions: ['platform:*'] });
@@ -87,11 +107,12 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
     };
   }
 
-  const pathOf = ({ url }: DeclaredRoute): string =>
-    url
-      .replace('/api/v1', '')
-      .replace(':id', String(url.startsWith('/api/v1/users') ? target.id : targetKey.id))
-      .replace(/:\w+/, '1');
+  /** Of things that are there: a route must not end before it has waited. */
+  const pathOf = ({ url }: DeclaredRoute): string => {
+    const { user, key, secretId, eventId } = target;
+    const id = url.startsWith('/api/v1/users') ? user.id : url.startsWith('/api/v1/usage') ? eventId : key.id;
+    return url.replace('/api/v1', '').replace(':id', String(id)).replace(':secret_id', secretId);
+  };
 
   async function contents(query: (text: string) => Promise<unknown[]>): Promise<unknown> {
     const digests = CHANGEABLE.map(
@@ -111,6 +132,7 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
       return { action: route.action, answer: answers.at(-1)! };
     });
     await tables.untilAwaited(held.length, () => answers.length > 0);
+    expect(answers.filter(({ status }) => status !== 503)).toEqual([]);
     const ids = { $USER: user.id, $KEY: key.id, $ABOVE: above.id };
     await tables.query(sql.replaceAll(/\$[A-Z]+/g, (name) => String(ids[name as keyof typeof ids])));
     const before = await contents((text) => tables.query(text));
