@@ -1,9 +1,9 @@
 const HOUR_MS = 3_600_000;
 
 /** How far the database's clock may be from what was seen of it and still be believed. */
-export const BELIEVED_MS = HOUR_MS;
+const BELIEVED_MS = HOUR_MS;
 /** How long a clock that is further away has to run evenly before it is believed. */
-export const CONFIRMED_AFTER_MS = HOUR_MS;
+const CONFIRMED_AFTER_MS = HOUR_MS;
 /** A clock runs evenly when it differs by no more than this from the time that has passed. */
 const EVEN_MS = 60_000;
 

@@ -6,6 +6,7 @@ const HOUSEKEEPING = [
   'api_key_counts',
   'change_feed',
   'change_feed_horizon',
+  'clock_marks',
   'instances',
 ];
 
