@@ -139,9 +139,19 @@ function orderOf(sort: ApiKeySort): Order {
     position,
     shown: 'extract(epoch FROM page.position)::text',
     by: (id, value) => `${value} ${direction}, ${id} ${direction}`,
-    after: ({ id, value }, parameter) =>
-      `(${position}, keys.id) ${than} (to_timestamp(${parameter(value ?? 0)}::float8), ${parameter(id)})`,
+    after: ({ id, value }, parameter) => {
+      const [seconds, micros] = secondsOf(value ?? '0');
+      const time = `to_timestamp(${parameter(seconds)}::float8) + ${parameter(micros)}::integer * interval '1 microsecond'`;
+      return `(${position}, keys.id) ${than} (${time}, ${parameter(id)})`;
+    },
   };
+}
+
+/** Whole seconds and microseconds: as one number, far times would lose their last digits, and pages repeat or skip a key. */
+function secondsOf(decimal: string): readonly [seconds: string, micros: number] {
+  const [seconds = '0', fraction = ''] = decimal.split('.');
+  const micros = Number(fraction.padEnd(6, '0'));
+  return [seconds, seconds.startsWith('-') ? -micros : micros];
 }
 
 interface Selection {

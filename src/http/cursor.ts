@@ -11,7 +11,8 @@ export interface ListPosition {
   readonly isTotalExact: boolean;
 }
 
-const DECIMAL = /^(-?\d{1,11}(\.\d{1,6})?|-?Infinity)$/;
+/** Seconds of a time that can be stored, to the year 9999. */
+const DECIMAL = /^(-?\d{1,12}(\.\d{1,6})?|-?Infinity)$/;
 
 /**
  * The position as an opaque text for a URL. `list` is whatever makes the list what it is: its name, filter and order. A

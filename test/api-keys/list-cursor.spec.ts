@@ -47,12 +47,13 @@ async function walk(
 }
 
 describe('a list of API keys by cursor', () => {
-  /** Keys of every kind of place: equal and missing expiries and last uses among them. */
+  /** Keys of every kind of place: equal, missing and very far expiries, and last uses, among them. */
   const addKeys = async (tag: string, count: number): Promise<number[]> => {
     const rows = await app.database.query<{ id: number }>(
       `INSERT INTO api_keys (user_id, name, key_prefix, tags, expires_at)
        SELECT $1, 'Key ' || n, 'en_xxxxx', ARRAY[$2],
-         CASE WHEN n % 3 > 0 THEN timestamptz '2090-01-01' + n / 6 * interval '1 microsecond' END
+         CASE WHEN n % 3 > 0
+           THEN (ARRAY['2090-01-01Z', '9999-12-31T23:59:59.9Z'])[n % 3]::timestamptz + n / 6 * interval '1 microsecond' END
        FROM generate_series(1, $3) AS n RETURNING id::int`,
       [owner.id, tag, count],
     );
