@@ -1,4 +1,4 @@
-import type { RateLimiter } from './rate-limiter.js';
+import { PEEK, type RateLimiter } from './rate-limiter.js';
 import {
   type RateLimitPolicy,
   type TakeOutcome,
@@ -15,16 +15,14 @@ export interface LineWindows {
 
 type Outcomes = readonly TakeOutcome[];
 
-const LOOK = 0;
-
 /**
- * Takes `cost` from the windows of a key and of all that it came from, or from none: children do not multiply the limit
- * of their parent. All are looked at first, so that one that refuses costs the others nothing. In memory nothing comes
- * between the look and the take. In Redis another request may: what was taken from the others then stays taken, so
+ * Consumes `cost` from the windows of a key and of all its ancestors, or from none: children do not multiply the limit of
+ * their parent. All are read first, so that one that refuses costs the others nothing. In memory nothing comes between
+ * reading and consuming. In Redis another request may: what was consumed from the others then stays consumed, so
  * that never more than a limit are admitted, and for a moment fewer.
  *
  * @param line the key itself first
- * @returns for each window the state of the key that has least left
+ * @returns for each window the state of the key with the least remaining
  */
 export function takeFromLine(
   limiter: RateLimiter,
@@ -37,8 +35,8 @@ export function takeFromLine(
     limiter.take(apiKeyId, rateLimits, amount, nowMs);
   const finish = (looks: Outcomes) => {
     const hasRoom = looks.map(({ windows }) => windows.every(({ remaining }) => remaining >= needed));
-    if (cost === LOOK) return together(looks);
-    // One that refuses is asked for the whole cost: it takes nothing, and knows when it has room.
+    if (cost === PEEK) return together(looks);
+    // A key that refuses is called with the whole cost: it consumes nothing, and returns when it will have capacity.
     const isAdmitted = hasRoom.every(Boolean);
     const taken = line.map((key, index) =>
       isAdmitted || !hasRoom[index] ? take(key, cost) : (looks[index] as TakeOutcome),
@@ -46,12 +44,12 @@ export function takeFromLine(
     return whenAll(taken, together);
   };
   return whenAll(
-    line.map((key) => take(key, LOOK)),
+    line.map((key) => take(key, PEEK)),
     finish,
   );
 }
 
-/** At once when everything is there. */
+/** Synchronous when every outcome is. */
 function whenAll(
   outcomes: readonly (TakeOutcome | Promise<TakeOutcome>)[],
   then: (outcomes: Outcomes) => TakeOutcome | Promise<TakeOutcome>,

@@ -1,5 +1,8 @@
 import type { RateLimitPolicy, TakeOutcome } from './rate-windows.policy.js';
 
+/** The cost with which `take` reads the windows and consumes nothing. */
+export const PEEK = 0;
+
 /**
  * Judges and counts what a key consumes. State belongs to the key and the window, not to the limit or the secret:
  * neither another limit nor a new secret gives anything back.
@@ -10,7 +13,7 @@ export abstract class RateLimiter {
    * with a promise that is never rejected: after 150 ms of silence, and when Redis is known to be away, local windows
    * answer instead.
    *
-   * @param cost how many requests this one counts as; an integer, 0 only looks
+   * @param cost how many requests this one counts as; an integer, or `PEEK`
    * @param nowMs the time, in milliseconds since the epoch
    * @throws RangeError when `cost` is anything else
    */

@@ -3,7 +3,7 @@ import type { KeyRestrictions, KeySnapshot } from '../api-keys/snapshot.js';
 import { BudgetStates } from '../budgets/budget-states.js';
 import { type Budget, NO_BUDGET, ownPart } from '../budgets/budget.policy.js';
 import { Clock } from '../common/clock.js';
-import { RateLimiter } from '../rate-limits/rate-limiter.js';
+import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
 import { takeFor } from './key-windows.js';
 import { decide, RULES, type VerdictCode, type VerdictRequest } from './verdict.js';
@@ -32,8 +32,6 @@ interface Judged {
   readonly outcome: TakeOutcome;
 }
 
-const LOOK = 0;
-
 /** Verdicts that take nothing and show how each rule came to its result. */
 @Injectable()
 export class Explanations {
@@ -51,7 +49,7 @@ export class Explanations {
     if (snapshot === undefined) {
       return { verdict: NOT_FOUND, rules: [{ code: 'NOT_FOUND', passed: false, inputs: {} }] };
     }
-    const outcome = await takeFor(this.limiter, snapshot, LOOK, nowMs);
+    const outcome = await takeFor(this.limiter, snapshot, PEEK, nowMs);
     const budget = snapshot.hasBudget ? await this.budgets.find(snapshot.apiKeyId, snapshot.line) : NO_BUDGET;
     const line = await Promise.all((snapshot.line ?? []).map((key) => this.#alone(snapshot, key, nowMs)));
     const lines = line.map((key) => ({ id: key.snapshot.apiKeyId, rules: rulesOf(key, request, nowMs) }));
@@ -68,7 +66,7 @@ export class Explanations {
   /** One key of the line, as if nothing stood above it. */
   async #alone(snapshot: KeySnapshot, key: KeyRestrictions, nowMs: number): Promise<Judged> {
     const { apiKeyId, rateLimits } = key;
-    const outcome = await this.limiter.take(apiKeyId, rateLimits, LOOK, nowMs);
+    const outcome = await this.limiter.take(apiKeyId, rateLimits, PEEK, nowMs);
     const budget = ownPart(await this.budgets.find(apiKeyId));
     return {
       snapshot: { ...snapshot, ...key, line: undefined, hasBudget: budget.hasOwn },

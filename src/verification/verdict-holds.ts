@@ -4,7 +4,7 @@ import { BudgetLedger } from '../budgets/budget-ledger.js';
 import type { Budget } from '../budgets/budget.policy.js';
 import type { HoldWithBudget } from '../budgets/hold.js';
 import type { Reporter } from '../budgets/reporter.js';
-import { RateLimiter } from '../rate-limits/rate-limiter.js';
+import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
 import { takeFor } from './key-windows.js';
 import { decide, type Refusal, type VerdictHold, type VerdictRequest } from './verdict.js';
@@ -18,8 +18,6 @@ export interface HeldJudgement {
   /** Set when the verdict is valid. */
   readonly holdId?: string;
 }
-
-const LOOK = 0;
 
 /** Verdicts that set an amount aside. */
 @Injectable()
@@ -44,7 +42,7 @@ export class VerdictHolds {
   ): Promise<HeldJudgement | undefined> {
     const { apiKeyId } = snapshot;
     const refusal = decide(snapshot, request, nowMs, budget);
-    const look = await takeFor(this.limiter, snapshot, LOOK, nowMs);
+    const look = await takeFor(this.limiter, snapshot, PEEK, nowMs);
     const isLimited = look.windows.some(({ remaining }) => remaining < Math.max(1, request.cost));
     if (isLimited || (refusal !== undefined && refusal !== 'BUDGET_EXCEEDED'))
       return { refusal, outcome: { ...look, allowed: !isLimited }, budget };

@@ -5,7 +5,7 @@ import { Snapshots } from '../api-keys/snapshots.js';
 import { BudgetStates } from '../budgets/budget-states.js';
 import { type Budget, NO_BUDGET } from '../budgets/budget.policy.js';
 import { Clock } from '../common/clock.js';
-import { RateLimiter } from '../rate-limits/rate-limiter.js';
+import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { TakeOutcome, WindowState } from '../rate-limits/rate-windows.policy.js';
 import { takeFor } from './key-windows.js';
 import { VerdictCounts } from './verdict-counts.js';
@@ -36,7 +36,6 @@ export interface Question {
 
 /** The verdict about a key that nobody has. */
 export const NOT_FOUND: Verdict = { code: 'NOT_FOUND' };
-const LOOK = 0;
 const MOST_ATTEMPTS = 3;
 
 /** A key with its budget; both are of no key when it is unknown. */
@@ -148,7 +147,7 @@ export class VerificationService {
     const { hold } = request;
     if (hold !== undefined) return this.#judgeWithHold(snapshot, budget, { ...request, hold }, nowMs);
     const refusal = decide(snapshot, request, nowMs, budget);
-    const cost = refusal === undefined ? request.cost : LOOK;
+    const cost = refusal === undefined ? request.cost : PEEK;
     const taken = takeFor(this.limiter, snapshot, cost, nowMs);
     return taken instanceof Promise
       ? taken.then((outcome) => this.#conclude(snapshot, request, refusal, outcome, budget, nowMs))
@@ -178,7 +177,7 @@ export class VerificationService {
   ): Verdict {
     const code = refusal ?? (allowed ? 'VALID' : 'RATE_LIMITED');
     this.counts.add(code);
-    if (code === 'VALID' && cost > LOOK) this.lastUse.note(snapshot, nowMs);
+    if (code === 'VALID' && cost > PEEK) this.lastUse.note(snapshot, nowMs);
     const waitSeconds = code === 'RATE_LIMITED' ? retryAfterSeconds : null;
     return { code, snapshot, windows, budget, holdId, retryAfterSeconds: waitSeconds, nowMs };
   }
