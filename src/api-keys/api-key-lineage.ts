@@ -15,7 +15,7 @@ import {
   POLICY_WIRE_NAMES,
 } from './api-key.js';
 import { BLANK_POLICY } from './api-key.policy.js';
-import type { EndedApiKey } from './api-keys.store.js';
+import { END_CHOSEN, type EndedApiKey } from './api-keys.store.js';
 import {
   excessOfStranger,
   kinshipOf,
@@ -42,8 +42,8 @@ const LINE = `
     ${POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]).join(', ')}
   FROM api_keys WHERE id IN (SELECT id FROM line) ORDER BY id`;
 const READ_LINE = { name: 'read_api_key_line', text: LINE };
-// Whoever ends or changes one of them just now is waited for: a child comes before that, or sees it. Parents are older
-// than their children, so this is the order in which a deletion locks them as well.
+// Waits for changes of these keys that are in progress: a child is created before such a change, or sees it. Parents are
+// older than their children, so a deletion locks them in the same order.
 const LOCK_LINE = { name: 'lock_api_key_line', text: `${LINE} FOR SHARE` };
 
 const END_DESCENDANTS = {
@@ -56,22 +56,13 @@ const END_DESCENDANTS = {
     ), chosen AS MATERIALIZED (
       SELECT id FROM api_keys WHERE id IN (SELECT id FROM descendants) AND deleted_at IS NULL
       ORDER BY id LIMIT $3 FOR NO KEY UPDATE
-    ), current_secrets AS (
-      DELETE FROM api_key_secrets WHERE api_key_id = ANY (ARRAY(SELECT id FROM chosen)) AND retires_at IS NULL
-    ), retiring_secrets AS (
-      DELETE FROM api_key_secrets WHERE api_key_id = ANY (ARRAY(SELECT id FROM chosen)) AND retires_at IS NOT NULL
-    ), ended AS (
-      UPDATE api_keys SET is_active = false, deleted_at = $2, updated_at = $2
-      WHERE id = ANY (ARRAY(SELECT id FROM chosen))
-      RETURNING id, name
-    )
-    SELECT id, name FROM ended ORDER BY id`,
+    ), ${END_CHOSEN}`,
 };
 
-/** So few that a batch holds neither its connection nor this process up. */
+/** Few enough that a batch blocks neither its connection nor this process for long. */
 const ENDED_TOGETHER = 2_000;
 
-/** A key, what it came from, and what came from it. Every method is part of the caller's transaction. */
+/** A key with its ancestors and descendants. Every method is part of the caller's transaction. */
 @Injectable()
 export class ApiKeyLineage implements KeyBounds {
   constructor(
@@ -80,8 +71,8 @@ export class ApiKeyLineage implements KeyBounds {
   ) {}
 
   /**
-   * The key that the caller authenticated with, and what that came from, itself first; none for a person. They stay as
-   * they are until the transaction ends: what is created now is their child.
+   * The key that the caller authenticated with, and its ancestors, itself first; none for a person. They are locked until
+   * the transaction ends: what is created now is their child.
    * @throws AppError `auth.credential_invalid` when one of them has ended, `api_key.too_many_ancestors`,
    * `permission.denied` for a secret in its grace period
    */
@@ -101,7 +92,7 @@ export class ApiKeyLineage implements KeyBounds {
   }
 
   /**
-   * A key loosens neither itself nor what it came from, and makes no stranger more than it is itself. A person may do
+   * A key may not loosen itself or an ancestor, nor give an unrelated key more than it has itself. A person may do
    * all that their permissions allow.
    * @throws AppError `permission.denied` naming the fields
    */
@@ -112,8 +103,8 @@ export class ApiKeyLineage implements KeyBounds {
   }
 
   /**
-   * Who may give the key a new secret: a person, or a key for itself, for its descendants, and for a stranger that is
-   * no more than itself.
+   * A new secret may be issued by a person, or by a key for itself, for its descendants, and for an unrelated key that
+   * has no more than it has.
    * @throws AppError `permission.denied`
    */
   async requireMayIssue({ credential }: Principal, apiKey: ApiKeyCore): Promise<void> {
@@ -168,7 +159,7 @@ export class ApiKeyLineage implements KeyBounds {
     requireNone(statedExcess(policy, changed, ancestors));
   }
 
-  /** Ends all that came from a locked key, a batch to a statement. */
+  /** Deletes all descendants of a locked key, a batch to a statement. */
   @Change()
   async endDescendants(apiKeyId: number, endedAt: Date): Promise<void> {
     for (;;) {
@@ -210,7 +201,7 @@ export class ApiKeyLineage implements KeyBounds {
   }
 }
 
-/** A secret in its grace period has an end, which whoever holds it would escape by any other secret. */
+/** A secret in its grace period ends soon; with it nobody may obtain another that does not. */
 function requireNotRetiring({ isRetiring }: Extract<Principal['credential'], { kind: 'api_key' }>): void {
   if (isRetiring) throw denied('A secret in its grace period cannot give anyone another secret', []);
 }

@@ -20,7 +20,7 @@ export type MergedPolicy =
 /** The last number of its column. */
 const LAST_VERSION = 2_147_483_647;
 
-/** The version after one; after the last the count begins anew, as any other tells that the key has changed. */
+/** The next version; after the last it starts again, since any other number shows that the key has changed. */
 export function nextVersion(version: number): number {
   return version < LAST_VERSION ? version + 1 : 1;
 }
@@ -32,7 +32,7 @@ export function nextVersion(version: number): number {
 export const API_KEY_STATES = ['active', 'inactive', 'expired', 'quarantined', 'owner_disabled'] as const;
 export type ApiKeyState = (typeof API_KEY_STATES)[number];
 
-/** The state of a key at `now`. A key is as dead as the deadest of those that it came from. */
+/** The state of a key at `now`. An ancestor that is not active counts as well. */
 export function stateOf(
   apiKey: Pick<ApiKeyRecord, 'isOwnerActive' | 'ancestors'> & ApiKeyLife,
   now: Date,

@@ -168,7 +168,7 @@ const BUDGET_FIELDS: ReadonlySet<keyof ApiKeyPolicy> = new Set([
   'budgetLimitCents',
   'budgetType',
 ]);
-/** So few that a batch holds neither its connection nor this process up. */
+/** Few enough that a batch blocks neither its connection nor this process for long. */
 const ENDED_TOGETHER = 2_000;
 const NO_USAGE = { requests: 0n, tokens: 0n, costMicroCents: 0n, lastUsedAt: null };
 

@@ -22,7 +22,7 @@ import type { SecretDigest } from './secret-digests.js';
 /** A key before it is stored. */
 export type NewApiKey = Omit<ApiKeyCore, 'id' | 'version'>;
 
-/** What is left to say of a key that was ended. */
+/** A key that was deleted, for its audit row. */
 export interface EndedApiKey {
   readonly id: number;
   readonly name: string;
@@ -31,7 +31,7 @@ export interface EndedApiKey {
 /** The columns of the policy are named as its fields are on the wire. */
 const POLICY_COLUMNS = POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]);
 
-// The lock waits for whoever is ending the owner just now: this key would come too late to be ended with the others.
+// The lock waits for a deletion of the owner that is in progress: it would not delete this key with the others.
 const INSERT = {
   name: 'insert_api_key',
   text: `
@@ -54,23 +54,17 @@ const SAVE = {
     WHERE id = $1`,
 };
 const READ = { name: 'read_api_key', text: `${SELECT_API_KEY} WHERE keys.id = $1` };
-// A change knows nothing of counters. Not FOR UPDATE: that would stand in the way of rows elsewhere that refer to this one.
+// Changes read no counters. Not FOR UPDATE: that would block inserts of rows that refer to this one.
 const LOCK = {
   name: 'lock_api_key',
   text: `${SELECT_API_KEY_CORE} WHERE keys.id = $1 AND keys.deleted_at IS NULL FOR NO KEY UPDATE OF keys`,
 };
 
 /**
- * Ends some keys of a user. In the order of the ids, as others lock several: whoever is ending one of them already is waited
- * for. Secrets are asked for by the conditions of their two indexes.
+ * The end of a statement that deletes the keys of its part `chosen`, which locks them; `$2` is the time. Secrets are deleted
+ * by two conditions because each has an index.
  */
-export const END_API_KEYS_OF_USER = {
-  name: 'end_api_keys_of_user',
-  text: `
-    WITH chosen AS MATERIALIZED (
-      SELECT id FROM api_keys WHERE user_id = $1 AND deleted_at IS NULL AND id > $4
-      ORDER BY user_id, id LIMIT $3 FOR NO KEY UPDATE
-    ), current_secrets AS (
+export const END_CHOSEN = `current_secrets AS (
       DELETE FROM api_key_secrets WHERE api_key_id = ANY (ARRAY(SELECT id FROM chosen)) AND retires_at IS NULL
     ), retiring_secrets AS (
       DELETE FROM api_key_secrets WHERE api_key_id = ANY (ARRAY(SELECT id FROM chosen)) AND retires_at IS NOT NULL
@@ -79,7 +73,16 @@ export const END_API_KEYS_OF_USER = {
       WHERE id = ANY (ARRAY(SELECT id FROM chosen))
       RETURNING id, name
     )
-    SELECT id, name FROM ended ORDER BY id`,
+    SELECT id, name FROM ended ORDER BY id`;
+
+/** Deletes some keys of a user. They are locked in the order of their ids, as everywhere, so that there is no deadlock. */
+export const END_API_KEYS_OF_USER = {
+  name: 'end_api_keys_of_user',
+  text: `
+    WITH chosen AS MATERIALIZED (
+      SELECT id FROM api_keys WHERE user_id = $1 AND deleted_at IS NULL AND id > $4
+      ORDER BY user_id, id LIMIT $3 FOR NO KEY UPDATE
+    ), ${END_CHOSEN}`,
 };
 
 /** Rows of keys as changes read and write them. Every method is part of the caller's transaction. */
@@ -114,7 +117,7 @@ export class ApiKeysStore {
     await runPrepared(this.#manager, SAVE, [id, keyPrefix, version, updatedAt, ...policyValues(apiKey)]);
   }
 
-  /** Ends the next live keys of a user after one, at most so many, in the order of their ids; none are left when they are fewer. */
+  /** Deletes the next live keys of a user after an id, up to a limit, in the order of their ids; fewer means that none are left. */
   async endSomeOf(userId: number, endedAt: Date, afterId: number, most: number): Promise<EndedApiKey[]> {
     return runPrepared(this.#manager, END_API_KEYS_OF_USER, [userId, endedAt, most, afterId]);
   }

@@ -3,8 +3,8 @@ import { commonAddresses, commonNames } from './matchers.js';
 import type { KeyRestrictions } from './snapshot.js';
 
 /**
- * What a key may do within all that it came from: it is alive while they all are, and a request must be allowed by each.
- * Rate limits stay its own, since each key of the line counts for itself.
+ * What a key may do within its ancestors: it is valid while they all are, and each of them must allow a request.
+ * Rate limits stay its own, since each key of the line has its own windows.
  */
 export function withinAncestors(
   own: KeyRestrictions,

@@ -6,11 +6,11 @@ import { addressCover, patternCover } from './matchers.js';
 
 /*
  * What a key may do to others and to itself. A key that creates another becomes its parent, and the child stays within
- * it. With a verdict the whole line is judged, so these rules do not have to hold a child back: they keep what a key
- * shows true, and they keep a key from loosening what nobody judges together with it.
+ * it. A verdict judges the whole line, so these rules are not what restricts a child: they keep the policy that a key
+ * shows true, and keep a key from loosening keys outside its line.
  */
 
-/** A key has at most so many ancestors; the ledger of budgets follows no more. */
+/** The most ancestors of a key; the budget ledger follows no more. */
 export const MOST_ANCESTORS = 15;
 
 const LISTS = ['allowedIps', 'allowedModels', 'allowedChatbots'] as const;
@@ -23,7 +23,7 @@ export interface Excess {
   readonly message: string;
 }
 
-/** How a key stands to the one that changes it. */
+/** The relation of a key to the key that changes it. */
 export type Kinship =
   /** Created by it, or by one that it created. */
   | 'descendant'
@@ -39,8 +39,8 @@ export function kinshipOf(caller: readonly number[], target: readonly number[]):
 }
 
 /**
- * The policy that a key begins with before anything is asked of it. A child begins with what its parent states, but
- * without a scope: copied, so that the child shows what binds it.
+ * The policy of a new key before the fields of the request. A child starts with a copy of its parent's, without scopes,
+ * so that it shows what binds it.
  */
 export function initialPolicy([parent]: readonly ApiKeyPolicy[]): ApiKeyPolicy {
   if (parent === undefined) return BLANK_POLICY;
@@ -48,7 +48,7 @@ export function initialPolicy([parent]: readonly ApiKeyPolicy[]): ApiKeyPolicy {
   return { ...BLANK_POLICY, ...Object.fromEntries(fields.map((field) => [field, parent[field]])) };
 }
 
-/** Where `policy` allows more than `bound` does. Names, tags and whether it is active are no part of that. */
+/** Where `policy` allows more than `bound` does. Names, tags and the active flag do not count. */
 function excessOf(policy: ApiKeyPolicy, bound: ApiKeyPolicy): Excess[] {
   return [
     ...expiryExcess(policy, bound),
@@ -59,7 +59,7 @@ function excessOf(policy: ApiKeyPolicy, bound: ApiKeyPolicy): Excess[] {
   ];
 }
 
-/** What the fields stated in a request exceed of any of the keys that the key comes from. */
+/** Where the fields of a request exceed an ancestor of the key. */
 export function statedExcess(
   policy: ApiKeyPolicy,
   stated: readonly (keyof ApiKeyPolicy)[],
@@ -160,7 +160,7 @@ function budgetExcess(policy: ApiKeyPolicy, bound: ApiKeyPolicy): Excess[] {
       message: `must be at most ${most}, the budget of the parent key`,
     });
   }
-  // Months add up to more than the same amount once.
+  // A monthly budget allows more in all than the same amount once.
   if (policy.budgetType === 'monthly' && bound.budgetType === 'total') {
     errors.push({ field: 'budgetType', message: 'must be total, as the parent key has it' });
   }

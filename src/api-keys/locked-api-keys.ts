@@ -24,8 +24,8 @@ export class LockedApiKeys {
   }
 
   /**
-   * For a change that could give the key new life or a new secret: the caller must also hold what the key can do, unless
-   * it is theirs.
+   * For a change that could reactivate the key or give it a new secret: unless the caller owns it, they must also hold
+   * the permissions among its scopes.
    */
   async forUpdate(principal: Principal, apiKeyId: number): Promise<ApiKeyCore> {
     const apiKey = await this.forAction(principal, apiKeyId, 'update');
@@ -41,7 +41,7 @@ export class LockedApiKeys {
 }
 
 /**
- * An expired key is dead until its expiry is moved: to activate it or to issue a secret would mislead.
+ * An expired key stays invalid until its expiry is moved: activating it or issuing a secret would mislead.
  * @throws AppError `api_key.expired`
  */
 export function requireUnexpired({ expiresAt }: ApiKeyCore, now: Date): void {

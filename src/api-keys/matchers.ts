@@ -22,8 +22,8 @@ export function matchesGlob(glob: string, name: string): boolean {
 
 /**
  * Whether a name begins with the first part of a glob, ends with its last, and has the others between, in their order and
- * apart. Each is taken where it comes first, which leaves most to those after it. Searched for as texts: a regular
- * expression could be made to take for ever, and a loop over characters takes length × length steps.
+ * apart. Each is matched at its first place, which leaves most to those after it. They are searched as plain text: a
+ * hostile regular expression could take for ever, and a loop over characters takes length × length steps.
  */
 function fits(parts: readonly string[], name: string): boolean {
   const [first = '', ...others] = parts;
@@ -54,7 +54,7 @@ export function patternCover(patterns: readonly string[]): (pattern: string) => 
 
 /**
  * Names that both allow. Its patterns are those of either that lie within the other's: they show what is allowed, and
- * where two patterns overlap in part they show less than that. They are compared only when somebody looks at them.
+ * where two patterns overlap in part they show less than that. They are compared only when they are read.
  */
 export function commonNames(a: NameMatcher | undefined, b: NameMatcher | undefined): NameMatcher | undefined {
   if (a === undefined || b === undefined) return a ?? b;

@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 import { Maintenance } from '../database/maintenance.js';
 import { ControlPool } from '../database/pools.js';
 
-/** Few, so that whoever renames one of these keys does not wait for long. */
+/** Few, so that a change of one of these keys does not wait for long. */
 const TEXTS_IN_A_TURN = 500;
 
 /**

@@ -7,7 +7,7 @@ export interface SnapshotRateLimits {
   readonly perDay: number | null;
 }
 
-/** What a key may do, by its own policy or by those of all that it came from together. */
+/** What a key may do, by its own policy or by those of its whole line together. */
 export interface KeyRestrictions {
   readonly apiKeyId: number;
   /** Of its policy; grows with every change. */
@@ -24,8 +24,8 @@ export interface KeyRestrictions {
 }
 
 /**
- * What is known of a key and its owner when it is judged; it never changes, a newer one replaces it. Of a key that was
- * created by another one, its restrictions are what the whole line allows.
+ * A cached key with its owner, as a verdict judges it; immutable, a newer one replaces it. The restrictions of a key that
+ * was created by another key are what the whole line allows.
  */
 export interface KeySnapshot extends KeyRestrictions {
   readonly name: string;

@@ -52,7 +52,7 @@ export class Snapshots {
    * @throws AppError `service.unavailable` when neither memory nor the database may answer
    */
   find(secret: string, nowMs: number): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
-    // Whoever sends much that is no secret must not make it be digested.
+    // Long texts that are no secret are not digested: that would be expensive.
     if (!this.#lengths.has(secret.length)) return undefined;
     const fingerprint = hash('sha256', secret, 'binary');
     const cached = this.#known.get(fingerprint);
@@ -75,7 +75,7 @@ export class Snapshots {
     return snapshot && unlessRetired(snapshot, nowMs);
   }
 
-  /** A key that was created by another one is judged by that as well, and what changes there counts here. */
+  /** A key is also judged by its ancestors, so a change of one of them makes it stale. */
   #isCurrent({ apiKeyId, userId, line }: KeySnapshot, position: number): boolean {
     if (!this.#evictions.isCurrent(position, apiKeyId, userId)) return false;
     return (

@@ -4,12 +4,12 @@ import { Config, type Pepper } from '../config/config.js';
 import { StartFailure } from '../common/start-failure.js';
 import { BackgroundPool } from '../database/pools.js';
 
-/** What is digested to tell peppers apart. It has not the shape of a secret, so that its digest finds no key. */
+/** The text that is digested to identify a pepper. It does not have the shape of a secret, so its digest finds no key. */
 const FINGERPRINT_TEXT = 'latchkey: fingerprint of a pepper';
 const MOST_NAMED = 10;
 
 /**
- * Compares what the keys in the database were made with to the configuration, before the first request. With another
+ * Compares the peppers and prefixes of the keys in the database with the configuration, before the first request. With another
  * pepper under a known version every key would be NOT_FOUND, and new keys would be stored under the wrong one.
  */
 @Injectable()
@@ -27,7 +27,7 @@ export class StoredKeyChecks implements OnModuleInit, OnApplicationBootstrap {
     await this.#namePeppersThatAreMissing();
   }
 
-  /** It may read every key, so nobody waits for it. */
+  /** It may read every key, so the start does not wait for it. */
   onApplicationBootstrap(): void {
     this.#namePrefixesThatAreUnknown().catch((error: unknown) => {
       this.#logger.warn(`The prefixes of the stored API keys could not be compared: ${String(error)}`);
