@@ -1,15 +1,15 @@
 import { parseTimestamp } from '../http/input-checks.js';
 
 /**
- * The ways through the log. `newest_first` and `unnumbered` go by time; the latter is what was written before rows were
- * numbered, and comes before what is `committed`, which goes by number: in the order in which rows became visible.
+ * The orders of the log. `newest_first` and `unnumbered` go by time; the latter holds rows from before rows were
+ * numbered, and comes before `committed`, which goes by number: the order in which rows became visible.
  */
 export type AuditLogWalk = 'newest_first' | 'unnumbered' | 'committed';
 
-/** Where a row stands on its way. */
+/** The position of a row in its order. */
 export interface AuditLogPosition {
   readonly walk: AuditLogWalk;
-  /** A number; on the ways by time ISO 8601 in UTC with microseconds: PostgreSQL keeps more digits of a time than a Date does. */
+  /** A number, or in orders by time ISO 8601 in UTC with microseconds, of which a Date would lose digits. */
   readonly place: string;
   readonly id: string;
 }
@@ -18,7 +18,7 @@ const TIMESTAMP = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 const NUMBER = /^\d{1,18}$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** Before the first row of a way that goes up. */
+/** Before the first row of an ascending order. */
 export const COMMITTED_FROM_THE_START: AuditLogPosition = {
   walk: 'committed',
   place: '0',

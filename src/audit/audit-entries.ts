@@ -6,7 +6,7 @@ import type {
   EventValue,
 } from '../events/domain-events.js';
 
-/** One of the things that an event tells of. */
+/** One of the resources of an event. */
 interface AuditedResource {
   readonly id: string;
   readonly details: AuditEntry['details'];
@@ -19,7 +19,7 @@ export interface AuditEntry {
   readonly resourceId: string | null;
   readonly details: Readonly<Record<string, EventValue>>;
   readonly success: boolean;
-  /** Where an event tells of many things at once: a row for each, in place of the one. */
+  /** For an event about many resources: a row for each, instead of one. */
   readonly resources?: readonly AuditedResource[];
   /** Set where the event knows the actor better than the request does: on routes without a credential. */
   readonly actorUserId?: number | null;

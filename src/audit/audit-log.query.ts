@@ -20,7 +20,7 @@ export interface Statement {
 
 /** A row as `pageStatement` returns it. */
 export interface AuditLogPageRow extends AuditLog {
-  /** Where it stands on its way. */
+  /** Its position in the order. */
   readonly place: string;
   /** How many rows the page could have had. */
   readonly found: number;
@@ -28,7 +28,7 @@ export interface AuditLogPageRow extends AuditLog {
 
 /** Bytes of details after which a page ends early, so that large rows cannot fill the memory. */
 export const PAGE_BYTES = 4 * 1024 * 1024;
-/** Rows that one statement looks at when its conditions are more than an index answers. */
+/** Rows that one statement reads when no index covers all its conditions. */
 const SCANNED_ROWS = 20_000;
 
 const TIME = `to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
@@ -37,14 +37,14 @@ interface Walk {
   readonly column: string;
   readonly type: string;
   readonly direction: 'ASC' | 'DESC';
-  /** The column as text that keeps all of it. */
+  /** The column as text, without loss of precision. */
   readonly place: string;
   readonly condition?: string;
 }
 
 /**
- * The number of a row grows with the id of its transaction. Of those older than any that still runs no more can come,
- * so whoever reads only these, in their order, misses no row that commits late.
+ * The number of a row grows with the id of its transaction. No more rows can come from transactions older than all that
+ * are running, so a reader of only these, in their order, misses no row that commits late.
  */
 const WALKS: Readonly<Record<AuditLogWalk, Walk>> = {
   newest_first: { column: 'created_at', type: 'timestamptz', direction: 'DESC', place: TIME },
@@ -65,13 +65,13 @@ const WALKS: Readonly<Record<AuditLogWalk, Walk>> = {
 };
 
 /**
- * What a row's details weigh, at most, in bytes: known without reading them. Compressed ones could be a hundred times as
- * large, but no row ever had more than 2 MB.
+ * An upper bound of the size of a row's details in bytes, without reading them. Compressed ones could be a hundred times
+ * as large, but no row ever had more than 2 MB.
  */
 const WEIGHT = `CASE WHEN pg_column_compression(details) IS NULL THEN pg_column_size(details)
             ELSE least(pg_column_size(details) * 100::bigint, 2000000) END`;
 
-/** The next rows of a selection on a way, at most `maxRows`, and fewer where they could be large. */
+/** The next rows of a selection in an order, at most `maxRows`, and fewer where they could be large. */
 export function pageStatement(
   selection: AuditLogSelection,
   walk: AuditLogWalk,
@@ -102,7 +102,7 @@ export function pageStatement(
   return { text, values };
 }
 
-/** Where the rows end that `pageStatement` looked at, when it did not look at all. */
+/** The position after the rows that `pageStatement` read, when it did not read all. */
 export function scanEndStatement(
   selection: AuditLogSelection,
   walk: AuditLogWalk,
@@ -117,17 +117,17 @@ export function scanEndStatement(
   return { text, values };
 }
 
-/** Writes a condition; whatever it compares with becomes a parameter. */
+/** Writes a condition; the values that it compares with become parameters. */
 type Condition = (parameter: (value: unknown) => string) => string;
 
-/** Rows in the order of the way that one index finds, and the conditions that are left to compare them with. */
+/** Rows in order that one index finds, and the remaining conditions to filter them by. */
 interface Scan extends Statement {
   readonly rest: readonly Condition[];
 }
 
 /**
- * At most so many rows, when there are conditions left: what it costs is bounded, however few match. The bounds in time
- * stand alone, beside the comparison of the place, because only so do they exclude partitions.
+ * When conditions remain, the number of rows read is limited, so the cost is bounded however few match. The bounds in time
+ * are conditions of their own, beside the comparison of the position: only then do they exclude partitions.
  */
 function scan(selection: AuditLogSelection, walk: AuditLogWalk, after: AuditLogPosition | undefined): Scan {
   const values: unknown[] = [];
@@ -143,7 +143,7 @@ function scan(selection: AuditLogSelection, walk: AuditLogWalk, after: AuditLogP
     conditions.push(`(${column}, id) ${comparison} (${place}, ${parameter(after.id)}::uuid)`);
   }
   const wanted = conditionsOf(selection);
-  // By number there is one index, which knows nothing else.
+  // By number there is one index, with no other column.
   const indexed = walk === 'committed' ? [] : wanted.slice(0, isResource(selection) ? 2 : 1);
   const rest = wanted.slice(indexed.length);
   const all = [...conditions, ...indexed.map((write) => write(parameter))];

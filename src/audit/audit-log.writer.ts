@@ -14,7 +14,7 @@ const INSERT_ONE = {
   text: `INSERT INTO audit_logs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 };
 
-/** Rows that differ in what they are about alone: id, resource and details. */
+/** Rows that differ only in id, resource and details. */
 const INSERT_OF_ONE_EVENT = {
   name: 'insert_audit_logs_of_one_event',
   text: `
@@ -56,7 +56,7 @@ export class AuditLogWriter implements OnModuleDestroy {
     });
   }
 
-  /** Adds the rows of an event to the open transaction: they commit with the change they tell of, or neither does. */
+  /** Adds the rows of an event to the open transaction: they commit with the change they record, or neither does. */
   @Transactional(Propagation.Mandatory)
   async addToChange(rows: readonly AuditLog[]): Promise<void> {
     const [row] = rows;

@@ -18,7 +18,7 @@ import {
   scanEndStatement,
 } from './audit-log.query.js';
 
-/** A selection and the way through it. */
+/** A selection and its order. */
 export interface AuditLogQuestion {
   readonly selection: AuditLogSelection;
   readonly order: AuditLogOrder;
@@ -36,14 +36,14 @@ export interface AuditLogPage {
 
 interface Batch {
   readonly rows: readonly AuditLog[];
-  /** After what was looked at; undefined at the end. */
+  /** The position after the rows that were read; undefined at the end. */
   readonly next: AuditLogPosition | undefined;
   /** After the last row, or where it began. */
   readonly end: AuditLogPosition | undefined;
 }
 
 const EXPORT_BATCH_ROWS = 1_000;
-/** How long a page is looked for; one that is not full by then is answered as it is. */
+/** How long a page is searched for; one that is not full by then is returned as it is. */
 const PAGE_TIME_MS = 1_000;
 
 /** Reading the audit log, which is itself audited. */
@@ -122,7 +122,7 @@ export class AuditLogsService {
     const scanEnd = scanEndStatement(selection, walk, after);
     const [unseen] =
       scanEnd === undefined ? [] : await this.reports.query<{ place: string; id: string }>(callerId, scanEnd);
-    // Looking again at what follows the last row is cheap, and rows that came meanwhile cannot lead past others.
+    // Reading again after the last row is cheap, and rows that were added meanwhile are not skipped.
     if (unseen !== undefined) return { rows, next: last === undefined ? { walk, ...unseen } : end, end };
     return { rows, end, next: walk === 'unnumbered' ? COMMITTED_FROM_THE_START : undefined };
   }

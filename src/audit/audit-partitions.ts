@@ -5,8 +5,8 @@ import { BackgroundPool } from '../database/pools.js';
 const ONE_HOUR_SECONDS = 3_600;
 
 /**
- * Sees to it that the partitions of this month and the two after it exist, that those of months that need not be kept go, and
- * that rows are numbered on after a move to another server.
+ * Creates the partitions of this month and the two after it, drops those of months past retention, and continues the
+ * numbers of rows after a move to another server.
  */
 @Injectable()
 export class AuditPartitions implements OnModuleInit {

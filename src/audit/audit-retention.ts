@@ -3,8 +3,8 @@ import { DatabaseServer } from '../database/database-server.js';
 import { SessionClient } from '../database/session-client.js';
 
 /**
- * Notes for how many whole months the audit log is kept besides the one that runs; undefined for ever. Done as the owner of the
- * schema, at the start: the service's own role cannot choose what is dropped.
+ * Stores for how many whole months the audit log is kept besides the current one; undefined for ever. Done as the owner of
+ * the schema, at the start: the service's own role cannot choose what is dropped.
  */
 export async function setAuditRetention(
   ownerUrl: string,

@@ -5,7 +5,7 @@ import type { DomainEvent } from '../events/domain-events.js';
 import { auditLogsOf } from './audit-log.row.js';
 import { AuditLogWriter } from './audit-log.writer.js';
 
-/** Gives every event its row. An event whose row cannot be written fails, and with it what the event tells of. */
+/** Gives every event its row. An event whose row cannot be written fails, and with it the change. */
 @Injectable()
 export class AuditSubscriber {
   constructor(

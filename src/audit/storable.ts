@@ -1,7 +1,7 @@
 /** Bytes that the details of a row take as JSON, in UTF-8, at most. Pages and exports rely on it. */
 export const MOST_DETAILS_BYTES = 16 * 1024;
 
-/** Beyond so many members of members, only members are told apart. */
+/** Beyond this many nested members, details are cut by their top members only. */
 const MOST_PARTS = 100;
 /** NUL and lone surrogates as `JSON.stringify` writes them; also what only looks like them, which does no harm here. */
 const MAY_BE_UNSTORABLE = /\\u0000|\\ud[89a-f]/;
@@ -30,7 +30,7 @@ export function storableDetails(details: Details, maxBytes = MOST_DETAILS_BYTES)
   const storable = MAY_BE_UNSTORABLE.test(text) ? (storableJson(details) as Details) : details;
   if (text.length * 3 <= maxBytes || jsonBytes(storable) <= maxBytes) return storable;
   const parts = partsOf(storable);
-  // Around the parts stand the names of members; to those come, at worst, the names of all that is cut.
+  // The names of members need space too, and, at worst, the names of everything that is cut.
   const names = jsonBytes(parts.map(({ path }) => path.join('.'))) + '"truncated":,'.length;
   const around = jsonBytes(storable) - parts.reduce((sum, { bytes }) => sum + bytes, 0);
   const share = fairShare(

@@ -22,7 +22,7 @@ interface HoldRow {
   readonly states: BudgetRows;
 }
 
-/** A hold that somebody asks for; null for who may see any. */
+/** A hold and the reporter that requests it; null for a caller that may see any. */
 interface AskedHold {
   readonly holdId: string;
   readonly reporter: number | null;
@@ -84,14 +84,14 @@ export class BudgetLedger implements OnModuleDestroy {
   }
 
   /**
-   * Gives a hold back, unless it is settled or has lapsed; the status tells. Undefined when the reporter has no such hold;
-   * for `anyone` when there is none.
+   * Releases a hold, unless it is settled or has expired; see its status. Undefined when the reporter has no such hold,
+   * or, for `anyone`, when there is none.
    */
   release(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget | undefined> {
     return this.#releases.submit({ holdId, reporter: numberOf(reporter) });
   }
 
-  /** Lets a hold that is still held live for at least so long from now. Undefined when the reporter has no such hold. */
+  /** Extends a hold that is still held to at least this long from now. Undefined when the reporter has no such hold. */
   extend(holdId: string, ttlSeconds: number, reporter: Reporter): Promise<HoldWithBudget | undefined> {
     return this.#extensions.submit({ holdId, ttlSeconds, reporter: reporterNumber(reporter) });
   }
@@ -123,7 +123,7 @@ export class BudgetLedger implements OnModuleDestroy {
     const found = new Map(rows.map((row) => [row.id, row]));
     return asked.map(({ holdId, reporter }) => {
       const row = found.get(holdId.toLowerCase());
-      // A hold may be asked for at the same time by who took it and by others.
+      // The caller that took a hold and others may request it at the same time.
       const isTheirs = reporter === null || row?.taken_by === null || row?.taken_by === reporter;
       if (row === undefined || !isTheirs) return undefined;
       return { hold: toHold(row), budget: budgets.get(row.api_key_id) ?? NO_BUDGET };

@@ -12,7 +12,7 @@ export class BudgetLimits {
     private readonly states: BudgetStates,
   ) {}
 
-  /** Lets what a new key spends and holds count in its parent's account, and in all above that. */
+  /** Makes the account of a new key a child of its parent's, so that its costs and holds count in all accounts above. */
   async setParentOfApiKey(apiKeyId: number, parentKeyId: number): Promise<void> {
     await this.transactions.tx.query('SELECT set_budget_parent($1, $2)', [apiKeyId, parentKeyId]);
   }

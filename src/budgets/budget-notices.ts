@@ -28,7 +28,7 @@ const EXHAUSTED_PERCENT = 100;
 @Injectable()
 export class BudgetNotices implements OnModuleDestroy {
   readonly #logger = new Logger(BudgetNotices.name);
-  /** A notice belongs to no request, whoever's charge brought it about. */
+  /** A notice belongs to no request, although a request caused the charge. */
   readonly #outside = new AsyncResource('BudgetNotices');
   #publishing: Promise<void> | undefined;
   #isWanted = false;

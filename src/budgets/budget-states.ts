@@ -14,7 +14,7 @@ interface AccountEntry {
   readAtMs: number;
 }
 
-/** A key that another one came from. */
+/** An ancestor of a key. */
 interface KeyOfLine {
   readonly apiKeyId: number;
 }
@@ -73,8 +73,8 @@ export class BudgetStates {
   }
 
   /**
-   * The budget of a key, at once when it is in memory. Where it came from other keys they are named as well: one of them
-   * may have been given a limit since.
+   * The budget of a key, synchronous when it is in memory. Its ancestors are passed as well: one of them may have been
+   * given a limit since.
    * @throws AppError `service.unavailable` when neither memory nor the database may answer
    */
   find(apiKeyId: number, line?: readonly KeyOfLine[]): Budget | Promise<Budget> {
@@ -145,7 +145,7 @@ export class BudgetStates {
   #refresh(apiKeyId: number): void {
     if (this.#refreshing.has(apiKeyId)) return;
     this.#refreshing.add(apiKeyId);
-    // One that fails leaves the state to grow older; whoever needs it then is told.
+    // After a failure the state grows older; a verdict that needs it then fails.
     void this.#loads
       .submit(apiKeyId)
       .catch(() => undefined)

@@ -15,7 +15,7 @@ const KEPT_MS = KEPT_DAYS * 86_400_000;
 const EXPIRE_EVERY_SECONDS = 600;
 const EXPIRED_AT_ONCE = 20_000;
 
-/** Gives back what holds held whose time is over, and forgets holds that were closed long ago. */
+/** Closes holds that have expired, and deletes holds that were closed long ago. */
 @Injectable()
 export class HoldSweeper {
   constructor(
@@ -41,8 +41,8 @@ export class HoldSweeper {
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {
-        // Those that lie ahead were begun by a clock that was. The month next to this one stays: at the turn of a month a
-        // clock may go back a little.
+        // Periods in the future began while the clock was ahead. The next month stays: at the turn of a month a clock may go
+        // back a little.
         await client.query(`
           DELETE FROM budget_periods WHERE period_start < budget_month(now()) - interval '100 days'
             OR period_start > budget_month(now()) + interval '40 days'`);

@@ -21,7 +21,7 @@ export interface HoldWithBudget {
   readonly budget: Budget;
 }
 
-/** What is asked for. The same key, request id and taker are answered the same hold. */
+/** The request for a hold. The same key, request id and reporter get the same hold. */
 export interface HoldRequest {
   readonly apiKeyId: number;
   readonly amountMicroCents: bigint;
@@ -44,10 +44,10 @@ export interface HoldRefusal {
   readonly budget: Budget;
 }
 
-/** Why a verdict would refuse the key before it looks at what is asked of it. */
+/** Why a verdict would refuse the key whatever the request. */
 export type KeyRefusal = 'DISABLED' | 'EXPIRED';
 
-/** What became of a request. `conflict`: its request id names a hold of another amount. */
+/** The result of a request. `conflict`: its request id belongs to a hold of another amount. */
 export type HoldOutcome =
   | ({ readonly kind: 'granted' } & HoldWithBudget)
   | HoldRefusal

@@ -5,7 +5,7 @@ import { slotOfTag } from './redis-slots.js';
 
 /** The only node of what is not a cluster, and its tag. */
 const ONLY_NODE = 'redis';
-/** So many tags are tried to find one that lies on a node: nearly every slot has one of them. */
+/** How many tags are tried to find one that lies on a node: nearly every slot has one of them. */
 const TAGS = 200_000;
 /** What a server says that is part of a Redis Cluster. */
 const OF_A_CLUSTER = /^(MOVED|ASK|CLUSTERDOWN|CROSSSLOT)\b/;
@@ -115,7 +115,7 @@ export class RedisLink {
     return connection;
   }
 
-  /** A server that does not let this user ask says nothing. */
+  /** Empty for a server that does not let this user read it. */
   async #inquire(connection: RedisConnection): Promise<void> {
     const servers = connection instanceof Cluster ? connection.nodes('master') : [connection];
     this.onReady(await Promise.all(servers.map((server) => server.info('memory').catch(() => ''))));

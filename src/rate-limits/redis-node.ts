@@ -4,8 +4,8 @@ import type { RedisLink } from './redis-link.js';
 import { epochKeyOf } from './redis-take.js';
 
 /**
- * Patience is counted in turns of the event loop, at least so many milliseconds each, in which answers could have
- * been read: a process that was busy with other things does not blame Redis for it.
+ * Time-outs are counted in turns of the event loop, each at least this many milliseconds, in which responses could have
+ * been read: otherwise a busy process would take its own delay for an outage of Redis.
  */
 const TURN_MS = 25;
 /** Redis has said nothing to anybody for 125 to 150 ms. */
@@ -37,7 +37,7 @@ export interface RedisNodeEvents {
 
 /**
  * One server that holds windows, or the knowledge that it is away. The first request that fails or is late opens the
- * breaker: everyone who waits gets no answer at once, nobody asks again until a probe has been answered in time.
+ * breaker: all waiting requests fail at once, and none is sent until a probe is answered in time.
  */
 export class RedisNode {
   readonly #waiting = new Set<Waiting>();
@@ -80,14 +80,14 @@ export class RedisNode {
           resolve(reply);
         },
         (error: unknown) => {
-          // Who has gone on without it is no news.
+          // The caller has already continued without it.
           if (this.#waiting.has(waiting)) this.#leave(this.#reasonOf(error));
         },
       );
     });
   }
 
-  /** Resolves when the node is in use, or when it is clear that it will not be soon. Never rejected. */
+  /** Resolves when the node is in use, or when it is clear that it will not be soon. Never rejects. */
   async start(boundMs: number): Promise<void> {
     // A node whose connection is being made refuses requests, which is not an absence.
     const untilMs = performance.now() + boundMs;

@@ -5,13 +5,13 @@ import type { Metrics } from '../observability/metrics.js';
 const QUIET_MS = 10_000;
 
 /**
- * What operators learn of the Redis that keeps rate windows. Counters count everything; the log says what is new: that
- * a node is away once, that it is back once, however often it comes and goes meanwhile.
+ * Metrics and log lines about the Redis that keeps rate windows. Counters count everything; the log says once that a node
+ * is unavailable and once that it is back, however often it comes and goes meanwhile.
  */
 export class RedisReports {
   readonly #logger = new Logger('RedisRateLimiter');
   readonly #away = new Set<string>();
-  /** Nodes of whose absence the log has told, and not yet of their return. */
+  /** Nodes that were logged as unavailable and not yet as back. */
   readonly #toldAway = new Set<string>();
   readonly #toldAtMs = new Map<string, number>();
   readonly #policiesTold = new Set<string>();

@@ -24,7 +24,7 @@ import { HoldsService } from './holds.service.js';
 
 const ROUTE = { resourceType: 'budget_hold', isDataPlane: true } as const;
 const PERMISSION = 'platform:usage:write';
-/** Lets its holder take back what others hold. */
+/** The permission to release holds of other callers. */
 const BUDGETS_PERMISSION = 'platform:budgets:update';
 const HOLD_ANSWER = { content: { 'application/json': { schema: HOLD_SCHEMA as object } } };
 

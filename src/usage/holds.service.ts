@@ -23,7 +23,7 @@ export type HoldTarget = { readonly request: Omit<HoldRequest, 'apiKeyId'> } & (
   { readonly kind: 'id'; readonly apiKeyId: number } | { readonly kind: 'secret'; readonly secret: string }
 );
 
-/** The event that replaces a hold. The key is that of the hold, and may be told; so is the request id. */
+/** The event that replaces a hold. Key and request id may be given; the key must be that of the hold. */
 export type Settlement = Omit<UsageEvent, 'apiKeyId'> & {
   readonly holdId: string;
   readonly apiKeyId: number | undefined;
@@ -33,8 +33,8 @@ export type Settlement = Omit<UsageEvent, 'apiKeyId'> & {
 export type TakenHold = Extract<HoldOutcome, { readonly kind: 'granted' }> | HoldRefusal;
 
 /**
- * Holds, over their life: taken, then settled, released or lapsed. Each step may be repeated, by whoever took the hold: for
- * others there is none.
+ * The life of holds: granted, then settled, released or expired. Each step may be repeated, by the caller that took the
+ * hold; other callers get 404.
  */
 @Injectable()
 export class HoldsService {

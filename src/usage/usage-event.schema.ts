@@ -83,8 +83,8 @@ export type CheckedEvent =
 const validate = schemaValidator(USAGE_EVENT_SCHEMA);
 
 /**
- * Checks one reported event on its own. A secret in its endpoint or model is masked: what was used has to be counted all
- * the same. One in its request id is refused, since ids that are masked would no longer differ.
+ * Checks one reported event on its own. A secret in its endpoint or model is masked: the usage has to be counted
+ * anyway. One in its request id is refused, since masked ids would no longer differ.
  */
 export function checkUsageEvent(reported: unknown, now: Date, redactor: Redactor): CheckedEvent {
   const broken = validate(reported);
@@ -119,10 +119,10 @@ export function checkUsageEvent(reported: unknown, now: Date, redactor: Redactor
   };
 }
 
-/** Begins the request ids that settlements get here. */
+/** The prefix of request ids that the service gives to settlements. */
 export const RESERVED_REQUEST_ID = 'hold:';
 
-/** Tells apart what may come under one request id: 32 bits, signed. Of the time only what was told. */
+/** A signed 32 bit digest by which two events with one request id are compared. Includes the time only when it was reported. */
 function digestOf(event: UsageEventBody, costMicroCents: bigint): number {
   const content = [
     event.endpoint,
@@ -177,7 +177,7 @@ function timeErrors(occurredAt: unknown, now: Date): FieldError[] {
 
 const TEXTS = ['request_id', 'endpoint', 'method', 'model'] as const;
 
-/** What PostgreSQL cannot store, and what nobody should read there. */
+/** The texts that PostgreSQL cannot store, and a request id that must not be stored. */
 function textErrors(
   body: Partial<Record<(typeof TEXTS)[number], unknown>>,
   redactor: Redactor,
@@ -190,8 +190,8 @@ function textErrors(
 }
 
 /**
- * What the id of an event or a hold may not be: one that a settlement will have, nor one with a secret in it. One that is
- * too long is refused for that, and not searched.
+ * Why the id of an event or a hold is refused: it is reserved for settlements, or holds a secret. One that is too long is
+ * refused for its length, and not searched.
  */
 export function requestIdErrors(requestId: unknown, redactor: Redactor): FieldError[] {
   const isSearched = typeof requestId === 'string' && requestId.length <= LONGEST_REQUEST_ID;

@@ -14,10 +14,10 @@ export interface UsageEvent {
   readonly occurredAt: Date;
   /** The hold that this event settles. */
   readonly holdId: string | null;
-  /** Of all that was told, as a signed 32 bit integer: by it a repeat with another content is noticed. */
+  /** Digest of the reported fields as a signed 32 bit integer: a repeat with other content has another one. */
   readonly contentDigest: number;
 }
 
-/** What became of an event: only an accepted one was recorded. `conflict`: a duplicate whose content is another. */
+/** The result for an event: only an accepted one was recorded. `conflict`: a duplicate with other content. */
 export type RecordStatus =
   'accepted' | 'duplicate' | 'conflict' | 'unknown_key' | 'unknown_hold' | 'hold_released' | 'hold_settled';

@@ -24,7 +24,7 @@ export interface RecordedEvent {
   readonly holdId: string | null;
   readonly occurredAt: Date;
   readonly receivedAt: Date;
-  /** Who took it back and when; null for an event that counts. */
+  /** By whom and when it was reversed; null for an event that counts. */
   readonly reversal: Reversal | null;
 }
 
@@ -66,7 +66,7 @@ export const SELECT_EVENTS = `
     reversals.reversed_by_api_key_id
   FROM usage_events AS events LEFT JOIN usage_reversals AS reversals ON reversals.event_id = events.id`;
 
-/** Reporters that gave the same request id; there is hardly ever more than one. */
+/** The most reporters of one request id that are read; there is hardly ever more than one. */
 const MOST_REPORTERS = 100;
 const READ_PERMISSION = 'platform:api-keys:read';
 
@@ -84,7 +84,7 @@ export class UsageEvents {
    * @throws AppError `api_key.not_found`, `permission.denied`
    */
   async find(principal: Principal, apiKeyId: number, requestId: string): Promise<RecordedEvent[]> {
-    // Whoever may read all keys may ask about one that was deleted, too: what it was used for stays.
+    // A caller who may read all keys may also read events of a deleted one: its usage stays.
     if (!grants(principal.permissions, READ_PERMISSION)) await this.apiKeys.readable(principal, apiKeyId);
     const { rows } = await this.pool.query<EventRow>({
       name: 'find_usage_events',

@@ -14,13 +14,13 @@ export interface RejectedEvent {
   readonly errors: readonly FieldError[];
 }
 
-/** An event whose request id names one with another content, by its place in what was sent. */
+/** A reported event, by its index, whose request id was recorded before with other content. */
 export interface ConflictingEvent {
   readonly index: number;
   readonly request_id: string;
 }
 
-/** What became of what was sent. Conflicts are among the duplicates. */
+/** The result of a report. Conflicts are among the duplicates. */
 export interface IngestionResult {
   readonly accepted: number;
   readonly duplicates: number;
@@ -98,7 +98,7 @@ export class UsageIngestionService {
   }
 }
 
-/** A thousand events may break many thousand rules: the first of these are answered, as everywhere. */
+/** A thousand events may break many thousand rules: only the first are returned, as everywhere. */
 function bounded(rejected: readonly RejectedEvent[]): Pick<IngestionResult, 'rejected' | 'errors_truncated'> {
   let left = MOST_ERRORS;
   let isTruncated = false;

@@ -14,7 +14,7 @@ import { type EventRow, type RecordedEvent, SELECT_EVENTS, toRecordedEvent } fro
 
 interface ReversedRow {
   readonly is_found: boolean;
-  /** False when it was taken back before. */
+  /** False when it had been reversed before. */
   readonly is_new: boolean;
   /** What the budgets of the key stand at now. */
   readonly states: BudgetRows;
@@ -31,7 +31,7 @@ const REVERSE = {
 };
 const READ_EVENT = { name: 'read_usage_event', text: `${SELECT_EVENTS} WHERE events.id = $1` };
 
-/** Takes wrong events back. The event stays, with the note that it does not count. */
+/** Reverses wrong events. The event stays, marked as reversed. */
 @Injectable()
 export class UsageReversals {
   constructor(
@@ -42,8 +42,8 @@ export class UsageReversals {
   ) {}
 
   /**
-   * Takes an event out of all sums and out of what the budgets it was charged to have spent, as far as those are still in
-   * that period. Once: again, it answers the same.
+   * Subtracts an event from all sums, and from what its budgets have spent in the period it was charged to, as far as that
+   * is kept. Idempotent: a repeat returns the same.
    * @throws AppError `usage_event.not_found`, `permission.denied` for a key in whose own budget it counts
    */
   async reverse(principal: Principal, eventId: number): Promise<RecordedEvent> {

@@ -63,8 +63,8 @@ interface SummaryRow extends UsageSumRow {
 
 const ROLLUPS_OF_EVERYONE = '(SELECT * FROM usage_hourly_rollups WHERE hour >= $1 AND hour < $2) AS in_span';
 /**
- * Key by key, so that the plan, which is made once, never reads the keys or the usage of others: live keys and ended ones
- * have an index each, and rollups are asked for by their key.
+ * Reads key by key, so that the plan, which is prepared once, never reads keys or usage of other users: live and deleted
+ * keys have an index each, and rollups are found by their key.
  */
 const ROLLUPS_OF_USER = `(
                 SELECT id FROM api_keys WHERE user_id = $3 AND deleted_at IS NULL

@@ -17,7 +17,7 @@ export const NO_USAGE: DetailedUsage = {
   costMicroCents: 0n,
 };
 
-/** The columns of a statement that sums rollups. Sums of bigint are numeric, which has no end and is read as text. */
+/** The columns of a statement that sums rollups. Sums of bigint are numeric, which is unbounded and read as text. */
 export const USAGE_SUM_COLUMNS = `sum(requests)::text AS requests, sum(request_tokens)::text AS request_tokens,
   sum(response_tokens)::text AS response_tokens, sum(cost_micro_cents)::text AS cost_micro_cents`;
 
@@ -76,7 +76,7 @@ export class DetailedUsageFields {
 /** The same as plain values: no instance of a class. */
 type UsageFields = { [Name in keyof DetailedUsageFields]: DetailedUsageFields[Name] };
 
-/** Names of the fields of `usageFields`, as columns: what was there first keeps its place. */
+/** Names of the fields of `usageFields` as CSV columns: new ones come last. */
 export const USAGE_FIELD_NAMES = [
   'requests',
   'request_tokens',

@@ -12,7 +12,7 @@ const DAYS_BACK = 31;
 /** Makes the partitions of the coming days, drops those past retention, and forgets request ids after 31 days. */
 @Injectable()
 export class UsageUpkeep {
-  /** By partition of the request ids: up to when they are gone. What is dead is not walked over again. */
+  /** By partition of the request ids: up to which time they were deleted, so that dead rows are not read again. */
   readonly #goneUpTo = new Map<string, string>();
 
   constructor(config: Config, maintenance: Maintenance) {
@@ -60,7 +60,7 @@ export class UsageUpkeep {
       const [batch] = rows;
       if (batch?.newest !== null && batch?.newest !== undefined) this.#goneUpTo.set(name, batch.newest);
       if (batch?.removed === EXPIRED_AT_ONCE) isMore = true;
-      // A batch that is not full has come to the end: the next turn begins at the oldest again, whatever that is by then.
+      // A batch that is not full reached the end: the next turn starts again at the oldest.
       else this.#goneUpTo.delete(name);
     }
     return isMore ? 'more' : undefined;
@@ -75,8 +75,8 @@ const PARTITIONS_OF_REQUEST_IDS = `
   WHERE inhparent = 'usage_request_ids'::regclass ORDER BY 1`;
 
 /**
- * Finds the oldest rows of a partition by the index of received_at alone, and removes them by their place. Rows lie in the
- * order of their receipt, so whole pages go at once.
+ * Finds the oldest rows of a partition by the index of received_at, and deletes them by their ctid. Rows lie in the order
+ * of their receipt, so whole pages become free at once.
  */
 export function expireRequestIds(partition: string): string {
   return `

@@ -15,24 +15,24 @@ type Inputs = Readonly<Record<string, unknown>>;
 export interface ExplainedRule {
   readonly code: VerdictCode;
   readonly passed: boolean;
-  /** Of a key that came from others, `line` is how each of them passes, the key itself first. */
+  /** For a key with ancestors, `line` is the result of each of them, the key itself first. */
   readonly inputs: Inputs;
 }
 
-/** A verdict, with every rule looked at although the first refusal would do. */
+/** A verdict with the result of every rule, also after the first refusal. */
 export interface Explanation {
   readonly verdict: Verdict;
   readonly rules: readonly ExplainedRule[];
 }
 
-/** A key that is judged, alone or with what it came from, and what it stands at. */
+/** A key that is judged, alone or with its ancestors, with its budget and rate windows. */
 interface Judged {
   readonly snapshot: KeySnapshot;
   readonly budget: Budget;
   readonly outcome: TakeOutcome;
 }
 
-/** Verdicts that take nothing and show how each rule came to its result. */
+/** Verdicts that consume nothing and show how each rule came to its result. */
 @Injectable()
 export class Explanations {
   constructor(
@@ -63,7 +63,7 @@ export class Explanations {
     return { verdict: { code, snapshot, windows, budget, retryAfterSeconds, nowMs }, rules };
   }
 
-  /** One key of the line, as if nothing stood above it. */
+  /** One key of the line, as if it had no ancestors. */
   async #alone(snapshot: KeySnapshot, key: KeyRestrictions, nowMs: number): Promise<Judged> {
     const { apiKeyId, rateLimits } = key;
     const outcome = await this.limiter.take(apiKeyId, rateLimits, PEEK, nowMs);

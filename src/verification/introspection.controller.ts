@@ -36,14 +36,14 @@ export class IntrospectionController {
 }
 
 /**
- * What a key and all that it came from allow may be nothing at all. An empty list would tell that as "anything", so such
- * a key is not active.
+ * A key and its ancestors together may allow nothing at all. An empty list would mean "anything", so such a key is shown
+ * as not active.
  */
 function admitsNothing({ addresses, models, chatbots }: KeySnapshot): boolean {
   return [addresses?.entries, models?.patterns, chatbots?.patterns].some((list) => list?.length === 0);
 }
 
-/** Of all that it came from, the smallest. */
+/** The smallest limit of the line. */
 function leastLimit({ rateLimits, line }: KeySnapshot, window: keyof SnapshotRateLimits): number | null {
   const limits = line?.map((key) => key.rateLimits[window]) ?? [rateLimits[window]];
   const set = limits.filter((limit) => limit !== null);

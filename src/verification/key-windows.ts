@@ -3,7 +3,7 @@ import { takeFromLine } from '../rate-limits/line-take.js';
 import type { RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
 
-/** Takes from all rate windows that bind a key, its own and those of what it came from, or from none. */
+/** Consumes from all rate windows that bind a key, its own and its ancestors', or from none. */
 export function takeFor(
   limiter: RateLimiter,
   { apiKeyId, rateLimits, line }: KeySnapshot,

@@ -34,7 +34,7 @@ export interface Question {
   readonly request: VerdictRequest;
 }
 
-/** The verdict about a key that nobody has. */
+/** The verdict about an unknown key. */
 export const NOT_FOUND: Verdict = { code: 'NOT_FOUND' };
 const MOST_ATTEMPTS = 3;
 

@@ -10,7 +10,7 @@ const NO_SCOPES: readonly string[] = [];
 const NO_ADDRESS = /\s|%.*[^\w.-]/;
 
 /**
- * A question as it is judged; what it holds will be the caller’s.
+ * A request as it is judged; a hold that it takes belongs to the caller.
  * @throws AppError `validation.failed` for an address that is none, and for a hold that cannot be
  */
 export function toVerdictRequest(body: VerifyBody, caller: Reporter): VerdictRequest {
