@@ -15,7 +15,7 @@ import { ApiCreatedResponse, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/s
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
 import { MessageResponse } from '../auth/auth.dto.js';
-import type { Principal } from '../auth/principal.js';
+import { actorOf, type Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
@@ -105,7 +105,7 @@ export class ApiKeysController {
     const claim =
       key === undefined
         ? undefined
-        : { userId: principal.userId, operation: 'create_api_key', key, request: changes };
+        : { caller: actorOf(principal), operation: 'create_api_key', key, request: changes };
     return toIssuedResponse(reply, await this.apiKeys.create(principal, changes, claim), this.clock.now());
   }
 

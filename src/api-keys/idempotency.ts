@@ -4,15 +4,17 @@ import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { AppError } from '../common/app-error.js';
 import { DELETION_SLACK, Maintenance } from '../database/maintenance.js';
+import type { Actor } from '../http/request-context.js';
 
 /** A caller's wish that a request which may be sent again takes effect once. */
 export interface IdempotencyClaim {
-  readonly userId: number;
+  /** A user's keys and sessions name their requests together, but what one asked for is never answered to another. */
+  readonly caller: Actor;
   readonly operation: string;
   /** The `Idempotency-Key` of the request. */
   readonly key: string;
   /** Whatever makes the request what it is; the same key with another one is refused. */
-  readonly request: unknown;
+  readonly request: object;
 }
 
 /**
@@ -43,7 +45,8 @@ export class Idempotency {
    * @throws AppError `idempotency.in_progress`, `idempotency.key_reused`
    */
   async earlier(claim: IdempotencyClaim): Promise<number | undefined> {
-    const { userId, operation, key } = claim;
+    const { caller, operation, key } = claim;
+    const { userId } = caller;
     const [lock] = await this.transactions.tx.query<{ locked: boolean }[]>(
       'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS locked',
       [`latchkey:idempotency:${userId}:${operation}:${key}`],
@@ -57,7 +60,7 @@ export class Idempotency {
        WHERE user_id = $1 AND operation = $2 AND key = $3 AND created_at >= now() - interval '1 day'`,
       [userId, operation, key],
     );
-    if (record !== undefined && !record.request_digest.equals(digestOf(claim.request))) {
+    if (record !== undefined && !record.request_digest.equals(digestOf(claim))) {
       throw new AppError('idempotency.key_reused', 'This Idempotency-Key was used with a different request.');
     }
     return record?.api_key_id;
@@ -65,16 +68,18 @@ export class Idempotency {
 
   /** Records, in the transaction of the work itself, which key it touched. */
   async remember(claim: IdempotencyClaim, apiKeyId: number): Promise<void> {
-    const { userId, operation, key, request } = claim;
+    const { caller, operation, key } = claim;
     await this.transactions.tx.query(
       `INSERT INTO idempotency_keys (user_id, operation, key, request_digest, api_key_id) VALUES ($1, $2, $3, $4, $5)
        ON CONFLICT (user_id, operation, key) DO UPDATE
          SET request_digest = excluded.request_digest, api_key_id = excluded.api_key_id, created_at = now()`,
-      [userId, operation, key, digestOf(request), apiKeyId],
+      [caller.userId, operation, key, digestOf(claim), apiKeyId],
     );
   }
 }
 
-function digestOf(request: unknown): Buffer {
-  return createHash('sha256').update(JSON.stringify(request)).digest();
+/** Of a key's request as what it is: a person who asks for the same gets another key, which is nobody's child. */
+function digestOf({ caller, request }: IdempotencyClaim): Buffer {
+  const asked = { ...request, callerKeyId: caller.apiKeyId ?? undefined };
+  return createHash('sha256').update(JSON.stringify(asked)).digest();
 }

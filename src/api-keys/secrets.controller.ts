@@ -3,7 +3,7 @@ import { ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission } from '../auth/access.decorators.js';
 import { MessageResponse } from '../auth/auth.dto.js';
-import type { Principal } from '../auth/principal.js';
+import { actorOf, type Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
 import { API_PATH } from '../http/api-path.js';
 import { NoBody } from '../http/no-body.js';
@@ -47,7 +47,7 @@ export class SecretsController {
     const claim =
       key === undefined
         ? undefined
-        : { userId: principal.userId, operation: 'regenerate_api_key', key, request };
+        : { caller: actorOf(principal), operation: 'regenerate_api_key', key, request };
     const issued = await this.secrets.regenerate(principal, id, body.grace_period_seconds, claim);
     return toIssuedResponse(reply, issued, this.clock.now());
   }

@@ -72,7 +72,8 @@ export class ClientAddresses {
     this.#unreadable += 1;
     const nowMs = performance.now();
     if (nowMs - this.#warnedAtMs < WARNING_INTERVAL_MS) return;
-    const shown = JSON.stringify(entry.slice(0, LONGEST_SHOWN));
+    // No control character of any kind: the log may be read on a terminal.
+    const shown = JSON.stringify(entry.slice(0, LONGEST_SHOWN).replaceAll(/[^ -~]/g, '?'));
     this.#logger.warn(
       `A trusted proxy forwarded ${shown} in X-Forwarded-For, which is no address; the proxy's own is used ` +
         `(${this.#unreadable} such requests since the last warning).`,

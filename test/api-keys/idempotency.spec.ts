@@ -117,6 +117,26 @@ describe('Idempotency-Key', () => {
       expect(theirs.body['api_key'].id).not.toBe(first.body['api_key'].id);
     });
 
+    it('answers nobody what another credential of the same user asked for', async () => {
+      const scopes = ['platform:api-keys:create', 'platform:api-keys:update'];
+      const secrets = [
+        (await app.apiKey(developer.client, { scopes })).secret,
+        (await app.apiKey(developer.client, { scopes })).secret,
+      ];
+      const callers = [developer.client, ...secrets.map((secret) => app.anonymous.withApiKey(secret))];
+      const target = await app.apiKey(developer.client);
+      for (const caller of callers) {
+        const key = newKey();
+        const first = await create(key, { name: 'Once' }, caller);
+        expectReplay(await create(key, { name: 'Once' }, caller), first);
+        expect((await regenerate(target.id, key, undefined, caller)).status).toBe(200);
+        for (const other of callers.filter((each) => each !== caller)) {
+          expectProblem(await create(key, { name: 'Once' }, other), 'idempotency.key_reused');
+          expectProblem(await regenerate(target.id, key, undefined, other), 'idempotency.key_reused');
+        }
+      }
+    });
+
     it('belongs to its operation: a regenerate with the same one is a first', async () => {
       const key = newKey();
       const { body } = await create(key);
