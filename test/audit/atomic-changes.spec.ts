@@ -139,6 +139,7 @@ const CHANGES: readonly Change[] = [
     prepare: async () => {
       const body = await freshToken();
       await app.anonymous.post('/auth/refresh', body);
+      app.clock.advanceSeconds(10);
       return { client: app.anonymous, path: '/auth/refresh', body };
     },
   },

@@ -132,6 +132,7 @@ describe('What leaves a row', () => {
     const login = await app.anonymous.post('/auth/login', { username, password: 'a long user passphrase' });
     const refresh = { refresh_token: login.body['refresh_token'] };
     await app.anonymous.post('/auth/refresh', refresh);
+    app.clock.advanceSeconds(10);
     await app.anonymous.post('/auth/refresh', refresh);
     const rows = await logs(`user_id=${id}&limit=3`);
     expect(rows.map((row) => [row['action'], row['success']])).toEqual([

@@ -10,7 +10,7 @@ it('R5: the first admin is not made when that cannot be recorded, and is made by
     CREATE TRIGGER refuse BEFORE INSERT ON audit_logs FOR EACH ROW EXECUTE FUNCTION refuse();`);
   const refused = await AppProcess.launch(testEnvironment(database.url));
   expect(await refused.exit).toBe(1);
-  expect(refused.stderr).toContain('refused');
+  expect(refused.stdout + refused.stderr).toContain('refused');
   expect(await database.query('SELECT FROM users')).toEqual([]);
 
   await database.query('DROP TRIGGER refuse ON audit_logs');
