@@ -44,8 +44,8 @@ export function storableDetails(details: Details, maxBytes = MOST_DETAILS_BYTES)
   return { ...members, truncated: parts.filter(isCut).map(({ path }) => path.join('.')) };
 }
 
-/** A part that is cut to less would be empty. */
-const SHORTEST_SHARE = 2;
+/** What a part is cut to at the least: `null` stands for a number or a boolean. */
+const SHORTEST_SHARE = 4;
 
 /** The members, those that are objects by their own members, so that a change names its fields. */
 function partsOf(details: Details): Part[] {

@@ -65,6 +65,12 @@ describe('details of an audit row', () => {
     expect(storableDetails(details)).toEqual({ truncated: ['*'] });
   });
 
+  it('never pass the bound where numbers are cut, for which null stands', () => {
+    const numbers = Object.fromEntries(Array.from({ length: 3 }, (_value, n) => [`k${n}`, 1_234_567_890_123]));
+    for (let most = 30; most < 100; most += 1)
+      expect(bytesOf(storableDetails(numbers, most))).toBeLessThanOrEqual(most);
+  });
+
   it('never pass the bound', () => {
     fc.assert(
       fc.property(anyDetails, fc.integer({ min: 30, max: 400 }), (details, most) => {
