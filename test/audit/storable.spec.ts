@@ -66,7 +66,9 @@ describe('details of an audit row', () => {
   });
 
   it('never pass the bound where numbers are cut, for which null stands', () => {
-    const numbers = Object.fromEntries(Array.from({ length: 3 }, (_value, n) => [`k${n}`, 1_234_567_890_123]));
+    const numbers = Object.fromEntries(
+      Array.from({ length: 3 }, (_value, n) => [`k${n}`, 1_234_567_890_123]),
+    );
     for (let most = 30; most < 100; most += 1)
       expect(bytesOf(storableDetails(numbers, most))).toBeLessThanOrEqual(most);
   });
