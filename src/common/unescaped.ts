@@ -10,7 +10,7 @@ export interface Unescaped {
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
 const SLASH = 0x2f;
-const ESCAPE = /%[0-9A-Fa-f]{2}|[\\/]u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}/;
+const ESCAPE = /%[0-9A-Fa-f]{2}|[\\/%]u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}/;
 
 /** True when a text has something to decode. */
 export function hasEscapes(text: string): boolean {
@@ -18,7 +18,7 @@ export function hasEscapes(text: string): boolean {
 }
 
 /**
- * Decodes `%6E`, `\u006E`, `\x6E` and `\\` (and `/u006E`, which URL libraries make of an escape), also when they are nested:
+ * Decodes `%6E`, `\u006E`, `\x6E` and `\\` (and `/u006E`, which URL libraries make of an escape, and `%u006E`, which old ones write), also when they are nested:
  * an escape that a decoded character completes is decoded again. Each decoding shortens the text, so the time is linear.
  * Bytes above 127 become the characters of Latin-1: no secret has any.
  */
@@ -84,6 +84,7 @@ const FORMS: readonly { taken: number; digits: number; mark: number; letter?: nu
   { taken: 4, digits: 2, mark: BACKSLASH, letter: 'x'.charCodeAt(0) },
   { taken: 6, digits: 4, mark: BACKSLASH, letter: 'u'.charCodeAt(0) },
   { taken: 6, digits: 4, mark: SLASH, letter: 'u'.charCodeAt(0) },
+  { taken: 6, digits: 4, mark: PERCENT, letter: 'u'.charCodeAt(0) },
 ];
 
 function hexDigit(code: number): number {

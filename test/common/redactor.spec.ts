@@ -44,6 +44,16 @@ describe('the redactor', () => {
     }
   });
 
+  it('masks a secret behind escapes as `escape()` of JavaScript writes them', () => {
+    for (const secret of Object.values(SECRETS)) {
+      for (const count of [1, 2, secret.length]) {
+        const hex = (character: string) => character.charCodeAt(0).toString(16).padStart(4, '0');
+        const escaped = Array.from(secret.slice(0, count), (character) => `%u${hex(character)}`).join('');
+        expect(redactor.maskText(escaped + secret.slice(count))).toBe('[redacted]');
+      }
+    }
+  });
+
   it('leaves what is no secret, the hint of a key included', () => {
     const texts = [
       '',
