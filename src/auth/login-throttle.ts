@@ -40,8 +40,11 @@ export interface LoginRefusal {
 const COUNTED_AT_ONCE = 2;
 const MOST_WAITING = 500;
 
+/** Statements that wait for each other's row read the clock in another order than they write. */
+const CLOCK_SLACK = `interval '1 minute'`;
 /** A window that ends later than one that begins now began while the clock was ahead: it must not last that long. */
-const IS_WINDOW_OVER = `(known.window_ends_at <= now() OR known.window_ends_at > excluded.window_ends_at)`;
+const IS_WINDOW_OVER = `(known.window_ends_at <= now()
+  OR known.window_ends_at > excluded.window_ends_at + ${CLOCK_SLACK})`;
 
 /**
  * Limits failed logins per account and address together, and per address. Never per account alone, which would
@@ -126,7 +129,7 @@ export class LoginThrottle {
         SELECT subject, greatest(1, ceil(extract(epoch FROM window_ends_at - now())))::int AS seconds_left
         FROM login_failures
         WHERE (subject = $1 AND failures >= $2 OR subject = $3 AND failures >= $4)
-          AND window_ends_at > now() AND window_ends_at <= now() + $5 * interval '1 second'`,
+          AND window_ends_at > now() AND window_ends_at <= now() + $5 * interval '1 second' + ${CLOCK_SLACK}`,
       values: [
         address.name,
         address.limit,

@@ -180,6 +180,17 @@ describe('the throttle of logins', () => {
     await expectThrottled(from);
   });
 
+  it('counts on in a window that began a moment later, on a statement that waited for the same row', async () => {
+    const from = newAddress();
+    await fail(PER_ACCOUNT - 1, from);
+    const begun = `now() + interval '${WINDOW_SECONDS + 5} seconds'`;
+    await app.database.query(`UPDATE login_failures SET window_ends_at = ${begun} WHERE subject LIKE $1`, [
+      `%${from}`,
+    ]);
+    await fail(1, from);
+    await expectThrottled(from);
+  });
+
   it('leaves a row of the first refusal before it is answered', async () => {
     const from = newAddress();
     await fail(PER_ACCOUNT, from);

@@ -90,6 +90,7 @@ describe('jobs that delete', () => {
     expect(kept.map(({ name }) => name).toSorted()).toEqual([
       'continue-audit-log-numbers',
       'fold-api-key-counts',
+      'fold-api-key-search-texts',
       'make-audit-log-partitions',
       'make-usage-partitions',
       'publish-budget-notices',

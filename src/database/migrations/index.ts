@@ -15,12 +15,12 @@ import { NumberAuditLogs1764300300020 } from './1764300300020-number-audit-logs.
 import { IndexAuditLogNumbers1764300300030 } from './1764300300030-index-audit-log-numbers.js';
 import { CreateKeyLineage1764300400000 } from './1764300400000-create-key-lineage.js';
 import { KnowReporters1764300500000 } from './1764300500000-know-reporters.js';
-import { CreateStartChecks1764300800000 } from './1764300800000-create-start-checks.js';
-import { KeepPeriodsAndTime1764300900000 } from './1764300900000-keep-periods-and-time.js';
 import { DescribeSecrets1764300700000 } from './1764300700000-describe-secrets.js';
 import { KeepSeveralRetiringSecrets1764300700001 } from './1764300700001-keep-several-retiring-secrets.js';
 import { IndexExpiries1764300700002 } from './1764300700002-index-expiries.js';
 import { FoldSearchTexts1764300700003 } from './1764300700003-fold-search-texts.js';
+import { CreateStartChecks1764300800000 } from './1764300800000-create-start-checks.js';
+import { KeepPeriodsAndTime1764300900000 } from './1764300900000-keep-periods-and-time.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -41,10 +41,10 @@ export const MIGRATIONS = [
   IndexAuditLogNumbers1764300300030,
   CreateKeyLineage1764300400000,
   KnowReporters1764300500000,
-  CreateStartChecks1764300800000,
-  KeepPeriodsAndTime1764300900000,
   DescribeSecrets1764300700000,
   KeepSeveralRetiringSecrets1764300700001,
   IndexExpiries1764300700002,
   FoldSearchTexts1764300700003,
+  CreateStartChecks1764300800000,
+  KeepPeriodsAndTime1764300900000,
 ];
