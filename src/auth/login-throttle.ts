@@ -126,7 +126,7 @@ export class LoginThrottle {
     const { rows } = await this.pool.query<RefusedRow>({
       name: 'find_login_refusals',
       text: `
-        SELECT subject, greatest(1, ceil(extract(epoch FROM window_ends_at - now())))::int AS seconds_left
+        SELECT subject, greatest(1, least($5, ceil(extract(epoch FROM window_ends_at - now()))))::int AS seconds_left
         FROM login_failures
         WHERE (subject = $1 AND failures >= $2 OR subject = $3 AND failures >= $4)
           AND window_ends_at > now() AND window_ends_at <= now() + $5 * interval '1 second' + ${CLOCK_SLACK}`,
