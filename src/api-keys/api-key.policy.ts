@@ -64,8 +64,8 @@ export const BLANK_POLICY: ApiKeyPolicy = {
 
 /**
  * Applies the fields present in `changes` and judges the result. Becoming unlimited clears the budget; a budget
- * needs a limit and is `total` unless told; an expiry that is set anew must lie ahead of `now`; addresses that are set
- * anew must not leave out IPv4 by mistake.
+ * needs a limit, and its default type is `total`; a new expiry must lie ahead of `now`; new addresses must not leave out
+ * IPv4 by mistake.
  */
 export function mergePolicy(current: ApiKeyPolicy, changes: ApiKeyChanges, now: Date): MergedPolicy {
   const present = Object.fromEntries(
