@@ -17,7 +17,7 @@ export class ApiKeyCredentials implements ApiKeyAuthenticator {
   ) {}
 
   async authenticate(secret: Secret, clientAddress: string | undefined): Promise<Principal | undefined> {
-    const nowMs = this.clock.now().getTime();
+    const nowMs = this.clock.nowMs();
     const snapshot = await this.snapshots.findFresh(secret.reveal(), nowMs);
     return this.#principalOf(snapshot, () => clientAddress, nowMs);
   }
@@ -26,7 +26,7 @@ export class ApiKeyCredentials implements ApiKeyAuthenticator {
     secret: Secret,
     clientAddress: () => string | undefined,
   ): Principal | undefined | Promise<Principal | undefined> {
-    const nowMs = this.clock.now().getTime();
+    const nowMs = this.clock.nowMs();
     const found = this.snapshots.find(secret.reveal(), nowMs);
     const judge = (snapshot: KeySnapshot | undefined) => this.#principalOf(snapshot, clientAddress, nowMs);
     return found instanceof Promise ? found.then(judge) : judge(found);

@@ -45,7 +45,7 @@ export class AccessTokenCache {
   find(token: string): Principal | undefined {
     this.feed.requireFresh();
     const cached = this.#principals.get(fingerprint(token));
-    if (cached === undefined || cached.expiresAtMs <= this.clock.now().getTime()) return undefined;
+    if (cached === undefined || cached.expiresAtMs <= this.clock.nowMs()) return undefined;
     const { principal, position } = cached;
     return this.#evictions.isCurrent(position, NO_API_KEY, principal.userId) ? principal : undefined;
   }

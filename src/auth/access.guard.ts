@@ -74,13 +74,16 @@ export class AccessGuard implements CanActivate {
   /** Synchronous for a caller of the data plane who is in memory. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<GuardedRequest>();
-    const { admission } = request;
-    const nowMs = this.clock.now().getTime();
     const handler = context.getHandler();
-    if (admission?.handler === handler && Math.abs(nowMs - admission.atMs) < ADMITTED_MS) return true;
+    if (this.isAdmitted(request, handler)) return true;
+    const nowMs = this.clock.nowMs();
     const admitted = this.#judge(request, context);
     request.admission = { handler, atMs: nowMs };
     return admitted;
+  }
+
+  isAdmitted({ admission }: GuardedRequest, handler: object): boolean {
+    return admission?.handler === handler && Math.abs(this.clock.nowMs() - admission.atMs) < ADMITTED_MS;
   }
 
   #judge(request: GuardedRequest, context: ExecutionContext): boolean | Promise<boolean> {

@@ -93,7 +93,7 @@ export class LoginThrottle {
   }
 
   #knownRefusal(address: Subject, account: Subject): LoginRefusal | undefined {
-    const now = this.clock.now().getTime();
+    const now = this.clock.nowMs();
     for (const { name: subject } of [address, account]) {
       const retryAfterSeconds = this.#refusals.secondsLeft(subject, now);
       if (retryAfterSeconds !== undefined)
@@ -138,7 +138,7 @@ export class LoginThrottle {
         this.config.loginFailureWindowSeconds,
       ],
     });
-    const now = this.clock.now().getTime();
+    const now = this.clock.nowMs();
     for (const { subject, seconds_left } of rows) this.#refusals.add(subject, seconds_left, now);
     return this.#knownRefusal(address, account);
   }

@@ -56,7 +56,9 @@ export class GroupCommit<Item, Result = void> {
     const { maxWaiting, statements } = this.#options;
     if (this.#waiting.length >= maxWaiting) {
       return Promise.reject(
-        new AppError('service.overloaded', 'Too many writes are waiting.', { retryAfterSeconds: 1 }),
+        new AppError('service.overloaded', 'Too many requests are waiting for the database.', {
+          retryAfterSeconds: 1,
+        }),
       );
     }
     return new Promise<Result>((resolve, reject) => {

@@ -1,4 +1,4 @@
-import type { ExecutionContext, Type } from '@nestjs/common';
+import type { Type } from '@nestjs/common';
 import {
   EXCEPTION_FILTERS_METADATA,
   GUARDS_METADATA,
@@ -60,40 +60,40 @@ class DirectRoute {
 
   /** Synchronous as long as guard and handler are. */
   answer(request: FastifyRequest, reply: FastifyReply): void {
-    const context = new ExecutionContextHost([request, reply], this.#class, this.#handler);
-    try {
-      const admitted = this.#surroundings.guard.canActivate(context);
-      if (admitted === true) this.#send(request, reply, context);
-      else void this.#sendOnceAdmitted(Promise.resolve(admitted), request, reply, context);
-    } catch (error) {
-      this.#fail(error, context);
-    }
+    if (this.#surroundings.guard.isAdmitted(request, this.#handler)) this.#send(request, reply);
+    else void this.#sendOnceAdmitted(request, reply);
   }
 
-  async #sendOnceAdmitted(
-    admitting: Promise<unknown>,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    context: ExecutionContext,
-  ): Promise<void> {
+  async #sendOnceAdmitted(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     try {
-      if ((await admitting) !== true) throw new AppError('permission.denied', 'This is not allowed.');
-      this.#send(request, reply, context);
+      if (!(await this.#surroundings.guard.canActivate(this.#contextOf(request, reply))))
+        throw new AppError('permission.denied', 'This is not allowed.');
     } catch (error) {
-      this.#fail(error, context);
+      this.#fail(error, request, reply);
+      return;
     }
+    this.#send(request, reply);
   }
 
-  #send(request: FastifyRequest, reply: FastifyReply, context: ExecutionContext): void {
-    const answer = this.#handler.call(this.#controller, request);
+  #send(request: FastifyRequest, reply: FastifyReply): void {
     const send = (body: unknown) => void reply.code(this.#status).send(body);
-    // Not awaited: where async hooks are on, an await makes promises of its own.
-    if (answer instanceof Promise) answer.then(send).catch((error: unknown) => this.#fail(error, context));
-    else send(answer);
+    try {
+      const answer = this.#handler.call(this.#controller, request);
+      // Not awaited: where async hooks are on, an await makes promises of its own.
+      if (answer instanceof Promise)
+        answer.then(send).catch((error: unknown) => this.#fail(error, request, reply));
+      else send(answer);
+    } catch (error) {
+      this.#fail(error, request, reply);
+    }
   }
 
-  #fail(thrown: unknown, context: ExecutionContext): void {
-    void this.#surroundings.filter.answer(thrown, context);
+  #fail(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    void this.#surroundings.filter.answer(thrown, this.#contextOf(request, reply));
+  }
+
+  #contextOf(request: FastifyRequest, reply: FastifyReply): ExecutionContextHost {
+    return new ExecutionContextHost([request, reply], this.#class, this.#handler);
   }
 }
 

@@ -10,6 +10,8 @@ import { letBodyCome, passOverBody } from './unread-body.js';
 /** Decides whether a request may continue; Nest also calls it before the handler of a route. */
 export interface Guard {
   canActivate(context: ExecutionContext): boolean | Promise<boolean>;
+  /** Whether it let the request through for this handler a moment ago, so that it need not be asked again. */
+  isAdmitted(request: FastifyRequest, handler: object): boolean;
 }
 
 /** What runs before and after every handler, however it is called. */
@@ -52,23 +54,36 @@ function hookOf({ controller, method }: RouteHandler, { guard, filter }: Surroun
   /** Synchronous as long as the guard is. */
   return (request: FastifyRequest, reply: FastifyReply, done: Done): void => {
     const context = new ExecutionContextHost([request, reply], controller, handler);
-    const fail = (thrown: unknown) => void filter.answer(thrown, context);
-    const goOn = () => {
-      letBodyCome(request, reply);
-      done();
-    };
-    const settle = (isAdmitted: boolean) => {
-      if (isAdmitted) goOn();
-      else fail(new AppError('permission.denied', 'This is not allowed.'));
-    };
     // Bodies of these methods are never read.
     if (request.method === 'GET' || request.method === 'HEAD') passOverBody(request, reply);
+    let admitted: boolean | Promise<boolean>;
     try {
-      const admitted = guard.canActivate(context);
-      if (typeof admitted === 'boolean') settle(admitted);
-      else admitted.then(settle, fail);
+      admitted = guard.canActivate(context);
     } catch (error) {
-      fail(error);
+      void filter.answer(error, context);
+      return;
     }
+    if (admitted === true) goOn(request, reply, done);
+    else void goOnOnceAdmitted(admitted, context, done);
   };
+
+  async function goOnOnceAdmitted(
+    admitting: boolean | Promise<boolean>,
+    context: ExecutionContextHost,
+    done: Done,
+  ): Promise<void> {
+    const [request, reply] = context.getArgs<[FastifyRequest, FastifyReply]>();
+    try {
+      if (!(await admitting)) throw new AppError('permission.denied', 'This is not allowed.');
+    } catch (error) {
+      await filter.answer(error, context);
+      return;
+    }
+    goOn(request, reply, done);
+  }
+}
+
+function goOn(request: FastifyRequest, reply: FastifyReply, done: Done): void {
+  letBodyCome(request, reply);
+  done();
 }

@@ -36,7 +36,7 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
     const parts = {
       keys: (isAll: boolean) => local.keysToShare(isAll),
       partOf: (apiKeyId: number, nowMs: number) => local.partOf(apiKeyId, nowMs),
-      nowMs: () => clock.now().getTime(),
+      nowMs: () => clock.nowMs(),
     };
     this.#redis = new RedisWindows(url, parts, {
       away: (node, reason) => reports.away(node, reason),

@@ -128,7 +128,7 @@ export class WindowCheckpoints implements OnModuleInit, OnApplicationBootstrap, 
 
   #keep(): void {
     const { table } = this.limiter;
-    table.sweep(SWEPT_SLOTS, tickOf(this.clock.now().getTime()));
+    table.sweep(SWEPT_SLOTS, tickOf(this.clock.nowMs()));
     if (!this.#isSaved) {
       table.takeUnsaved(table.unsaved);
       return;

@@ -115,7 +115,7 @@ export class HoldsService {
   }
 
   async #idOf(secret: string): Promise<number> {
-    const snapshot = await this.snapshots.find(secret, this.clock.now().getTime());
+    const snapshot = await this.snapshots.find(secret, this.clock.nowMs());
     if (snapshot === undefined) throw unknownKey();
     return snapshot.apiKeyId;
   }

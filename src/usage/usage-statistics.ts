@@ -44,7 +44,7 @@ export class UsageStatistics {
   /** @throws AppError `api_key.not_found`, `permission.denied` */
   async ofApiKey(principal: Principal, apiKeyId: number): Promise<ApiKeyUsage> {
     const { totals } = await this.apiKeys.readable(principal, apiKeyId);
-    const [today, thisHour] = await this.#recent(apiKeyId, this.clock.now().getTime());
+    const [today, thisHour] = await this.#recent(apiKeyId, this.clock.nowMs());
     await this.events.observe('api_key.usage_viewed', { apiKeyId });
     return { apiKeyId, totals, today, thisHour };
   }

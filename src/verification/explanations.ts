@@ -44,7 +44,7 @@ export class Explanations {
 
   /** @throws AppError `service.unavailable` when neither memory nor the database may answer */
   async explain(secret: string, request: VerdictRequest): Promise<Explanation> {
-    const nowMs = this.clock.now().getTime();
+    const nowMs = this.clock.nowMs();
     const snapshot = await this.verification.find(secret, nowMs);
     if (snapshot === undefined) {
       return { verdict: NOT_FOUND, rules: [{ code: 'NOT_FOUND', passed: false, inputs: {} }] };

@@ -61,7 +61,7 @@ export class VerificationService {
 
   /** @throws AppError `service.unavailable` when neither memory nor the database may answer */
   verify(secret: string, request: VerdictRequest): Verdict | Promise<Verdict> {
-    const nowMs = this.clock.now().getTime();
+    const nowMs = this.clock.nowMs();
     const found = this.#find(secret, nowMs);
     if (found instanceof Promise) return found.then((snapshot) => this.#judge(snapshot, request, nowMs));
     return this.#judge(found, request, nowMs);
@@ -73,7 +73,7 @@ export class VerificationService {
    * @throws AppError `service.unavailable`
    */
   async verifyAll(questions: readonly Question[]): Promise<Verdict[]> {
-    const nowMs = this.clock.now().getTime();
+    const nowMs = this.clock.nowMs();
     const found = await this.#findAll(questions, nowMs);
     return Promise.all(
       questions.map(async ({ request }, index) => {
@@ -85,7 +85,7 @@ export class VerificationService {
 
   /** The snapshot of a key that is alive, with an owner who is; nothing else of it is judged and nothing is taken. */
   async findActive(secret: string): Promise<KeySnapshot | undefined> {
-    const nowMs = this.clock.now().getTime();
+    const nowMs = this.clock.nowMs();
     const snapshot = await this.#find(secret, nowMs);
     const isAlive = snapshot?.isActive && snapshot.isOwnerActive && snapshot.expiresAtMs > nowMs;
     return isAlive ? snapshot : undefined;

@@ -81,7 +81,10 @@ async function appOf(
     logger: false,
     abortOnError: false,
   });
-  callDirectly(app, { guard: { canActivate: () => admits }, filter: FILTER });
+  callDirectly(app, {
+    guard: { canActivate: () => admits, isAdmitted: () => admits === true },
+    filter: FILTER,
+  });
   await app.init();
   await app.getHttpAdapter().getInstance().ready();
   return app;

@@ -4,8 +4,8 @@ import { Clock } from '../../src/common/clock.js';
 export class TestClock extends Clock {
   #offsetMs = 0;
 
-  override now(): Date {
-    return new Date(Date.now() + this.#offsetMs);
+  override nowMs(): number {
+    return Date.now() + this.#offsetMs;
   }
 
   advanceSeconds(seconds: number): void {
