@@ -5,7 +5,8 @@ export default defineConfig({
     include: ['test/**/*.spec.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the two cores of a small machine: many tests wait for processes that start, stop or time out.
+    maxWorkers: 3,
     // The files of a worker share what they import: loading it anew for each would take a third of the time.
     isolate: false,
     testTimeout: 120_000,

@@ -47,7 +47,7 @@ describe(
       for (let round = 0; round < ROUNDS; round += 1) {
         // Windows of a minute and an hour are whole again in each round, those of a day go on.
         const nowMs = WORLD_TIME + round * 2 * 3_600_000;
-        stopTime(app, nowMs);
+        app.clock.stopAt(nowMs);
         if (round > 0) await world.change(app.database, round);
         if (round % 2 === 1) await app.database.query(`INSERT INTO change_feed (kind) VALUES ('everything')`);
         await app.app.get(ChangeFeed).readNow();
@@ -67,7 +67,7 @@ describe(
       const fresh = await TestApp.start({ database: app.database, environment: ENVIRONMENT });
       try {
         const nowMs = WORLD_TIME + 3 * 86_400_000;
-        stopTime(fresh, nowMs);
+        fresh.clock.stopAt(nowMs);
         const single: Findings = { pairs: 0, codes: new Map(), differences: [] };
         const freshReference = new Reference(app.database, PEPPERS);
         await freshReference.read();
@@ -90,11 +90,6 @@ const CODES = (
 
 function atLeast(minimum: number): unknown {
   return expect.toSatisfy((count: number) => count >= minimum, `at least ${minimum}`);
-}
-
-/** From now on it is this moment, so that a limit of time can be hit to the millisecond. */
-function stopTime({ clock }: TestApp, nowMs: number): void {
-  clock.now = () => new Date(nowMs);
 }
 
 type Ask = (client: ApiClient, questions: readonly Question[]) => Promise<Record<string, unknown>[]>;

@@ -177,9 +177,8 @@ describe('the code of a verdict is that of the first rule that is broken', () =>
     // A session would end meanwhile; a key without expiry does not.
     const service = await app.apiKey(app.admin, { scopes: ['platform:api-keys:verify'] });
     const caller = app.anonymous.withApiKey(service.secret);
-    const realNow = app.clock.now.bind(app.clock);
     const codeAt = async (ms: number) => {
-      app.clock.now = () => new Date(ms);
+      app.clock.stopAt(ms);
       return codeOf(caller, secret);
     };
     try {
@@ -189,7 +188,7 @@ describe('the code of a verdict is that of the first rule that is broken', () =>
       expect(await codeAt(expiresAt.getTime() + 10 * 365 * 86_400_000)).toBe('EXPIRED');
       expect(await codeAt(expiresAt.getTime() - 7_200_000)).toBe('VALID');
     } finally {
-      app.clock.now = realNow;
+      app.clock.goOn();
     }
     expect(await codeOf(app.admin, secret)).toBe('VALID');
   });
