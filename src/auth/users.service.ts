@@ -107,11 +107,14 @@ export class UsersService {
   async delete(principal: Principal, userId: number): Promise<void> {
     const user = await this.#findLocked(userId);
     requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
-    if (isActiveAdmin(user)) await this.#requireAnotherAdmin(userId);
+    const isAdmin = isActiveAdmin(user);
+    if (isAdmin) await this.#requireOtherAdmins(userId);
     const now = this.clock.now();
     await this.#manager.update(User, { id: userId }, { isActive: false, deletedAt: now, updatedAt: now });
     await this.sessions.endAllOf(userId);
     await this.events.change('user.deleted', { userId, username: user.username });
+    // Last, since others wait from here on: the keys of a user may be very many.
+    if (isAdmin) await this.#requireAnotherAdmin(userId);
   }
 
   @Change()
@@ -198,6 +201,11 @@ export class UsersService {
    */
   async #requireAnotherAdmin(userId: number): Promise<void> {
     await runPrepared(this.#manager, TAKE_AN_ADMIN_AWAY, []);
+    await this.#requireOtherAdmins(userId);
+  }
+
+  /** As it is now: another change may take those away before this one commits. */
+  async #requireOtherAdmins(userId: number): Promise<void> {
     const others = { id: Not(userId), role: ADMIN_ROLE, isActive: true, deletedAt: IsNull() };
     if (await this.#manager.existsBy(User, others)) return;
     throw new AppError('user.last_admin', 'The last active admin cannot be disabled, demoted or deleted.');

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { HeldRow } from '../support/held-row.js';
 import { expectProblem } from '../support/problems.js';
 import { TestApp, type TestUser } from '../support/test-app.js';
 
@@ -75,5 +76,27 @@ describe('the last active admin', () => {
       expect(await activeAdmins()).toHaveLength(1);
       await app.database.query(`UPDATE users SET role = CASE id WHEN 1 THEN 'admin' ELSE 'user' END`);
     }
+  });
+
+  it('may be decided about while the keys of another admin are being ended', async () => {
+    const [leaving, other] = [await app.user({ role: 'admin' }), await app.user({ role: 'admin' })];
+    const { id: keyId } = await app.apiKey(leaving.client);
+    // The deletion waits for the key for a second at most; a machine that is slower than that tries again.
+    let isDecided = false;
+    for (let attempt = 0; attempt < 10 && !isDecided; attempt += 1) {
+      await app.admin.put(`/users/${other.id}`, { role: 'admin' });
+      const key = await HeldRow.lock(app.database, 'api_keys', keyId);
+      let isOver = false;
+      const deletion = app.admin.delete(`/users/${leaving.id}`).finally(() => (isOver = true));
+      await key.untilWaiting(1);
+      const { status } = await app.admin.put(`/users/${other.id}`, { role: 'user' });
+      isDecided = status === 200 && !isOver;
+      await key.release();
+      await deletion;
+    }
+    expect(isDecided).toBe(true);
+    await app.admin.delete(`/users/${leaving.id}`);
+    await app.admin.put(`/users/${other.id}`, { role: 'user' });
+    expect(await activeAdmins()).toEqual([1]);
   });
 });
