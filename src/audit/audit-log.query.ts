@@ -24,6 +24,8 @@ export interface AuditLogPageRow extends AuditLog {
   readonly place: string;
   /** How many rows the page could have had. */
   readonly found: number;
+  /** Bytes of its details as JSON. */
+  readonly bytes: number;
 }
 
 /** Bytes of details after which a page ends early, so that large rows cannot fill the memory. */
@@ -85,7 +87,8 @@ export function pageStatement(
   const text = `
     SELECT id, created_at AS "createdAt", user_id AS "userId", api_key_id AS "apiKeyId", action,
       resource_type AS "resourceType", resource_id AS "resourceId", details, ip_address AS "ipAddress",
-      user_agent AS "userAgent", request_id AS "requestId", success, found, ${place} AS place
+      user_agent AS "userAgent", request_id AS "requestId", success, found, ${place} AS place,
+      octet_length(details::text) AS bytes
     FROM (
       SELECT *, count(*) OVER () AS found, sum(${WEIGHT}) OVER (
         ORDER BY ${column} ${direction}, id ${direction} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING

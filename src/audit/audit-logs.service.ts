@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { type FieldError, validationFailed } from '../common/app-error.js';
+import { isDependencyFailure } from '../common/dependency-failure.js';
 import { ReportQueries } from '../database/report-queries.js';
 import type { EventValue } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.js';
@@ -35,7 +37,7 @@ export interface AuditLogPage {
 }
 
 interface Batch {
-  readonly rows: readonly AuditLog[];
+  readonly rows: readonly AuditLogPageRow[];
   /** The position after the rows that were read; undefined at the end. */
   readonly next: AuditLogPosition | undefined;
   /** After the last row, or where it began. */
@@ -43,6 +45,10 @@ interface Batch {
 }
 
 const EXPORT_BATCH_ROWS = 1_000;
+/** A batch that could not be read is repeated with half its rows, down to this many: it may have been too large. */
+const SMALLEST_BATCH_ROWS = 50;
+/** Between the attempts to read a batch. */
+const PAUSE_MS = 250;
 /** How long a page is searched for; one that is not full by then is returned as it is. */
 const PAGE_TIME_MS = 1_000;
 
@@ -69,7 +75,7 @@ export class AuditLogsService {
     do {
       batch = await this.#read(callerId, question, at, limit - rows.length);
       rows.push(...batch.rows);
-      bytes += bytesOf(batch.rows);
+      bytes += batch.rows.reduce((sum, row) => sum + row.bytes, 0);
       at = batch.next;
     } while (at !== undefined && rows.length < limit && bytes < PAGE_BYTES && performance.now() < endsAt);
     await this.events.observe('audit_log.listed', { filters: filtersOf(question) });
@@ -79,30 +85,59 @@ export class AuditLogsService {
 
   /**
    * The whole selection, from the cursor on when there is one, a batch at a time as the caller takes them. The first batch
-   * is read before this resolves, so that what can go wrong mostly does before the answer begins.
+   * is read before this resolves, so that what can go wrong mostly does before the answer begins. Later ones are read again
+   * when the database could not return them in time, until `ended` says that nobody waits for them.
    * @throws AppError `validation.failed`
    */
-  async export(callerId: number, question: AuditLogQuestion): Promise<AsyncIterable<readonly AuditLog[]>> {
+  async export(
+    callerId: number,
+    question: AuditLogQuestion,
+    ended: AbortSignal,
+  ): Promise<AsyncIterable<readonly AuditLog[]>> {
     const first = await this.#read(callerId, question, startOf(question), EXPORT_BATCH_ROWS);
     await this.events.observe('audit_log.exported', { filters: filtersOf(question) });
-    return this.#batches(callerId, question, first);
+    return this.#batches(callerId, question, first, ended);
   }
 
-  /** Once the answer has begun a failure can only cut it off: the client sees that, nobody else would. */
   async *#batches(
     callerId: number,
     question: AuditLogQuestion,
     first: Batch,
+    ended: AbortSignal,
   ): AsyncGenerator<readonly AuditLog[], void, void> {
-    let batch = first;
+    let batch: Batch | undefined = first;
     yield batch.rows;
-    while (batch.next !== undefined) {
-      batch = await this.#read(callerId, question, batch.next, EXPORT_BATCH_ROWS).catch((error: unknown) => {
-        this.#logger.warn(`An export was cut off: ${String(error)}`);
-        throw error;
-      });
-      yield batch.rows;
+    while (batch?.next !== undefined) {
+      batch = await this.#readAtLast(callerId, question, batch.next, ended);
+      if (batch !== undefined) yield batch.rows;
     }
+  }
+
+  /** The next batch of an export; undefined when nobody waits for it. Any other end would cut the export off. */
+  async #readAtLast(
+    callerId: number,
+    question: AuditLogQuestion,
+    after: AuditLogPosition,
+    ended: AbortSignal,
+  ): Promise<Batch | undefined> {
+    for (
+      let maxRows = EXPORT_BATCH_ROWS;
+      !ended.aborted;
+      maxRows = Math.max(SMALLEST_BATCH_ROWS, maxRows / 2)
+    ) {
+      try {
+        return await this.#read(callerId, question, after, Math.floor(maxRows));
+      } catch (error) {
+        if (!isDependencyFailure(error)) {
+          // Once the answer has begun, a failure can only cut it off: the client sees that, nobody else would.
+          this.#logger.warn(`An export was cut off: ${String(error)}`);
+          throw error;
+        }
+        this.#logger.warn(`An export waits for its next rows: ${String(error)}`);
+        await sleep(PAUSE_MS);
+      }
+    }
+    return undefined;
   }
 
   /** One row more than wanted is asked for: it tells whether others follow. */
@@ -126,10 +161,6 @@ export class AuditLogsService {
     if (unseen !== undefined) return { rows, next: last === undefined ? { walk, ...unseen } : end, end };
     return { rows, end, next: walk === 'unnumbered' ? COMMITTED_FROM_THE_START : undefined };
   }
-}
-
-function bytesOf(rows: readonly AuditLog[]): number {
-  return rows.reduce((sum, { details }) => sum + Buffer.byteLength(JSON.stringify(details)), 0);
 }
 
 /** Checks what no single field can tell. */

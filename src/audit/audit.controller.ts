@@ -9,7 +9,7 @@ import {
   StreamableFile,
 } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CurrentPrincipal, RequirePermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { API_PATH } from '../http/api-path.js';
@@ -29,6 +29,16 @@ import { NDJSON_MEDIA_TYPE, ndjsonLines, prefersNdjson } from './ndjson.js';
 const WantsStream = createParamDecorator((_data: unknown, context: ExecutionContext): boolean =>
   prefersNdjson(context.switchToHttp().getRequest<FastifyRequest>().headers.accept),
 );
+
+/** Aborted when the answer has been sent or the client has left. */
+const AnswerEnded = createParamDecorator((_data: unknown, context: ExecutionContext): AbortSignal => {
+  const ended = new AbortController();
+  context
+    .switchToHttp()
+    .getResponse<FastifyReply>()
+    .raw.once('close', () => ended.abort());
+  return ended.signal;
+});
 
 @ApiTags('Audit')
 @Controller(`${API_PATH}/audit-logs`)
@@ -57,12 +67,13 @@ export class AuditController {
     @CurrentPrincipal() { userId }: Principal,
     @Query() query: AuditLogQuery,
     @WantsStream() wantsStream: boolean,
+    @AnswerEnded() ended: AbortSignal,
   ): Promise<AuditLogListResponse | StreamableFile> {
     const question = toAuditLogQuestion(query);
     if (!wantsStream) {
       return toAuditLogListResponse(await this.auditLogs.list(userId, question, query.limit));
     }
-    const batches = await this.auditLogs.export(userId, question);
+    const batches = await this.auditLogs.export(userId, question, ended);
     const lines = Readable.from(ndjsonLines(batches, toAuditLogResponse), { objectMode: false });
     return new StreamableFile(lines, { type: NDJSON_MEDIA_TYPE });
   }

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { AuditLogsService } from '../../src/audit/audit-logs.service.js';
 import { MOST_DETAILS_BYTES } from '../../src/audit/storable.js';
 import type { ApiAnswer } from '../support/api-client.js';
 import { TestApp } from '../support/test-app.js';
@@ -70,6 +71,17 @@ describe('audit rows with much to say', () => {
     } while (cursor !== '');
     expect(new Set(ids).size).toBe(OLD_ROWS);
     expect(ids).toHaveLength(OLD_ROWS);
+  });
+
+  it('are weighed by the database, so that a page keeps no other request of this process waiting', async () => {
+    const written = vi.spyOn(JSON, 'stringify');
+    const question = { selection: { action: 'oversized' }, order: 'desc' } as const;
+    const { rows, nextCursor } = await app.app.get(AuditLogsService).list(1, question, 200);
+    const wroteDetails = written.mock.calls.some(([value]) => rows.some(({ details }) => details === value));
+    written.mockRestore();
+    expect(rows.length).toBeGreaterThan(20);
+    expect(nextCursor).not.toBeNull();
+    expect(wroteDetails).toBe(false);
   });
 
   it('of earlier versions are exported whole', async () => {
