@@ -126,9 +126,9 @@ export class ApiKeySearch {
     const { rows } = await this.pool.query<{ total: number }>({
       name: `count_api_keys${userId === EVERYONE ? '' : '_of_user'}`,
       text: `
-        SELECT least(9007199254740991, greatest(0, coalesce((SELECT sum(keys) FROM api_key_counts WHERE user_id = $1 AND ($2::boolean IS NULL OR is_active = $2)), 0)
+        SELECT greatest(0, coalesce((SELECT sum(keys) FROM api_key_counts WHERE user_id = $1 AND ($2::boolean IS NULL OR is_active = $2)), 0)
           + coalesce((SELECT sum(keys) FROM api_key_count_changes WHERE ($2::boolean IS NULL OR is_active = $2) ${changesOf}), 0)
-        ))::bigint AS total`,
+        )::bigint AS total`,
       values: [userId, isActive ?? null],
     });
     return rows[0]?.total ?? 0;

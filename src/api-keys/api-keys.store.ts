@@ -54,7 +54,7 @@ const SAVE = {
     WHERE id = $1`,
 };
 const READ = { name: 'read_api_key', text: `${SELECT_API_KEY} WHERE keys.id = $1` };
-// Changes read no counters. Not FOR UPDATE: that would block inserts of rows that refer to this one.
+// No change decides by counters. Not FOR UPDATE: that would block inserts of rows that refer to this one.
 const LOCK = {
   name: 'lock_api_key',
   text: `${SELECT_API_KEY_CORE} WHERE keys.id = $1 AND keys.deleted_at IS NULL FOR NO KEY UPDATE OF keys`,
