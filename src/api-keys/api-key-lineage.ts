@@ -137,6 +137,23 @@ export class ApiKeyLineage implements KeyBounds {
       throw denied('An API key cannot take back what counts in its own budget', []);
   }
 
+  /**
+   * A key that has expired, or comes from one that has, stays invalid until that expiry is moved: activating it or issuing
+   * a secret would mislead.
+   * @throws AppError `api_key.expired`
+   */
+  async requireUnexpired(apiKey: ApiKeyCore, now: Date): Promise<void> {
+    const line = apiKey.parentKeyId === null ? [apiKey] : await this.#line(apiKey.id);
+    const expired = line.findLast(({ expiresAt }) => expiresAt !== null && expiresAt <= now);
+    if (expired === undefined) return;
+    const expiry = `expired at ${expired.expiresAt?.toISOString()}; set another expires_at`;
+    const detail =
+      expired.id === apiKey.id
+        ? `The API key ${expiry} first.`
+        : `The API key comes from API key ${expired.id}, which ${expiry} there first.`;
+    throw new AppError('api_key.expired', detail);
+  }
+
   /** @throws AppError `validation.failed` where what a new key states exceeds a key that it comes from */
   requireWithin(parents: readonly LineKey[], policy: ApiKeyPolicy, stated: ApiKeyChanges): void {
     requireNone(

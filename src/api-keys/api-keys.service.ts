@@ -17,7 +17,7 @@ import { ApiKeySecrets, currentSecret } from './api-key-secrets.js';
 import { ApiKeysStore } from './api-keys.store.js';
 import { initialPolicy } from './lineage.policy.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.js';
-import { LockedApiKeys, requireUnexpired } from './locked-api-keys.js';
+import { LockedApiKeys } from './locked-api-keys.js';
 import { type IssuedApiKey, Replays, requireFound } from './replays.js';
 
 /** Changes of API keys. Each method is one transaction: load, decide, save, tell. */
@@ -107,7 +107,7 @@ export class ApiKeysService {
   async activate(principal: Principal, apiKeyId: number): Promise<void> {
     const apiKey = await this.locked.forUpdate(principal, apiKeyId);
     await this.lineage.requireMayChange(principal, apiKey, { ...apiKey, isActive: true });
-    requireUnexpired(apiKey, this.clock.now());
+    await this.lineage.requireUnexpired(apiKey, this.clock.now());
     if (!apiKey.isActive) await this.locked.save(apiKey, { isActive: true });
     await this.events.change('api_key.activated', { apiKeyId, name: apiKey.name });
   }

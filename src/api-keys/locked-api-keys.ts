@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { isOwner, platformScopes, requireHeld, requireOwnerOr } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
-import { AppError } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import type { ApiKeyCore, ApiKeyPolicy } from './api-key.js';
 import { nextVersion } from './api-key.policy.js';
@@ -38,14 +37,4 @@ export class LockedApiKeys {
     const version = nextVersion(apiKey.version);
     await this.store.save({ ...apiKey, ...values, version, updatedAt: this.clock.now() });
   }
-}
-
-/**
- * An expired key stays invalid until its expiry is moved: activating it or issuing a secret would mislead.
- * @throws AppError `api_key.expired`
- */
-export function requireUnexpired({ expiresAt }: ApiKeyCore, now: Date): void {
-  if (expiresAt === null || expiresAt > now) return;
-  const detail = `The API key expired at ${expiresAt.toISOString()}; set another expires_at first.`;
-  throw new AppError('api_key.expired', detail);
 }

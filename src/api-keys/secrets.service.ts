@@ -9,7 +9,7 @@ import { ApiKeyLineage } from './api-key-lineage.js';
 import { ApiKeySecrets } from './api-key-secrets.js';
 import { ApiKeysStore } from './api-keys.store.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.js';
-import { LockedApiKeys, requireUnexpired } from './locked-api-keys.js';
+import { LockedApiKeys } from './locked-api-keys.js';
 import { type IssuedApiKey, Replays, requireFound } from './replays.js';
 
 /** Changes of the secrets of keys. Each method is one transaction. */
@@ -43,7 +43,7 @@ export class SecretsService {
     const earlierId = claim && (await this.idempotency.earlier(claim));
     if (earlierId !== undefined) return this.replays.of(earlierId);
     const now = this.clock.now();
-    requireUnexpired(apiKey, now);
+    await this.lineage.requireUnexpired(apiKey, now);
     const fresh = this.secrets.make();
     await this.secrets.rotate(apiKey, fresh, gracePeriodSeconds, now);
     await this.locked.save(apiKey, { keyPrefix: fresh.keyPrefix });

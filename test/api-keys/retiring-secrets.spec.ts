@@ -223,4 +223,39 @@ describe('an expired key', () => {
       expect(await isAccepted(app, action === 'activate' ? secret : again.body['secret_key'])).toBe(true);
     },
   );
+
+  it.each(['activate', 'regenerate'])(
+    'by one that it comes from is not said to %s either: 409 names that key, until its expiry is moved',
+    async (action) => {
+      const expiresAt = new Date(app.clock.now().getTime() + 60_000).toISOString();
+      const first = await app.apiKey(app.admin, {
+        expires_at: expiresAt,
+        scopes: ['platform:api-keys:create'],
+      });
+      const second = await app.apiKey(app.anonymous.withApiKey(first.secret), {
+        scopes: ['platform:api-keys:create'],
+      });
+      const third = await app.apiKey(app.anonymous.withApiKey(second.secret));
+      const descendants = [second, third].map(({ id }) => id);
+      // Their own expiry does not matter: only that of the first is over.
+      await app.database.query('UPDATE api_keys SET expires_at = NULL WHERE id = ANY($1)', [descendants]);
+      if (action === 'activate')
+        for (const id of descendants) await app.admin.post(`/api-keys/${id}/deactivate`);
+      app.clock.advanceSeconds(61);
+      for (const id of descendants) {
+        const path = `/api-keys/${id}`;
+        const before = (await app.admin.get(path)).body;
+        expect(before['state']).toBe(action === 'activate' ? 'inactive' : 'expired');
+        const answer = await app.admin.post(`${path}/${action}`);
+        expectProblem(answer, 'api_key.expired');
+        expect(answer.body['detail']).toContain(`API key ${first.id}, which expired at ${expiresAt}`);
+        expect((await app.admin.get(path)).body).toEqual(before);
+      }
+      await app.admin.put(`/api-keys/${first.id}`, { expires_at: null });
+      for (const id of descendants) {
+        expect(await app.admin.post(`/api-keys/${id}/${action}`)).toMatchObject({ status: 200 });
+        expect((await app.admin.get(`/api-keys/${id}`)).body['state']).toBe('active');
+      }
+    },
+  );
 });
