@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Metrics } from '../../src/observability/metrics.js';
+import { takeFromLine } from '../../src/rate-limits/line-take.js';
 import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.js';
 import {
   type RateLimitPolicy,
@@ -117,6 +118,61 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     const outcomes = await Promise.all(takes);
     expect(instances.map(({ isDegraded }) => isDegraded)).toEqual([false, false, false, false]);
     expect(outcomes.filter(({ allowed }) => allowed)).toHaveLength(100);
+  });
+
+  it('admit no more for the children of a key together than for the key, and take nothing for what is refused', async () => {
+    const perHour = (limit: number) => ({ perMinute: null, perHour: limit, perDay: null });
+    const limiters = [await startLimiter(), await startLimiter()];
+    const [origin, middle] = [nextId++, nextId++].map((apiKeyId, index) => ({
+      apiKeyId,
+      rateLimits: perHour([100, 80][index]!),
+    }));
+    const children = [0, 1, 2, 3].map(() => ({ apiKeyId: nextId++, rateLimits: perHour(60) }));
+    // Two come from the middle one, two from the origin itself.
+    const lines = children.map((child, index) => (index < 2 ? [child, middle!, origin!] : [child, origin!]));
+    const takeFor = async (n: number, cost: number) =>
+      takeFromLine(limiters[n % 2]!, lines[n % 4]!, cost, Date.now());
+    const consumed = async () =>
+      Promise.all(
+        [origin!, middle!, ...children].map(async ({ apiKeyId, rateLimits }) => {
+          const { windows } = await limiters[0]!.take(apiKeyId, rateLimits, 0, Date.now());
+          return rateLimits.perHour - windows[0]!.remaining;
+        }),
+      );
+
+    const outcomes = await Promise.all(Array.from({ length: 240 }, (_value, n) => takeFor(n, 1)));
+    // At one time another may be admitted between the reading and the consuming of a line: never more than the limit.
+    const admitted = outcomes.filter(({ allowed }) => allowed).length;
+    const [ofOrigin, ofMiddle, ...ofChildren] = await consumed();
+    expect(admitted).toBeGreaterThan(0);
+    expect(admitted).toBeLessThanOrEqual(ofOrigin!);
+    expect([ofOrigin! <= 100, ofMiddle! <= 80, ofChildren.every((sum) => sum <= 60)]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+
+    // One after the other, what one key of the line refuses costs none of them anything.
+    const fresh = [0, 1, 2].map((index) => ({
+      apiKeyId: nextId++,
+      rateLimits: perHour([10, 5, 10][index]!),
+    }));
+    const take = async (cost: number) => takeFromLine(limiters[0]!, fresh, cost, Date.now());
+    const ofFresh = async () =>
+      Promise.all(
+        fresh.map(async ({ apiKeyId, rateLimits }) => {
+          const { windows } = await limiters[1]!.take(apiKeyId, rateLimits, 0, Date.now());
+          return windows[0]!.remaining;
+        }),
+      );
+    expect((await take(3)).allowed).toBe(true);
+    expect(await ofFresh()).toEqual([7, 2, 7]);
+    for (const cost of [3, 4, 8]) expect((await take(cost)).allowed).toBe(false);
+    expect(await ofFresh()).toEqual([7, 2, 7]);
+    expect((await take(2)).allowed).toBe(true);
+    expect((await take(1)).allowed).toBe(false);
+    expect(await ofFresh()).toEqual([5, 0, 5]);
+    expect(limiters.map(({ isDegraded }) => isDegraded)).toEqual([false, false]);
   });
 
   it('are dated by Redis, in the time of whoever asks', async () => {
