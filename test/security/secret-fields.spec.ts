@@ -18,7 +18,49 @@ const USUAL_FORMS: readonly SecretForm[] = IS_LONG
   ? FORM_NAMES
   : ['in clear', 'with one character percent-encoded', 'in base64', 'as JSON escapes'];
 const OTHER_FORMS = FORM_NAMES.filter((form) => !USUAL_FORMS.includes(form));
-const HEADERS = ['user-agent', 'x-request-id', 'referer', 'idempotency-key', 'if-match', 'cookie'];
+/** What this service, a proxy, a browser or a tracer reads or writes down. */
+const HEADERS = [
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'access-control-request-headers',
+  'access-control-request-method',
+  'authorization',
+  'cache-control',
+  'content-type',
+  'cookie',
+  'forwarded',
+  'from',
+  'idempotency-key',
+  'if-match',
+  'if-none-match',
+  'origin',
+  'range',
+  'referer',
+  'traceparent',
+  'tracestate',
+  'user-agent',
+  'via',
+  'x-api-key',
+  'x-correlation-id',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-method',
+  'x-forwarded-proto',
+  'x-forwarded-uri',
+  'x-original-url',
+  'x-real-ip',
+  'x-request-id',
+];
+/** Those that leave the request valid: an operation does all of its work with them. */
+const HARMLESS_HEADERS = [
+  'user-agent',
+  'x-request-id',
+  'referer',
+  'idempotency-key',
+  'cookie',
+  'x-forwarded-for',
+];
 const AT_ONCE = 4;
 
 interface Schema {
@@ -62,7 +104,7 @@ type Operation = (typeof operations)[number];
 function placesIn(schema: Schema): Place[] {
   const { $ref, oneOf, properties, items } = schema;
   if ($ref !== undefined) return placesIn(api.components.schemas[$ref.split('/').at(-1)!]!);
-  if (oneOf !== undefined) return placesIn(oneOf[0]!);
+  if (oneOf !== undefined) return oneOf.flatMap(placesIn);
   if (items !== undefined) return placesIn(items).map((place) => [0, ...place]);
   if (properties === undefined) return [[]];
   return Object.entries(properties).flatMap(([name, value]) =>
@@ -70,7 +112,7 @@ function placesIn(schema: Schema): Place[] {
   );
 }
 
-/** A copy of a body with a text in one place. */
+/** A copy of a body with a text in one place. A body that may also come in a list is put into one for a place there. */
 function withText(body: unknown, [step, ...rest]: Place, text: string): unknown {
   if (step === undefined) return text;
   if (step === 0) return [withText(Array.isArray(body) ? body[0] : undefined, rest, text)];
@@ -93,6 +135,8 @@ describe('a secret in any field of any route', { timeout: 300_000 }, () => {
     app = await AppProcess.start({
       ...testEnvironment(database.url),
       LOG_LEVEL: 'trace',
+      // So that the headers of proxies are read.
+      TRUSTED_PROXIES: '127.0.0.1,::1',
       LOGIN_FAILURES_PER_ADDRESS: '10000',
       ...(redis === undefined ? {} : { REDIS_URL: redis.url }),
     });
@@ -122,7 +166,7 @@ describe('a secret in any field of any route', { timeout: 300_000 }, () => {
       : path.includes('/users/')
         ? victimUser
         : victimKey;
-    return operationId === 'set_user_password' ? vacantPath(path) : `/${path.replace(/\{\w+\}/, String(id))}`;
+    return vacantPath(operationId === 'set_user_password' ? path : path.replace('{id}', String(id)));
   }
 
   function bodyOf({ method, operationId }: Operation): Body | undefined {
@@ -153,17 +197,17 @@ describe('a secret in any field of any route', { timeout: 300_000 }, () => {
     expect([operationId, path, request, answer.status < 500]).toEqual([operationId, path, request, true]);
   }
 
-  async function inBody(operation: Operation, place: Place): Promise<void> {
-    const content = operation.requestBody?.content ?? {};
-    const isForm = content['application/x-www-form-urlencoded'] !== undefined;
+  async function inBody(operation: Operation, mediaType: string, place: Place): Promise<void> {
+    const isForm = mediaType === 'application/x-www-form-urlencoded';
+    const valid = () => (place[0] === 0 ? [bodyOf(operation)] : bodyOf(operation));
     await inForms(operation, async (text) => {
-      const body = withText(bodyOf(operation), place, text);
-      const form = { rawBody: new URLSearchParams(body as Record<string, string>).toString() };
-      const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-      await ask(operation, await pathOf(operation), isForm ? { ...form, headers } : { body });
+      const body = withText(valid(), place, text);
+      const form = () => ({ rawBody: new URLSearchParams(body as Record<string, string>).toString() });
+      const headers = { 'content-type': mediaType };
+      await ask(operation, await pathOf(operation), isForm ? { ...form(), headers } : { body });
     });
     // Escapes of JSON itself, which are undone as the body is read.
-    const escaped = JSON.stringify(withText(bodyOf(operation), place, 'MARK')).replace(
+    const escaped = JSON.stringify(withText(valid(), place, 'MARK')).replace(
       'MARK',
       SECRET_FORMS['as JSON escapes'](secret),
     );
@@ -171,9 +215,9 @@ describe('a secret in any field of any route', { timeout: 300_000 }, () => {
   }
 
   async function everywhereIn(operation: Operation): Promise<void> {
-    const described = Object.values(operation.requestBody?.content ?? {})[0]?.schema;
-    for (const place of described === undefined ? [] : [...placesIn(described), ['unknown']])
-      await inBody(operation, place);
+    for (const [mediaType, { schema }] of Object.entries(operation.requestBody?.content ?? {})) {
+      for (const place of [...placesIn(schema), ['unknown']]) await inBody(operation, mediaType, place);
+    }
     const body = operation.method === 'GET' ? {} : { body: bodyOf(operation) };
     for (const { in: where, name } of operation.parameters ?? []) {
       if (where === 'query')
@@ -182,13 +226,28 @@ describe('a secret in any field of any route', { timeout: 300_000 }, () => {
         );
       if (where === 'path')
         await inForms(operation, async (text) =>
-          ask(operation, `/${operation.path.replace(/\{\w+\}/, text)}`, body),
+          ask(operation, vacantPath(operation.path.replace(`{${name}}`, () => text)), body),
         );
     }
     await inForms(operation, async (text) => {
-      const headers = Object.fromEntries(HEADERS.map((name) => [name, text]));
+      const headers = Object.fromEntries(HARMLESS_HEADERS.map((name) => [name, text]));
       await ask(operation, await pathOf(operation), { ...body, headers });
     });
+  }
+
+  /** Every header in every form, each alone in a request. The operations take turns. */
+  async function inHeaders(): Promise<void> {
+    const cases = HEADERS.flatMap((name) => FORM_NAMES.map((form) => [name, form] as const));
+    const send = async ([name, form]: (typeof cases)[number], index: number) => {
+      const operation = operations[index % operations.length]!;
+      const body = operation.method === 'GET' ? {} : { body: bodyOf(operation) };
+      const text = SECRET_FORMS[form](secret);
+      const values = name === 'authorization' ? [text, `Bearer ${text}`, `Basic ${text}`] : [text];
+      for (const value of values)
+        await ask(operation, await pathOf(operation), { ...body, headers: { [name]: value } });
+    };
+    for (let at = 0; at < cases.length; at += AT_ONCE)
+      await Promise.all(cases.slice(at, at + AT_ONCE).map((one, index) => send(one, at + index)));
   }
 
   it('is refused, masked or digested', async () => {
@@ -198,7 +257,8 @@ describe('a secret in any field of any route', { timeout: 300_000 }, () => {
         await everywhereIn(operation);
     };
     await Promise.all(Array.from({ length: AT_ONCE }, next));
-    expect(shown.length).toBeGreaterThan(800);
+    await inHeaders();
+    expect(shown.length).toBeGreaterThan(1_500);
   });
 
   function expectNowhere(texts: readonly string[]): void {
@@ -214,7 +274,7 @@ describe('a secret in any field of any route', { timeout: 300_000 }, () => {
 
   it('is in no table', async () => {
     const contents = await databaseContents(database);
-    expect(contents['usage_events']!.length).toBeGreaterThan(20);
+    expect(contents['usage_events']!.length).toBeGreaterThan(40);
     for (const rows of Object.values(contents)) expectNowhere(rows);
   });
 
