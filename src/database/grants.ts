@@ -23,9 +23,9 @@ export async function grantToServiceRole(owner: DataSource, service: DatabaseSer
       GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${grantee};
       REVOKE UPDATE, DELETE ON pepper_fingerprints FROM ${grantee};
       REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, schema_requirements, roles,
-        audit_retention FROM ${grantee};
+        audit_retention, usage_request_generations FROM ${grantee};
       GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer), ensure_usage_event_partitions(date, integer),
-        drop_usage_event_partitions(date), drop_audit_log_partitions() TO ${grantee};
+        drop_usage_event_partitions(date), rotate_usage_requests(), drop_audit_log_partitions() TO ${grantee};
     `);
     await manager.query(
       `DO $$ DECLARE log regclass; BEGIN

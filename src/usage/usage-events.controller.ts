@@ -30,7 +30,7 @@ export class UsageEventsController {
     resourceType: 'api_key',
     summary: 'Look an event up by its request id',
     description:
-      'What was recorded of a key under a request id, in the last 31 days: one event for each caller who reported one. Its `id` is what a reversal needs.',
+      'What was recorded of a key under a request id, in the last 31 days at least: one event for each caller who reported one. Its `id` is what a reversal needs.',
   })
   @ApiOkResponse({ type: RecordedEventsResponse })
   async getUsageEvents(

@@ -70,7 +70,7 @@ export const SELECT_EVENTS = `
 const MOST_REPORTERS = 100;
 const READ_PERMISSION = 'platform:api-keys:read';
 
-/** Single events, found by their request id as long as that is remembered: 31 days. */
+/** Single events, found by their request id as long as that is remembered: 31 to 62 days. */
 @Injectable()
 export class UsageEvents {
   constructor(
@@ -91,8 +91,11 @@ export class UsageEvents {
       text: `
         ${SELECT_EVENTS}
         JOIN (
+          SELECT event_id, received_at FROM usage_requests WHERE api_key_id = $1 AND request_id = $2
+          UNION ALL
           SELECT event_id, received_at FROM usage_request_ids
-          WHERE api_key_id = $1 AND request_id = $2 AND event_id IS NOT NULL LIMIT ${MOST_REPORTERS}
+          WHERE api_key_id = $1 AND request_id = $2 AND event_id IS NOT NULL
+          LIMIT ${MOST_REPORTERS}
         ) AS named ON named.event_id = events.id
         WHERE events.occurred_at >= named.received_at - interval '31 days'
           AND events.occurred_at < named.received_at + interval '1 hour'

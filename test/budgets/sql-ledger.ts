@@ -104,7 +104,7 @@ export class SqlLedger {
     for (const [place, { key, requestId }] of events.entries()) {
       if (statuses[place] !== 'accepted') continue;
       const { rows: stored } = await this.pool.query<{ id: number }>(
-        'SELECT event_id::int AS id FROM usage_request_ids WHERE api_key_id = $1 AND request_id = $2',
+        'SELECT event_id::int AS id FROM usage_requests WHERE api_key_id = $1 AND request_id = $2',
         [this.keys[key], requestId],
       );
       this.#eventIds.push(stored[0]!.id);

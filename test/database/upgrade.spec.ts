@@ -110,6 +110,19 @@ describe('R12: an upgrade from 0.1.0', () => {
     expect(refused).toEqual([]);
   });
 
+  it('counts no request again that 0.1.0 recorded, whoever reports it', async () => {
+    const [asBefore] = await database.query<{ others: unknown }>(`
+      SELECT others FROM record_usage(ARRAY[1]::bigint[], ARRAY['r-1'], ARRAY['/chat'], ARRAY['POST'], ARRAY['gpt'],
+        ARRAY[10]::bigint[], ARRAY[5]::bigint[], ARRAY[1000000]::bigint[], ARRAY[200], ARRAY[12]::bigint[], ARRAY[now()],
+        ARRAY[NULL]::uuid[])`);
+    expect(asBefore?.others).toEqual({ 0: 'duplicate' });
+    const [asNow] = await database.query<{ others: unknown }>(`
+      SELECT others FROM record_usage(ARRAY[1]::bigint[], ARRAY['r-1'], ARRAY['/chat'], ARRAY['POST'], ARRAY['gpt'],
+        ARRAY[10]::bigint[], ARRAY[5]::bigint[], ARRAY[1000000]::bigint[], ARRAY[200], ARRAY[12]::bigint[], ARRAY[now()],
+        ARRAY[NULL]::uuid[], ARRAY[1]::bigint[], ARRAY[-1]::bigint[], ARRAY[7])`);
+    expect(asNow?.others).toEqual({ 0: 'duplicate' });
+  });
+
   it('takes usage and grants holds as 0.1.0 asks for it', async () => {
     const [recorded] = await database.query<{ others: unknown }>(`
       SELECT others FROM record_usage(ARRAY[1]::bigint[], ARRAY['r-2'], ARRAY['/chat'], ARRAY['POST'], ARRAY['gpt'],
@@ -155,5 +168,24 @@ describe('R12: an upgrade from 0.1.0', () => {
     } finally {
       await app.stop();
     }
+  });
+
+  it('looks into the request ids of 0.1.0 until 31 days after the upgrade, and then empties their table', async () => {
+    const ids = () => database.query(`SELECT request_id FROM usage_request_ids`);
+    const rotateAfter = async (interval: string) => {
+      await database.query(
+        'UPDATE usage_request_generations SET ended_at = now() - $1::interval WHERE number = 0',
+        [interval],
+      );
+      await database.query('SELECT rotate_usage_requests()');
+      const rows = await database.query<{ number: number }>(
+        'SELECT number FROM usage_request_generations ORDER BY number',
+      );
+      return rows.map(({ number }) => number);
+    };
+    expect(await rotateAfter('30 days 23 hours')).toEqual([0, 1]);
+    expect(await ids()).toEqual([{ request_id: 'r-1' }]);
+    expect(await rotateAfter('31 days 1 second')).toEqual([1]);
+    expect(await ids()).toEqual([]);
   });
 });

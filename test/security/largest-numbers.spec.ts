@@ -37,7 +37,7 @@ const NO_COUNTERS = [
   /^(audit_\w+|change_feed|change_feed_horizon|schema_\w+)\./,
   /\.below$/,
   /^api_key_secrets\.pepper_version$/,
-  /^usage_request_ids\.(reporter|content_digest)$/,
+  /^usage_request(s|_ids|_generations)\.(reporter|content_digest|generation|number)$/,
   /^usage_events\.status_code$/,
   /^budget_notices\.percent$/,
   /(period_number|revision)$/,

@@ -18,17 +18,22 @@ export class HeldRow {
 
   /** Resolves when so many wait in line for a lock in this database. */
   async untilWaiting(count: number): Promise<void> {
-    for (;;) {
-      const [row] = await this.database.query<{ waiting: number }>(
-        `SELECT count(*)::int AS waiting FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-      );
-      if ((row?.waiting ?? 0) >= count) return;
-    }
+    await untilWaiting(this.database, count);
   }
 
   async release(): Promise<void> {
     await this.client.query('COMMIT');
     await this.client.end();
+  }
+}
+
+/** Resolves when so many sessions of a database wait for a lock. */
+export async function untilWaiting(database: TestDatabase, count: number): Promise<void> {
+  for (;;) {
+    const [row] = await database.query<{ waiting: number }>(
+      `SELECT count(*)::int AS waiting FROM pg_stat_activity
+       WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    );
+    if ((row?.waiting ?? 0) >= count) return;
   }
 }

@@ -11,7 +11,7 @@ const BOOKS = {
   events:
     'SELECT api_key_id, count(*) AS requests, sum(cost_micro_cents) AS cost_micro_cents FROM usage_events GROUP BY 1',
   request_ids:
-    'SELECT api_key_id, count(*) AS requests, NULL AS cost_micro_cents FROM usage_request_ids GROUP BY 1',
+    'SELECT api_key_id, count(*) AS requests, NULL AS cost_micro_cents FROM usage_requests GROUP BY 1',
   rollups:
     'SELECT api_key_id, sum(requests) AS requests, sum(cost_micro_cents) AS cost_micro_cents FROM usage_hourly_rollups GROUP BY 1',
   totals: 'SELECT api_key_id, requests, cost_micro_cents FROM api_key_totals',

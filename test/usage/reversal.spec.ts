@@ -201,11 +201,13 @@ describe('POST /usage/{id}/reversal', () => {
     const id = await reported(key, { request_id: 'gone' });
     await app.admin.delete(`/api-keys/${key.id}`);
     expect((await eventsOf(key, 'gone')).body['usage_events']).toMatchObject([{ id }]);
+    const forget = () => app.app.get(Maintenance).runNow('expire-usage-request-ids');
+    await app.database.query(`UPDATE usage_request_generations SET began_at = now() - interval '32 days'`);
+    await forget();
     await app.database.query(
-      `UPDATE usage_request_ids SET received_at = now() - interval '32 days' WHERE api_key_id = $1`,
-      [key.id],
+      `UPDATE usage_request_generations SET ended_at = now() - interval '32 days' WHERE ended_at IS NOT NULL`,
     );
-    await app.app.get(Maintenance).runNow('expire-usage-request-ids');
+    await forget();
     expect((await eventsOf(key, 'gone')).body).toEqual({ usage_events: [] });
     expect((await reverse(id)).body).toMatchObject({ id, reversed_by_user_id: operatorId });
   });

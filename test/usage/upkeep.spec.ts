@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Maintenance } from '../../src/database/maintenance.js';
-import { expireRequestIds, ONLY_BY_INDEX } from '../../src/usage/usage-upkeep.js';
-import { TestApp } from '../support/test-app.js';
+import { untilWaiting } from '../support/held-row.js';
+import { type TestApiKey, TestApp } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 
 const DAY_MS = 86_400_000;
@@ -95,67 +95,126 @@ describe('upkeep of usage', () => {
     expect(buckets.reduce((sum, { requests }) => sum + requests, 0)).toBe(5);
   });
 
-  it('remembers request ids for 30 days at least, and forgets them after 31', async () => {
-    const key = await app.apiKey();
-    const events = [0, 30, 31].map(() => usageEvent(key.id));
-    await app.admin.post('/usage', events);
-    const age = (index: number, interval: string) =>
-      app.database.query(
-        `UPDATE usage_request_ids SET received_at = now() - $3::interval WHERE api_key_id = $1 AND request_id = $2`,
-        [key.id, events[index]?.['request_id'], interval],
-      );
-    await age(1, '30 days 23 hours');
-    await age(2, '31 days 1 second');
+  /** Makes the newest generation of request ids so old that the job begins the next. */
+  const beginNextGeneration = async () => {
+    await app.database.query(
+      `UPDATE usage_request_generations SET began_at = now() - interval '31 days 1 second' WHERE ended_at IS NULL`,
+    );
     await maintenance.runNow('expire-usage-request-ids');
-    expect(await countOf('usage_request_ids', key.id)).toBe(2);
-    expect((await app.admin.post('/usage', events)).body).toEqual({
-      accepted: 1,
-      duplicates: 2,
-      conflicts: [],
-      rejected: [],
+  };
+  const endAllAgo = async (interval: string) => {
+    await app.database.query(
+      'UPDATE usage_request_generations SET ended_at = now() - $1::interval WHERE ended_at IS NOT NULL',
+      [interval],
+    );
+    await maintenance.runNow('expire-usage-request-ids');
+  };
+  /** Their numbers, each with whether its table is there. */
+  const generations = async () => {
+    const rows = await app.database.query<{ number: number; name: string }>(`
+      SELECT number, to_regclass('usage_requests_' || number)::text AS name
+      FROM usage_request_generations ORDER BY number`);
+    const tables = await app.database.query(
+      `SELECT inhrelid FROM pg_inherits WHERE inhparent = 'usage_requests'::regclass`,
+    );
+    expect(rows.map(({ name }) => name)).toEqual(rows.map(({ number }) => `usage_requests_${number}`));
+    expect(tables).toHaveLength(rows.length);
+    return rows.map(({ number }) => number);
+  };
+  const report = async (events: readonly object[]) => (await app.admin.post('/usage', events)).body;
+  const foundBy = async ({ id }: TestApiKey, requestId: string): Promise<unknown[]> =>
+    (await app.admin.get(`/api-keys/${id}/usage/events?request_id=${requestId}`)).body['usage_events'];
+
+  it('remembers request ids for 31 days at least, also those of the generation before, and then forgets them', async () => {
+    const key = await app.apiKey();
+    const [first] = await generations();
+    const old = [1, 2, 3].map((n) => usageEvent(key.id, { request_id: `old-${n}` }));
+    expect(await report(old)).toMatchObject({ accepted: 3, duplicates: 0 });
+    await beginNextGeneration();
+    expect(await generations()).toEqual([first, first! + 1]);
+
+    // In a list with new ones, with another content, one by one, twice in a list, and for a hold.
+    const fresh = usageEvent(key.id);
+    expect(await report([...old, fresh, fresh])).toMatchObject({ accepted: 1, duplicates: 4 });
+    expect(await report([{ ...old[0], cost_cents: 7 }])).toMatchObject({ accepted: 0, conflicts: [{}] });
+    expect(await report([old[1]!])).toMatchObject({ accepted: 0, duplicates: 1 });
+    const hold = { api_key_id: key.id, amount_cents: 1, ttl_seconds: 60 };
+    const { body: held } = await app.admin.post('/budget-holds', hold);
+    const settled = await app.admin.post(`/budget-holds/${String(held['id'])}/settle`, {
+      request_id: 'old-3',
+      cost_cents: 1,
     });
+    expect(settled.status).toBe(409);
+    expect(await foundBy(key, 'old-1')).toHaveLength(1);
+
+    await endAllAgo('30 days 23 hours');
+    expect(await report(old)).toMatchObject({ accepted: 0, duplicates: 3 });
+    await endAllAgo('31 days 1 second');
+    expect(await generations()).toEqual([first! + 1]);
+    expect(await foundBy(key, 'old-1')).toEqual([]);
+    expect(await report([...old, fresh])).toMatchObject({ accepted: 3, duplicates: 1 });
   });
 
-  it('forgets in one run all that is old, however much has gathered', async () => {
+  it('forgets a generation by dropping its table, and deletes no single id; a reader delays it, and no report', async () => {
     const key = await app.apiKey();
-    await app.database.query(
-      `INSERT INTO usage_request_ids (api_key_id, request_id, received_at)
-       SELECT $1, 'old ' || n, now() - interval '32 days' FROM generate_series(1, 45000) AS n`,
-      [key.id],
-    );
+    const [number] = await generations();
+    await app.database.query(`
+      CREATE FUNCTION refuse_single_deletion() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'A request id was deleted by itself.'; END $$;
+      CREATE TRIGGER refuse_single_deletion BEFORE DELETE ON usage_requests
+        FOR EACH ROW EXECUTE FUNCTION refuse_single_deletion()`);
+    await report([usageEvent(key.id)]);
+    await beginNextGeneration();
+    const reader = new pg.Client({ connectionString: app.database.url });
+    await reader.connect();
+    await reader.query('BEGIN; SELECT count(*) FROM usage_requests');
+    await endAllAgo('31 days 1 second');
+    expect(await generations()).toEqual([number, number! + 1]);
+    expect(await report([usageEvent(key.id)])).toMatchObject({ accepted: 1 });
+    await reader.query('COMMIT');
+    await reader.end();
     await maintenance.runNow('expire-usage-request-ids');
-    expect(await countOf('usage_request_ids', key.id)).toBe(0);
+    expect(await generations()).toEqual([number! + 1]);
+    await app.database.query('DROP FUNCTION refuse_single_deletion CASCADE');
   });
 
-  it('finds old request ids by the index of their receipt alone, and takes them away by their place', async () => {
+  it('counts an id once that is reported on both sides of the moment at which a generation begins', async () => {
     const key = await app.apiKey();
-    await app.database.query(
-      `INSERT INTO usage_request_ids (api_key_id, request_id, received_at)
-       SELECT $1, 'batch ' || n, now() - interval '40 days' + n * interval '1 minute' FROM generate_series(1, 20000) AS n`,
-      [key.id],
+    // One report has written into the old generation and not yet committed; the other already waits for it.
+    const writer = new pg.Client({ connectionString: app.database.url });
+    await writer.connect();
+    const [{ id: userId } = { id: 0 }] = await app.database.query<{ id: number }>(
+      `SELECT id::int FROM users WHERE role = 'admin' ORDER BY id LIMIT 1`,
     );
-    const client = new pg.Client({ connectionString: app.database.url });
-    client.on('error', () => undefined);
-    await client.connect();
-    const found = await client.query<{ name: string }>(
-      `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'usage_request_ids'::regclass`,
+    await report([usageEvent(key.id)]);
+    await writer.query('BEGIN');
+    const written = await writer.query(
+      `SELECT others FROM record_usage(ARRAY[$1]::bigint[], ARRAY['both'], ARRAY['/'], ARRAY['POST'], ARRAY['m'], ARRAY[1]::bigint[],
+        ARRAY[1]::bigint[], ARRAY[1]::bigint[], ARRAY[200], ARRAY[1]::bigint[], ARRAY[now()], ARRAY[NULL]::uuid[],
+        ARRAY[$2]::bigint[], ARRAY[-$2]::bigint[], ARRAY[NULL]::integer[])`,
+      [key.id, userId],
     );
-    expect(found.rows).toHaveLength(8);
-    for (const { name } of found.rows) {
-      await client.query(`ANALYZE ${name}; BEGIN; ${ONLY_BY_INDEX}`);
-      const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${expireRequestIds(name)}`, [
-        '-infinity',
-        100,
+    expect(written.rows).toEqual([{ others: null }]);
+    const waiting = report([usageEvent(key.id, { request_id: 'both' })]);
+    await untilWaiting(app.database, 1);
+    await beginNextGeneration();
+    await writer.query('COMMIT');
+    await writer.end();
+    expect(await waiting).toMatchObject({ accepted: 0, duplicates: 1 });
+    expect(await countOf('usage_requests', key.id)).toBe(2);
+
+    // And by many at once.
+    for (let round = 0; round < 3; round += 1) {
+      const events = Array.from({ length: 60 }, () => usageEvent(key.id));
+      const answers = await Promise.all([
+        report(events),
+        report(events.toReversed()),
+        beginNextGeneration(),
+        ...events.slice(0, 20).map((event) => report([event])),
+        report(events),
       ]);
-      await client.query('ROLLBACK');
-      const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
-      expect(plan.match(/\w+ Scan (?:using \w+ )?on \w+/g)?.toSorted()).toEqual([
-        'CTE Scan on removed',
-        `Index Scan using ${name}_received_at on ${name}`,
-        `Tid Scan on ${name}`,
-      ]);
-      expect(plan).not.toContain('Sort');
+      const accepted = answers.map((answer) => Number(answer?.['accepted'] ?? 0));
+      expect(accepted.reduce((sum, count) => sum + count, 0)).toBe(60);
     }
-    await client.end();
   });
 });

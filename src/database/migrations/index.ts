@@ -21,6 +21,7 @@ import { IndexExpiries1764300700002 } from './1764300700002-index-expiries.js';
 import { FoldSearchTexts1764300700003 } from './1764300700003-fold-search-texts.js';
 import { CreateStartChecks1764300800000 } from './1764300800000-create-start-checks.js';
 import { KeepPeriodsAndTime1764300900000 } from './1764300900000-keep-periods-and-time.js';
+import { KeepRequestIdsInGenerations1764301200000 } from './1764301200000-keep-request-ids-in-generations.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -47,4 +48,5 @@ export const MIGRATIONS = [
   FoldSearchTexts1764300700003,
   CreateStartChecks1764300800000,
   KeepPeriodsAndTime1764300900000,
+  KeepRequestIdsInGenerations1764301200000,
 ];

@@ -5,7 +5,7 @@ BEGIN
   RETURN EXISTS (
     SELECT FROM unnest(keys, request_ids) AS input (api_key_id, request_id)
     CROSS JOIN LATERAL (
-      SELECT FROM usage_request_ids AS ids
+      SELECT FROM usage_requests AS ids
       WHERE ids.api_key_id = input.api_key_id AND ids.request_id = input.request_id AND ids.reporter = 0 LIMIT 1
     ) AS nameless);
 END $$;

@@ -29,9 +29,15 @@ BEGIN
   FROM unnest(keys, request_ids, reporters, content_digests, hold_ids) WITH ORDINALITY
     AS input (api_key_id, request_id, reporter, content_digest, hold_id, n)
   LEFT JOIN LATERAL (
-    SELECT request_id, content_digest FROM usage_request_ids
-    WHERE api_key_id = input.api_key_id AND request_id = input.request_id
-      AND (reporter IN (input.reporter, 0) OR input.reporter = 0)
+    SELECT request_id, content_digest
+    FROM (
+      SELECT request_id, content_digest, reporter FROM usage_requests
+      WHERE api_key_id = input.api_key_id AND request_id = input.request_id
+      UNION ALL
+      SELECT request_id, content_digest, reporter FROM usage_request_ids
+      WHERE api_key_id = input.api_key_id AND request_id = input.request_id
+    ) AS ids
+    WHERE reporter IN (input.reporter, 0) OR input.reporter = 0
     ORDER BY reporter DESC LIMIT 1
   ) AS seen ON true
   LEFT JOIN LATERAL (

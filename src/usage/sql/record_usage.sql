@@ -15,6 +15,9 @@ DECLARE
   named_holds uuid[] := nullif(array_remove(hold_ids, NULL), '{}');
   event_ids bigint[];
   may_be_nameless boolean;
+  generations integer[];
+  newest_generation integer;
+  has_older_generations boolean;
   began_at timestamptz;
   at timestamptz := clock_timestamp();
   locked record;
@@ -39,18 +42,29 @@ BEGIN
     at := clock_timestamp();
     EXIT WHEN budget_month(began_at) = budget_month(at);
   END LOOP;
+  -- Read under the locks: events of a key wait for each other, so what the one before wrote is in these generations.
+  generations := ARRAY(SELECT number FROM usage_request_generations ORDER BY number);
+  newest_generation := generations[cardinality(generations)];
+  has_older_generations := newest_generation > generations[1];
   IF named_holds IS NOT NULL OR locked.known_keys <> named_keys OR 0 = ANY(reporters)
     OR may_be_nameless AND has_nameless_requests(keys, request_ids)
+    OR generations[1] = 0 AND has_former_requests(keys, request_ids)
   THEN
     statuses := judge_usage(keys, request_ids, reporters, content_digests, hold_ids, locked.known_keys);
   END IF;
 
   WITH noted AS (
-    INSERT INTO usage_request_ids (api_key_id, request_id, received_at, reporter, event_id, content_digest)
-      SELECT api_key_id, request_id, at, reporter, event_id, content_digest
+    INSERT INTO usage_requests (generation, api_key_id, request_id, received_at, reporter, event_id, content_digest)
+      SELECT newest_generation, input.api_key_id, input.request_id, at, input.reporter, input.event_id, input.content_digest
       FROM unnest(keys, request_ids, reporters, event_ids, content_digests, statuses)
         AS input (api_key_id, request_id, reporter, event_id, content_digest, status)
-      WHERE coalesce(status, 'accepted') = 'accepted'
+      LEFT JOIN LATERAL (
+        SELECT event_id FROM usage_requests AS ids
+        WHERE has_older_generations AND ids.generation <> newest_generation AND ids.api_key_id = input.api_key_id
+          AND ids.request_id = input.request_id AND ids.reporter = input.reporter
+        LIMIT 1
+      ) AS earlier ON true
+      WHERE coalesce(input.status, 'accepted') = 'accepted' AND earlier.event_id IS NULL
     ON CONFLICT DO NOTHING RETURNING event_id
   )
   SELECT array_agg(event_id ORDER BY event_id) INTO noted_ids FROM noted;
@@ -63,7 +77,7 @@ BEGIN
       FROM unnest(keys, request_ids, reporters, event_ids, content_digests) WITH ORDINALITY
         AS input (api_key_id, request_id, reporter, event_id, content_digest, n)
       LEFT JOIN LATERAL (
-        SELECT content_digest FROM usage_request_ids AS ids
+        SELECT content_digest FROM usage_requests AS ids
         WHERE ids.api_key_id = input.api_key_id AND ids.request_id = input.request_id AND ids.reporter = input.reporter
           AND noted_ids[width_bucket(input.event_id, noted_ids)] IS DISTINCT FROM input.event_id
         LIMIT 1
