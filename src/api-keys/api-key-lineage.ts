@@ -145,8 +145,8 @@ export class ApiKeyLineage implements KeyBounds {
   async requireUnexpired(apiKey: ApiKeyCore, now: Date): Promise<void> {
     const line = apiKey.parentKeyId === null ? [apiKey] : await this.#line(apiKey.id);
     const expired = line.findLast(({ expiresAt }) => expiresAt !== null && expiresAt <= now);
-    if (expired === undefined) return;
-    const expiry = `expired at ${expired.expiresAt?.toISOString()}; set another expires_at`;
+    if (expired === undefined || expired.expiresAt === null) return;
+    const expiry = `expired at ${expired.expiresAt.toISOString()}; set another expires_at`;
     const detail =
       expired.id === apiKey.id
         ? `The API key ${expiry} first.`

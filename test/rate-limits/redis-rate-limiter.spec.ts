@@ -122,7 +122,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
 
   it('admit no more for the children of a key together than for the key, and take nothing for what is refused', async () => {
     const perHour = (limit: number) => ({ perMinute: null, perHour: limit, perDay: null });
-    const limiters = [await startLimiter(), await startLimiter()];
+    const pair = [await startLimiter(), await startLimiter()];
     const [origin, middle] = [nextId++, nextId++].map((apiKeyId, index) => ({
       apiKeyId,
       rateLimits: perHour([100, 80][index]!),
@@ -131,11 +131,11 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     // Two come from the middle one, two from the origin itself.
     const lines = children.map((child, index) => (index < 2 ? [child, middle!, origin!] : [child, origin!]));
     const takeFor = async (n: number, cost: number) =>
-      takeFromLine(limiters[n % 2]!, lines[n % 4]!, cost, Date.now());
+      takeFromLine(pair[n % 2]!, lines[n % 4]!, cost, Date.now());
     const consumed = async () =>
       Promise.all(
         [origin!, middle!, ...children].map(async ({ apiKeyId, rateLimits }) => {
-          const { windows } = await limiters[0]!.take(apiKeyId, rateLimits, 0, Date.now());
+          const { windows } = await pair[0]!.take(apiKeyId, rateLimits, 0, Date.now());
           return rateLimits.perHour - windows[0]!.remaining;
         }),
       );
@@ -157,11 +157,11 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
       apiKeyId: nextId++,
       rateLimits: perHour([10, 5, 10][index]!),
     }));
-    const take = async (cost: number) => takeFromLine(limiters[0]!, fresh, cost, Date.now());
+    const take = async (cost: number) => takeFromLine(pair[0]!, fresh, cost, Date.now());
     const ofFresh = async () =>
       Promise.all(
         fresh.map(async ({ apiKeyId, rateLimits }) => {
-          const { windows } = await limiters[1]!.take(apiKeyId, rateLimits, 0, Date.now());
+          const { windows } = await pair[1]!.take(apiKeyId, rateLimits, 0, Date.now());
           return windows[0]!.remaining;
         }),
       );
@@ -172,7 +172,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     expect((await take(2)).allowed).toBe(true);
     expect((await take(1)).allowed).toBe(false);
     expect(await ofFresh()).toEqual([5, 0, 5]);
-    expect(limiters.map(({ isDegraded }) => isDegraded)).toEqual([false, false]);
+    expect(pair.map(({ isDegraded }) => isDegraded)).toEqual([false, false]);
   });
 
   it('are dated by Redis, in the time of whoever asks', async () => {
