@@ -13,7 +13,9 @@ import type { Clock } from './common/clock.js';
 import { Redactor } from './common/redactor.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
+import { ChangeFeedModule } from './database/change-feed.module.js';
 import { DatabaseModule } from './database/database.module.js';
+import { JobsModule } from './database/jobs.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HttpModule } from './http/http.module.js';
 import { ErrorObserver } from './http/problem.filter.js';
@@ -35,7 +37,7 @@ import { VerificationModule } from './verification/verification.module.js';
   ],
   exports: [ApiKeyAuthenticator, ErrorObserver, KeyBounds],
 })
-class Joints {}
+class Wiring {}
 
 /** The whole service. The only file, beside those that start it, that imports every module. */
 @Module({})
@@ -47,6 +49,8 @@ export class AppModule {
         ConfigModule.forRoot(config, redactor, clock),
         HttpModule.forRoot(routes),
         DatabaseModule.forRoot(),
+        JobsModule,
+        ChangeFeedModule,
         ObservabilityModule,
         EventsModule,
         AuthModule,
@@ -55,7 +59,7 @@ export class AppModule {
         RateLimitsModule,
         UsageModule,
         VerificationModule,
-        Joints,
+        Wiring,
       ],
     };
   }
@@ -69,12 +73,14 @@ export class AppModule {
         ConfigModule.forRoot(config, redactor),
         HttpModule.forRoot(new RouteTable()),
         DatabaseModule.forRoot(),
+        JobsModule,
+        ChangeFeedModule,
         ObservabilityModule,
         EventsModule,
         AuthModule,
         ApiKeysModule,
         AuditModule,
-        Joints,
+        Wiring,
       ],
     };
   }

@@ -2,7 +2,7 @@ import { Body, Controller, Delete, Header, HttpCode, Param, Post, Res } from '@n
 import { ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission } from '../auth/access.decorators.js';
-import { MessageResponse } from '../auth/auth.dto.js';
+import { MessageResponse } from '../http/message.response.js';
 import { actorOf, type Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
 import { API_PATH } from '../http/api-path.js';

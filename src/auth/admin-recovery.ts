@@ -8,10 +8,9 @@ import { Clock } from '../common/clock.js';
 import { Secret } from '../common/secret.js';
 import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
-import { normaliseUsername } from './login.service.js';
 import { PasswordHasher } from './password-hasher.js';
-import { SessionsService } from './sessions.service.js';
 import { User } from './user.entity.js';
+import { normalizeUsername } from './username.js';
 
 /** Lets the operator of the machine back in, when nobody knows an admin's password. Its actor is the system. */
 @Injectable()
@@ -19,18 +18,17 @@ export class AdminRecovery {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly passwords: PasswordHasher,
-    private readonly sessions: SessionsService,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
 
   /**
-   * Gives an admin a random password of 144 bits and ends all their sessions.
+   * Gives an admin a random password of 144 bits; all their sessions end with the change.
    * @throws AppError `user.not_found` when no active admin has that name
    */
   async resetPassword(username: string): Promise<Secret> {
     const password = new Secret(randomBytes(18).toString('base64url'));
-    await this.replace(normaliseUsername(username), await this.passwords.hash(password.reveal()));
+    await this.replace(normalizeUsername(username), await this.passwords.hash(password.reveal()));
     return password;
   }
 
@@ -41,7 +39,6 @@ export class AdminRecovery {
     const admin = await manager.findOne(User, { where, lock: { mode: 'pessimistic_write' } });
     if (admin === null) throw new AppError('user.not_found', `There is no active admin named ${username}.`);
     await manager.update(User, { id: admin.id }, { passwordHash, updatedAt: this.clock.now() });
-    await this.sessions.endAllOf(admin.id);
     await this.events.change('user.password_changed', { userId: admin.id });
   }
 }

@@ -8,7 +8,6 @@ import { AccessTokens } from './access-token.js';
 import { AccessTokenAuthenticator } from './access-token-authenticator.js';
 import { AccessTokenCache } from './access-token-cache.js';
 import { AdminRecovery } from './admin-recovery.js';
-import { AuthController } from './auth.controller.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
 import { FirstAdmin } from './first-admin.js';
 import { AccessTokenGuard, JwtStrategy } from './jwt.strategy.js';
@@ -18,7 +17,9 @@ import { LoginService } from './login.service.js';
 import { LoginThrottle } from './login-throttle.js';
 import { PasswordHasher } from './password-hasher.js';
 import { RefreshToken, Session } from './session.entity.js';
+import { SessionEndingsSubscriber } from './session-endings.subscriber.js';
 import { SessionPrincipals } from './session-principals.js';
+import { SessionsController } from './sessions.controller.js';
 import { SessionsService } from './sessions.service.js';
 import { Role, User } from './user.entity.js';
 import { UsersController } from './users.controller.js';
@@ -32,7 +33,7 @@ import { UsersService } from './users.service.js';
     PassportModule,
     JwtModule.register({}),
   ],
-  controllers: [AuthController, UsersController],
+  controllers: [SessionsController, UsersController],
   providers: [
     AccessGuard,
     AccessRefusals,
@@ -49,6 +50,7 @@ import { UsersService } from './users.service.js';
     LoginService,
     LoginThrottle,
     PasswordHasher,
+    SessionEndingsSubscriber,
     SessionPrincipals,
     SessionsService,
     UsersReader,

@@ -10,10 +10,10 @@ import { Change } from '../events/change.decorator.js';
 import type { DomainEvent } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import { InitialPassword } from './initial-password.js';
-import { normaliseUsername } from './login.service.js';
 import { passwordProblem } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
 import { User } from './user.entity.js';
+import { normalizeUsername } from './username.js';
 
 const POLL_MS = 100;
 
@@ -44,7 +44,7 @@ export class FirstAdmin {
 
   /** @throws ConfigurationError when the chosen password is one that no user could be given */
   async ensure(): Promise<FirstAdminState> {
-    const username = normaliseUsername(this.config.adminUsername);
+    const username = normalizeUsername(this.config.adminUsername);
     if (await this.transactions.tx.existsBy(User, {})) return this.#known(username);
     const chosen = this.config.adminPassword;
     const { password, isKept } =

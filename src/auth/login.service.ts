@@ -9,6 +9,7 @@ import { LoginFailures } from './login-failures.js';
 import { LoginThrottle } from './login-throttle.js';
 import { PasswordHasher } from './password-hasher.js';
 import { type OpenedSession, SessionsService } from './sessions.service.js';
+import { normalizeUsername } from './username.js';
 
 /** What a login or a refresh answers. */
 export interface IssuedTokens {
@@ -21,11 +22,6 @@ interface LoginRow {
   readonly id: number;
   readonly password_hash: string;
   readonly is_active: boolean;
-}
-
-/** A username as it is stored and compared. */
-export function normaliseUsername(username: string): string {
-  return username.trim().toLowerCase();
 }
 
 /** Turns a name and a password into a session. */
@@ -46,7 +42,7 @@ export class LoginService {
    * @throws AppError `auth.login_failed`, `auth.too_many_failures`
    */
   async login(givenUsername: string, password: string): Promise<IssuedTokens> {
-    const username = normaliseUsername(givenUsername);
+    const username = normalizeUsername(givenUsername);
     this.passwords.requireRoom();
     const attempt = await this.throttle.begin(username, currentRequestContext()?.clientAddress);
     if ('retryAfterSeconds' in attempt) {

@@ -1,20 +1,20 @@
 import { Body, Controller, Delete, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { API_PATH } from '../http/api-path.js';
+import { MessageResponse } from '../http/message.response.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
 import { PageQuery, pageRequest, shownPage } from '../http/paging.js';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from './access.decorators.js';
 import {
   CreateUserDto,
-  MessageResponse,
   SetPasswordDto,
   toUserResponse,
   UpdateUserDto,
   UserIdParameter,
   UserListResponse,
   UserResponse,
-} from './auth.dto.js';
+} from './users.dto.js';
 import type { Principal } from './principal.js';
 import { UsersReader } from './users.reader.js';
 import { UsersService } from './users.service.js';

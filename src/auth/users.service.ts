@@ -10,15 +10,14 @@ import { EventPublisher } from '../events/event-publisher.js';
 import { currentRequestContext } from '../http/request-context.js';
 import { isOwner, requireHeld, requireOwnerOr } from './access.policy.js';
 import { KeyBounds } from './key-bounds.js';
-import { normaliseUsername } from './login.service.js';
 import { LoginThrottle } from './login-throttle.js';
 import { passwordErrors } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
 import { lacking } from './permission.policy.js';
 import type { Principal } from './principal.js';
-import { SessionsService } from './sessions.service.js';
 import { changedValues, type NewUser, type UserChanges } from './user-changes.js';
 import { Role, User } from './user.entity.js';
+import { normalizeUsername } from './username.js';
 
 const ADMIN_ROLE = 'admin';
 const UPDATE_PERMISSION = 'platform:users:update';
@@ -35,7 +34,6 @@ export class UsersService {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly passwords: PasswordHasher,
-    private readonly sessions: SessionsService,
     private readonly throttle: LoginThrottle,
     private readonly keyBounds: KeyBounds,
     private readonly events: EventPublisher,
@@ -51,7 +49,7 @@ export class UsersService {
 
   /** @throws AppError `permission.denied`, `user.username_taken`, `validation.failed` */
   async create(principal: Principal, input: NewUser): Promise<User> {
-    const username = normaliseUsername(input.username);
+    const username = normalizeUsername(input.username);
     requireNone(passwordErrors('password', input.password, username));
     return this.insert(principal, {
       ...input,
@@ -79,13 +77,12 @@ export class UsersService {
     if (wasActiveAdmin && !isActiveAdmin(user)) await this.#requireAnotherAdmin(userId);
     user.updatedAt = this.clock.now();
     await this.#manager.save(User, user, { transaction: false });
-    if (before.is_active && !after.is_active) await this.sessions.endAllOf(userId);
     await this.events.change('user.updated', { userId, ...changedValues(before, after) });
     return user;
   }
 
   /**
-   * Sets a password and ends all sessions of the user. One's own needs the current one.
+   * Sets a password; all sessions of the user end with the change. One's own needs the current one.
    * @throws AppError `permission.denied`, `user.not_found`, `validation.failed`
    */
   async setPassword(
@@ -111,7 +108,6 @@ export class UsersService {
     if (isAdmin) await this.#requireOtherAdmins(userId);
     const now = this.clock.now();
     await this.#manager.update(User, { id: userId }, { isActive: false, deletedAt: now, updatedAt: now });
-    await this.sessions.endAllOf(userId);
     await this.events.change('user.deleted', { userId, username: user.username });
     // Last, since others wait from here on: the keys of a user may be very many.
     if (isAdmin) await this.#requireAnotherAdmin(userId);
@@ -162,7 +158,6 @@ export class UsersService {
       throw validationFailed([WRONG_PASSWORD]);
     }
     await this.#manager.update(User, { id: userId }, { passwordHash: newHash, updatedAt: this.clock.now() });
-    await this.sessions.endAllOf(userId);
     await this.events.change('user.password_changed', { userId });
   }
 

@@ -7,9 +7,6 @@ import pg from 'pg';
 import type { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { Config } from '../config/config.js';
-import { ChangeFeed } from './change-feed.js';
-import { ChangeListener } from './change-listener.js';
-import { ClockGuard } from './clock-guard.js';
 import {
   authorityPoolOptions,
   backgroundPoolOptions,
@@ -20,7 +17,6 @@ import {
   reportPoolOptions,
 } from './connection-options.js';
 import { DatabaseServer } from './database-server.js';
-import { Maintenance } from './maintenance.js';
 import {
   AuthorityPool,
   BackgroundPool,
@@ -84,10 +80,6 @@ export class DatabaseModule implements OnApplicationShutdown {
         })),
         ReportQueries,
         SchemaState,
-        ClockGuard,
-        Maintenance,
-        ChangeListener,
-        ChangeFeed,
       ],
       exports: [
         DatabaseServer,
@@ -98,10 +90,7 @@ export class DatabaseModule implements OnApplicationShutdown {
         DataPlanePool,
         FeedPool,
         MeteringPool,
-        ClockGuard,
         ReportQueries,
-        Maintenance,
-        ChangeFeed,
         ReportPool,
       ],
     };

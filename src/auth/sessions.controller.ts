@@ -2,26 +2,26 @@ import { Body, Controller, Get, Header, HttpCode, Post } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { AppError } from '../common/app-error.js';
 import { API_PATH } from '../http/api-path.js';
+import { MessageResponse } from '../http/message.response.js';
 import { NoBody } from '../http/no-body.js';
 import { Operation } from '../http/operation.js';
 import { Public } from '../http/public.decorator.js';
 import { Authenticated, CurrentPrincipal } from './access.decorators.js';
 import {
   LoginDto,
-  MessageResponse,
   PrincipalResponse,
   RefreshDto,
   toPrincipalResponse,
   TokensResponse,
   toTokensResponse,
-} from './auth.dto.js';
+} from './sessions.dto.js';
 import { LoginService } from './login.service.js';
 import type { Principal } from './principal.js';
 import { SessionsService } from './sessions.service.js';
 
 @ApiTags('Authentication')
 @Controller(`${API_PATH}/auth`)
-export class AuthController {
+export class SessionsController {
   constructor(
     private readonly logins: LoginService,
     private readonly sessions: SessionsService,

@@ -10,11 +10,10 @@ import {
 } from '../http/fields.js';
 import { FURTHER_ERRORS, type JudgesFields } from '../http/input.pipe.js';
 import { textCheck } from '../http/input-checks.js';
-import { type IssuedTokens, normaliseUsername } from './login.service.js';
 import { passwordErrors } from './password.policy.js';
 import { PERMISSION_PATTERN } from './permission.policy.js';
-import type { Principal } from './principal.js';
 import type { User } from './user.entity.js';
+import { normalizeUsername } from './username.js';
 
 const ROLES = ['admin', 'developer', 'auditor', 'service', 'user'] as const;
 const permissionCheck = textCheck(1, 200, {
@@ -22,70 +21,6 @@ const permissionCheck = textCheck(1, 200, {
   rule: 'a permission such as platform:api-keys:read',
 });
 const USERNAME = { regex: /^[A-Za-z0-9._@+-]+$/, rule: 'made of the characters A-Z a-z 0-9 . _ @ + -' };
-
-@ApiSchema({ name: 'LoginRequest' })
-export class LoginDto {
-  @TextField({ minLength: 1, maxLength: 256, example: 'admin', areSecretsAllowed: true })
-  username!: string;
-
-  @TextField({ minLength: 1, maxLength: 256, isSecret: true })
-  password!: string;
-}
-
-@ApiSchema({ name: 'RefreshRequest' })
-export class RefreshDto {
-  @TextField({
-    minLength: 1,
-    maxLength: 256,
-    isSecret: true,
-    description: 'The newest refresh token of the session.',
-  })
-  refresh_token!: string;
-}
-
-@ApiSchema({ name: 'Tokens' })
-export class TokensResponse {
-  @ResponseField({ type: 'string', description: 'Sent as `Authorization: Bearer …`.' })
-  access_token!: string;
-
-  @ResponseField({ type: 'string', enum: ['Bearer'] })
-  token_type!: 'Bearer';
-
-  @ResponseField({ type: 'integer', description: 'Seconds until the access token expires.', example: 900 })
-  expires_in!: number;
-
-  @ResponseField({
-    type: 'string',
-    description: 'Exchanged once for new tokens; using it twice ends the session.',
-  })
-  refresh_token!: string;
-}
-
-@ApiSchema({ name: 'Message' })
-export class MessageResponse {
-  @ResponseField({ type: 'string', example: 'Done' })
-  message!: string;
-}
-
-@ApiSchema({ name: 'Principal' })
-export class PrincipalResponse {
-  @ResponseField({ type: 'integer', description: 'The user; with an API key, its owner.', example: 1 })
-  id!: number;
-
-  @ResponseField({ type: 'string', example: 'admin' })
-  username!: string;
-
-  @ResponseField({ type: 'string', example: 'admin' })
-  role!: string;
-
-  @ResponseField({
-    type: 'array',
-    items: { type: 'string' },
-    description: 'What this credential may do now.',
-    example: ['platform:*'],
-  })
-  permissions!: string[];
-}
 
 export class UserIdParameter {
   @IdField('The id of a user.')
@@ -118,7 +53,7 @@ export class CreateUserDto implements JudgesFields {
   permissions: string[] = [];
 
   [FURTHER_ERRORS](isBroken: (field: string) => boolean): readonly FieldError[] {
-    const username = isBroken('username') ? undefined : normaliseUsername(this.username);
+    const username = isBroken('username') ? undefined : normalizeUsername(this.username);
     return isBroken('password') ? [] : passwordErrors('password', this.password, username);
   }
 }
@@ -197,20 +132,6 @@ export class UserListResponse {
 
   @ResponseField({ type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' })
   next_cursor!: string | null;
-}
-
-export function toTokensResponse(tokens: IssuedTokens): TokensResponse {
-  return {
-    access_token: tokens.accessToken.reveal(),
-    token_type: 'Bearer',
-    expires_in: tokens.expiresInSeconds,
-    refresh_token: tokens.refreshToken.reveal(),
-  };
-}
-
-export function toPrincipalResponse(principal: Principal): PrincipalResponse {
-  const { userId, username, role, permissions } = principal;
-  return { id: userId, username, role, permissions: [...new Set(permissions)] };
 }
 
 export function toUserResponse(user: User): UserResponse {
