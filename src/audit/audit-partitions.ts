@@ -5,7 +5,7 @@ import { BackgroundPool } from '../database/pools.js';
 const ONE_HOUR_SECONDS = 3_600;
 
 /**
- * Creates the partitions of this month and the two after it, drops those of months past retention, and continues the
+ * Creates the partitions of this month and the two after it, drops those of months past retention once a digest of them is in the log, and continues the
  * numbers of rows after a move to another server.
  */
 @Injectable()
@@ -24,10 +24,11 @@ export class AuditPartitions implements OnModuleInit {
     });
     maintenance.register({
       name: 'drop-audit-log-partitions',
-      everySeconds: ONE_HOUR_SECONDS,
+      everySeconds: 600,
       isDestructive: true,
       run: async (client) => {
-        await client.query('SELECT drop_audit_log_partitions()');
+        const { rows } = await client.query<{ more: number }>('SELECT drop_audit_log_partitions() AS more');
+        return rows[0]?.more === 1 ? 'more' : undefined;
       },
     });
     maintenance.register({

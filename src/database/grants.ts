@@ -23,14 +23,15 @@ export async function grantToServiceRole(owner: DataSource, service: DatabaseSer
       GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${grantee};
       REVOKE UPDATE, DELETE ON pepper_fingerprints FROM ${grantee};
       REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, schema_requirements, roles,
-        audit_retention, usage_request_generations FROM ${grantee};
+        audit_retention, audit_log_digests, usage_request_generations FROM ${grantee};
       GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer), ensure_usage_event_partitions(date, integer),
         drop_usage_event_partitions(date), rotate_usage_requests(), drop_audit_log_partitions() TO ${grantee};
     `);
     await manager.query(
       `DO $$ DECLARE log regclass; BEGIN
          FOR log IN SELECT 'audit_logs'::regclass UNION ALL
-           SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass
+           SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass UNION ALL
+           SELECT ('audit_logs_' || month)::regclass FROM audit_log_digests
          LOOP EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s FROM ${grantee.replaceAll("'", "''")}', log); END LOOP;
        END $$`,
     );

@@ -22,6 +22,7 @@ import { FoldSearchTexts1764300700003 } from './1764300700003-fold-search-texts.
 import { CreateStartChecks1764300800000 } from './1764300800000-create-start-checks.js';
 import { KeepPeriodsAndTime1764300900000 } from './1764300900000-keep-periods-and-time.js';
 import { KeepRequestIdsInGenerations1764301200000 } from './1764301200000-keep-request-ids-in-generations.js';
+import { ProveDroppedAuditMonths1764301200001 } from './1764301200001-prove-dropped-audit-months.js';
 
 /** Every migration, oldest first. Named one by one: a glob finds nothing under some runners. */
 export const MIGRATIONS = [
@@ -49,4 +50,5 @@ export const MIGRATIONS = [
   CreateStartChecks1764300800000,
   KeepPeriodsAndTime1764300900000,
   KeepRequestIdsInGenerations1764301200000,
+  ProveDroppedAuditMonths1764301200001,
 ];
