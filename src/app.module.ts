@@ -3,10 +3,12 @@ import { APP_GUARD } from '@nestjs/core';
 import { ApiKeyCredentials } from './api-keys/api-key-credentials.js';
 import { ApiKeyLineage } from './api-keys/api-key-lineage.js';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { ApiKeysReader } from './api-keys/api-keys.reader.js';
 import { AuditModule } from './audit/audit.module.js';
 import { AccessGuard } from './auth/access.guard.js';
 import { AccessRefusals } from './auth/access-refusals.js';
 import { ApiKeyAuthenticator } from './auth/api-key-authenticator.js';
+import { ApiKeyOwners } from './auth/api-key-owners.js';
 import { AuthModule } from './auth/auth.module.js';
 import { KeyBounds } from './auth/key-bounds.js';
 import type { Clock } from './common/clock.js';
@@ -31,11 +33,12 @@ import { VerificationModule } from './verification/verification.module.js';
   imports: [ApiKeysModule, AuthModule],
   providers: [
     { provide: ApiKeyAuthenticator, useExisting: ApiKeyCredentials },
+    { provide: ApiKeyOwners, useExisting: ApiKeysReader },
     { provide: KeyBounds, useExisting: ApiKeyLineage },
     { provide: ErrorObserver, useExisting: AccessRefusals },
     { provide: APP_GUARD, useExisting: AccessGuard },
   ],
-  exports: [ApiKeyAuthenticator, ErrorObserver, KeyBounds],
+  exports: [ApiKeyAuthenticator, ApiKeyOwners, ErrorObserver, KeyBounds],
 })
 class Wiring {}
 

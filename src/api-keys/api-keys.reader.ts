@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { isOwner, requireOwnerOr, requirePermission } from '../auth/access.policy.js';
+import type { ApiKeyOwners } from '../auth/api-key-owners.js';
 import { grants } from '../auth/permission.policy.js';
 import type { Principal } from '../auth/principal.js';
-import { AppError } from '../common/app-error.js';
 import { ControlPool } from '../database/pools.js';
 import { EventPublisher } from '../events/event-publisher.js';
 import type { PageRequest } from '../http/paging.js';
@@ -10,12 +10,13 @@ import type { ApiKeyRecord } from './api-key.js';
 import { type ApiKeyRow, SELECT_API_KEY, toApiKeyRecord } from './api-key-rows.js';
 import { type ApiKeyFilter, type ApiKeySort, NEWEST_FIRST } from './api-key-list.js';
 import { type ApiKeyPage, ApiKeySearch } from './api-key.search.js';
+import { requireFound } from './replays.js';
 
 const READ_PERMISSION = 'platform:api-keys:read';
 
 /** Reads of API keys: each is allowed to the owner or with permission, and leaves its trace. */
 @Injectable()
-export class ApiKeysReader {
+export class ApiKeysReader implements ApiKeyOwners {
   constructor(
     private readonly pool: ControlPool,
     private readonly search: ApiKeySearch,
@@ -72,6 +73,15 @@ export class ApiKeysReader {
     return userId;
   }
 
+  async ownerOf(apiKeyId: number): Promise<number> {
+    const { rows } = await this.pool.query<{ user_id: number }>({
+      name: 'find_api_key_owner',
+      text: 'SELECT user_id FROM api_keys WHERE id = $1 AND deleted_at IS NULL',
+      values: [apiKeyId],
+    });
+    return requireFound(rows[0]).user_id;
+  }
+
   /** @throws AppError `api_key.not_found` */
   async find(apiKeyId: number): Promise<ApiKeyRecord> {
     const { rows } = await this.pool.query<ApiKeyRow>({
@@ -79,8 +89,6 @@ export class ApiKeysReader {
       text: `${SELECT_API_KEY} WHERE keys.id = $1 AND keys.deleted_at IS NULL`,
       values: [apiKeyId],
     });
-    const [row] = rows;
-    if (row === undefined) throw new AppError('api_key.not_found', 'API key not found');
-    return toApiKeyRecord(row);
+    return toApiKeyRecord(requireFound(rows[0]));
   }
 }

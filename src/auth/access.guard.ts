@@ -18,6 +18,7 @@ import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
 import { AccessTokenAuthenticator } from './access-token-authenticator.js';
+import { OwnershipCheck } from './ownership-check.js';
 import { actorOf, keysOf, type Principal } from './principal.js';
 
 /** A request that the guard has let through. */
@@ -66,6 +67,7 @@ export class AccessGuard implements CanActivate {
     private readonly accessTokens: AccessTokenAuthenticator,
     private readonly apiKeys: ApiKeyAuthenticator,
     private readonly dataPlane: DataPlaneAuthenticator,
+    private readonly ownership: OwnershipCheck,
     private readonly clock: Clock,
   ) {
     this.#apiKeyPrefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
@@ -120,7 +122,10 @@ export class AccessGuard implements CanActivate {
       return now;
     };
     noteCaller({ principal, apiKeyIds: keysOf(principal), judgeAgain });
-    return admit(request, principal, rule);
+    admit(request, principal, rule);
+    if (rule.kind === 'owner_or_permission')
+      await this.ownership.require(request, request.operation, principal, rule.permission);
+    return true;
   }
 
   async #ownerOf(secret: Secret, clientAddress: string | undefined): Promise<Principal> {

@@ -15,6 +15,7 @@ import { LoginFailures } from './login-failures.js';
 import { LoginNames } from './login-names.js';
 import { LoginService } from './login.service.js';
 import { LoginThrottle } from './login-throttle.js';
+import { OwnershipCheck } from './ownership-check.js';
 import { PasswordHasher } from './password-hasher.js';
 import { RefreshToken, Session } from './session.entity.js';
 import { SessionEndingsSubscriber } from './session-endings.subscriber.js';
@@ -49,6 +50,7 @@ import { UsersService } from './users.service.js';
     LoginNames,
     LoginService,
     LoginThrottle,
+    OwnershipCheck,
     PasswordHasher,
     SessionEndingsSubscriber,
     SessionPrincipals,

@@ -99,12 +99,17 @@ export function ResponseField(schema: ApiPropertyOptions): PropertyDecorator {
   return ApiProperty(schema);
 }
 
+const [SMALLEST_ID, LARGEST_ID] = [1, Number.MAX_SAFE_INTEGER];
+
+/** The rule of `IdField`. */
+export const idCheck: Check = integerCheck(SMALLEST_ID, LARGEST_ID);
+
 /** A positive integer id in a path: `/api-keys/{id}`. */
 export function IdField(description: string): PropertyDecorator {
   return IntegerField({
     description,
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
+    minimum: SMALLEST_ID,
+    maximum: LARGEST_ID,
     fromText: true,
     example: 1,
   });
@@ -153,7 +158,8 @@ function rule(check: Check): PropertyDecorator {
   });
 }
 
-function integerFromText(value: unknown): unknown {
+/** The number in the text of a parameter; a value that is no such text stays as it is. */
+export function integerFromText(value: unknown): unknown {
   return typeof value === 'string' && /^-?\d{1,16}$/.test(value) ? Number(value) : value;
 }
 

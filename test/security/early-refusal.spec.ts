@@ -96,6 +96,33 @@ describe('a caller is judged before the body is read', () => {
     );
   });
 
+  it('without ownership and permission: refused on every route that asks for either', async () => {
+    const { id: keyId } = await app.apiKey();
+    const ownKey = await app.apiKey(app.admin, { scopes: ['platform:api-keys:verify'] });
+    const byStranger = `Authorization: Bearer ${strangerToken}`;
+    const byOwnersKey = `X-Api-Key: ${ownKey.secret}`;
+    const asking = withBodies().filter(({ access }) => access.kind === 'owner_or_permission');
+    for (const route of asking) {
+      const at = (id: unknown) => ({ ...route, url: route.url.replace(':id', String(id)) });
+      const isOfKey = route.url.startsWith('/api/v1/api-keys/');
+      const statuses = await Promise.all([
+        statusWithoutBody(at(isOfKey ? keyId : 1), byStranger),
+        statusWithoutBody(at(isOfKey ? keyId : 1), byOwnersKey),
+        statusWithoutBody(at(999_999), byStranger),
+        statusWithoutBody(at('abc'), byStranger),
+        statusWithoutBody(at('9007199254740992'), byStranger),
+      ]);
+      expect([route.action, statuses]).toEqual([route.action, [403, 403, isOfKey ? 404 : 403, 422, 422]]);
+    }
+    expect(asking.map(({ action }) => action)).toEqual(
+      expect.arrayContaining(['update_api_key', 'regenerate_api_key', 'set_user_password']),
+    );
+    const rows = await app.database.query('SELECT DISTINCT action FROM audit_logs WHERE NOT success');
+    expect(rows.map(({ action }) => action as string)).toEqual(
+      expect.arrayContaining(asking.map(({ action }) => action)),
+    );
+  });
+
   it('also where the address is no route, has another method, or is too long', async () => {
     const route = { ...declaredRoutes(app.app)[0]!, method: 'POST' };
     expect(await statusWithoutBody({ ...route, url: '/api/v1/nothing' })).toBe(404);
