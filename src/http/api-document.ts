@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { dump } from 'js-yaml';
 import { projectPath } from '../common/project-path.js';
 import { addProblemResponses } from './api-document-problems.js';
+import { serveUnchangingText } from './unchanging-text.js';
 
 /** Where the pages of the API document are served. */
 export const DOCS_PATH = 'docs';
@@ -43,12 +45,14 @@ export function describeApi(app: NestFastifyApplication, version: string): OpenA
   return addProblemResponses(document);
 }
 
-/** Serves the checked-in document as JSON and as pages for people. */
+/** Serves the checked-in document as JSON, as YAML and as pages for people. */
 export function serveApiDocument(app: NestFastifyApplication): void {
   const document = JSON.parse(readFileSync(projectPath('openapi.json'), 'utf8')) as OpenAPIObject;
+  serveUnchangingText(app, '/openapi.json', 'application/json', () => JSON.stringify(document));
+  serveUnchangingText(app, '/openapi.yaml', 'text/yaml', () => dump(document, { noRefs: true }));
   SwaggerModule.setup(DOCS_PATH, app, document, {
-    jsonDocumentUrl: 'openapi.json',
-    yamlDocumentUrl: 'openapi.yaml',
+    // Nest's own routes convert the document for each request.
+    raw: false,
     customSiteTitle: 'Latchkey API',
     swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
   });

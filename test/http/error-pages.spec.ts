@@ -47,6 +47,27 @@ describe('the page of an error', () => {
     expect([answer.status, answer.headers.get('location')]).toEqual([302, '/docs']);
   });
 
+  it('leads to the API document, which a caller that has it already gets no second time', async () => {
+    for (const [path, begin] of [
+      ['//openapi.json', '{"openapi":"3.1.0"'],
+      ['//openapi.yaml', 'openapi: 3.1.0'],
+    ] as const) {
+      const answer = await app.anonymous.get(path);
+      expect([answer.status, answer.text.slice(0, begin.length)]).toEqual([200, begin]);
+      const etag = answer.headers.get('etag')!;
+      for (const [tags, status] of [
+        [etag, 304],
+        [`"other", W/${etag}`, 304],
+        ['*', 304],
+        ['"other"', 200],
+      ] as const) {
+        const again = await app.anonymous.get(path, { 'if-none-match': tags });
+        expect([tags, again.status, again.headers.get('etag')]).toEqual([tags, status, etag]);
+        expect(again.text).toBe(status === 304 ? '' : answer.text);
+      }
+    }
+  });
+
   it('is where the type of a problem points', async () => {
     const { body } = await app.anonymous.get('/users');
     expect((await app.anonymous.get(`/${body['type'] as string}`)).status).toBe(200);

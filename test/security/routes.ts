@@ -74,6 +74,21 @@ export function servedRoutes(app: NestFastifyApplication): Route[] {
   return app.get(RouteTable).all();
 }
 
+/** Those that no controller handles: the API document and its pages, read by anybody. */
+export function documentRoutes(app: NestFastifyApplication): DeclaredRoute[] {
+  const handled = new Set(declaredRoutes(app).map(({ method, url }) => `${method} ${url}`));
+  return servedRoutes(app)
+    .filter(({ method, url }) => method !== 'HEAD' && !handled.has(`${method} ${url}`))
+    .map((route) => ({
+      ...route,
+      action: undefined,
+      access: 'public' as const,
+      bodyLimit: DEFAULT_BODY_LIMIT,
+      isForm: false,
+      isDataPlane: false,
+    }));
+}
+
 let made = 0;
 
 /** A body that each operation accepts, by its name; those that are not here accept an empty object or no body. */
