@@ -77,6 +77,14 @@ const ENTRIES: Entries = {
   'user.updated': ({ userId, ...values }) => user('update_user', userId, updateDetails(values)),
   'user.deleted': ({ userId, username }) => user('delete_user', userId, { username }),
   'user.password_changed': ({ userId }) => user('set_user_password', userId),
+  'user.password_refused': ({ userId }) => ({
+    ...user('set_user_password', userId, { reason: 'credentials' }),
+    success: false,
+  }),
+  'user.password_throttled': ({ userId, count, since }) => ({
+    ...user('set_user_password', userId, { reason: 'throttled', count, since }),
+    success: false,
+  }),
 
   'session.opened': ({ sessionId, userId }) => session('login', sessionId, userId),
   'session.refreshed': ({ sessionId, userId }) => session('refresh_session', sessionId, userId),

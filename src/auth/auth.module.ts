@@ -8,6 +8,7 @@ import { AccessTokens } from './access-token.js';
 import { AccessTokenAuthenticator } from './access-token-authenticator.js';
 import { AccessTokenCache } from './access-token-cache.js';
 import { AdminRecovery } from './admin-recovery.js';
+import { CurrentPasswords } from './current-passwords.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
 import { FirstAdmin } from './first-admin.js';
 import { AccessTokenGuard, JwtStrategy } from './jwt.strategy.js';
@@ -43,6 +44,7 @@ import { UsersService } from './users.service.js';
     AccessTokenCache,
     AccessTokens,
     AdminRecovery,
+    CurrentPasswords,
     DataPlaneAuthenticator,
     FirstAdmin,
     JwtStrategy,

@@ -51,8 +51,22 @@ export class LoginFailures implements OnApplicationBootstrap, OnModuleDestroy {
     await this.events.observe('login.failed', { name: this.names.kept(username, isKnown) });
   }
 
-  /** Resolves when the row is committed, or when there will be one. */
+  /** A login was refused. Resolves when the row is committed, or when there will be one. */
   async refused(username: string, { subject, isOfAccount }: LoginRefusal): Promise<void> {
+    const name = isOfAccount ? () => this.#keptName(username) : () => Promise.resolve({});
+    await this.#refused(subject, async (count, since) =>
+      this.events.observe('login.throttled', { name: await name(), count, since: since.toISOString() }),
+    );
+  }
+
+  /** The same of a change of one's own password, whose current one was not looked at. */
+  async changeRefused(userId: number, { subject }: LoginRefusal): Promise<void> {
+    await this.#refused(`change by ${userId}: ${subject}`, (count, since) =>
+      this.events.observe('user.password_throttled', { userId, count, since: since.toISOString() }),
+    );
+  }
+
+  async #refused(subject: string, write: OpenCount['publish']): Promise<void> {
     const open = this.#open.get(subject);
     if (open !== undefined) {
       open.count += 1;
@@ -63,10 +77,7 @@ export class LoginFailures implements OnApplicationBootstrap, OnModuleDestroy {
       return;
     }
     const since = this.clock.now();
-    const name = isOfAccount ? this.#keptName(username) : Promise.resolve({});
-    const publish = AsyncResource.bind(async (count: number, from: Date) =>
-      this.events.observe('login.throttled', { name: await name, count, since: from.toISOString() }),
-    );
+    const publish = AsyncResource.bind(write);
     this.#open.set(subject, { count: 0, since, publish });
     try {
       await publish(1, since);

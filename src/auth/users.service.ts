@@ -7,10 +7,9 @@ import { Clock } from '../common/clock.js';
 import { runPrepared } from '../database/prepared-statement.js';
 import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.js';
-import { currentRequestContext } from '../http/request-context.js';
 import { isOwner, requireHeld, requireOwnerOr } from './access.policy.js';
+import { CurrentPasswords } from './current-passwords.js';
 import { KeyBounds } from './key-bounds.js';
-import { LoginThrottle } from './login-throttle.js';
 import { passwordErrors } from './password.policy.js';
 import { PasswordHasher } from './password-hasher.js';
 import { lacking } from './permission.policy.js';
@@ -34,7 +33,7 @@ export class UsersService {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly passwords: PasswordHasher,
-    private readonly throttle: LoginThrottle,
+    private readonly currentPasswords: CurrentPasswords,
     private readonly keyBounds: KeyBounds,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
@@ -83,7 +82,7 @@ export class UsersService {
 
   /**
    * Sets a password; all sessions of the user end with the change. One's own needs the current one.
-   * @throws AppError `permission.denied`, `user.not_found`, `validation.failed`
+   * @throws AppError `permission.denied`, `user.not_found`, `validation.failed`, `auth.too_many_failures`
    */
   async setPassword(
     principal: Principal,
@@ -161,20 +160,9 @@ export class UsersService {
     await this.events.change('user.password_changed', { userId });
   }
 
-  /** Throttled like a login: whoever holds a stolen access token must not learn the password by trying. */
   async #currentPasswordErrors(user: User, password: string | undefined): Promise<FieldError[]> {
-    if (password === undefined) return [WRONG_PASSWORD];
-    const attempt = await this.throttle.begin(user.username, currentRequestContext()?.clientAddress);
-    if ('retryAfterSeconds' in attempt) {
-      throw new AppError(
-        'auth.too_many_failures',
-        'Too many wrong passwords; wait before the next.',
-        attempt,
-      );
-    }
-    if (!(await this.passwords.matches(password, user.passwordHash))) return [WRONG_PASSWORD];
-    await attempt.forgive();
-    return [];
+    const isRight = password !== undefined && (await this.currentPasswords.isRight(user, password));
+    return isRight ? [] : [WRONG_PASSWORD];
   }
 
   async #find(userId: number): Promise<User> {

@@ -98,6 +98,10 @@ export interface ObservationEvents {
   'user.viewed': { readonly userId: number };
   'audit_log.listed': { readonly filters: Values };
   'audit_log.exported': { readonly filters: Values };
+  /** Somebody gave another password than the current one to change their own. */
+  'user.password_refused': { readonly userId: number };
+  /** Attempts of that kind which the throttle refused, from `since` (ISO 8601) on. */
+  'user.password_throttled': { readonly userId: number; readonly count: number; readonly since: string };
   /** `name` is the username where a user has it, else its digest. */
   'login.failed': { readonly name: Values };
   /** Attempts that the throttle refused, from `since` (ISO 8601) on; no name where the address may try no account. */

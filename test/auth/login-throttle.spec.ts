@@ -1,7 +1,10 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PasswordHasher } from '../../src/auth/password-hasher.js';
 import type { ApiAnswer } from '../support/api-client.js';
-import { expectOneAuditRow } from '../support/audit-trail.js';
-import { expectProblem } from '../support/problems.js';
+import { auditRowsOf, expectOneAuditRow } from '../support/audit-trail.js';
+import { untilWaiting } from '../support/held-row.js';
+import { expectInvalid, expectProblem } from '../support/problems.js';
 import { TestApp, type TestUser, USER_PASSWORD } from '../support/test-app.js';
 import { comparisonsDuring } from './password-hashing.js';
 
@@ -212,5 +215,80 @@ describe('the throttle of logins', () => {
     await app.database.query('ALTER TABLE away RENAME TO sessions');
     await fail(1, from);
     await expectThrottled(from);
+  });
+
+  const changePassword = (from: string, current = 'a wrong passphrase', user = owner): Promise<ApiAnswer> =>
+    user.client.put(
+      `/users/${user.id}/password`,
+      { current_password: current, new_password: 'a new long passphrase' },
+      { 'x-forwarded-for': from },
+    );
+
+  it('counts wrong current passwords of a change with failed logins; each leaves a row, and the first refusal one', async () => {
+    const from = newAddress();
+    const row = { action: 'set_user_password', resource_type: 'user', resource_id: String(owner.id) };
+    await fail(PER_ACCOUNT - 2, from);
+    for (const _attempt of [1, 2]) {
+      const answer = await changePassword(from);
+      expectInvalid(answer, { field: 'current_password', message: 'must be the current password' });
+      await expectOneAuditRow(app.database, answer, {
+        ...row,
+        details: { reason: 'credentials' },
+        ip_address: from,
+        user_id: owner.id,
+        success: false,
+      });
+    }
+    const refused = await changePassword(from, USER_PASSWORD);
+    expectProblem(refused, 'auth.too_many_failures');
+    await expectOneAuditRow(app.database, refused, {
+      ...row,
+      details: { reason: 'throttled', count: 1, since: expect.any(String) },
+      ip_address: from,
+      user_id: owner.id,
+      success: false,
+    });
+    // The others of a minute are counted in one row.
+    for (const _attempt of [1, 2, 3]) {
+      const answer = await changePassword(from);
+      expectProblem(answer, 'auth.too_many_failures');
+      expect(await auditRowsOf(app.database, answer)).toEqual([]);
+    }
+    await expectThrottled(from);
+    await expectLetIn(newAddress());
+  });
+
+  it.each([
+    ['a login', (from: string, user: TestUser) => logIn(from, user.username, USER_PASSWORD)],
+    ['a change of a password', (from: string, user: TestUser) => changePassword(from, USER_PASSWORD, user)],
+  ])('takes %s back that found bcrypt overloaded', async (_name, attempt) => {
+    const [from, user] = [newAddress(), await app.user()];
+    await fail(2, from, user.username);
+    const failures = () =>
+      app.database.query(
+        `SELECT subject, failures FROM login_failures WHERE subject LIKE '%' || $1 ORDER BY subject`,
+        [from],
+      );
+    const before = await failures();
+    expect(before).toHaveLength(2);
+    // It is counted while bcrypt has room, and compares when there is none.
+    const client = new pg.Client({ connectionString: app.database.url });
+    await client.connect();
+    await client.query(`BEGIN; SELECT FROM login_failures WHERE subject = 'address ${from}' FOR UPDATE`);
+    const answer = attempt(from, user);
+    await untilWaiting(app.database, 1);
+    const hasher = app.app.get(PasswordHasher);
+    let isFull = true;
+    const work = Array.from({ length: 102 }, async () => {
+      while (isFull) await hasher.hash('another passphrase');
+    });
+    await client.query('COMMIT');
+    await client.end();
+    expectProblem(await answer, 'service.overloaded');
+    // And one that finds it so from the start is not counted at all.
+    expectProblem(await attempt(from, user), 'service.overloaded');
+    isFull = false;
+    await Promise.all(work);
+    expect(await failures()).toEqual(before);
   });
 });

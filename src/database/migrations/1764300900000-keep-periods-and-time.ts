@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { partitionsOf, withShortLocks } from './short-locks.js';
 
 /**
  * What lasts over a jump of the clock, and over long readers. The periods that accounts are not in are kept, so that an
@@ -85,29 +85,4 @@ export class KeepPeriodsAndTime1764300900000 implements MigrationInterface {
       await runner.query(`DROP INDEX CONCURRENTLY IF EXISTS ${partition}_received_at_idx`);
     }
   }
-}
-
-const LOCK_NOT_AVAILABLE = '55P03';
-const MOST_ATTEMPTS = 120;
-
-/** Statements that lock whole tables, in one transaction: whoever waits for such a lock keeps others waiting. */
-async function withShortLocks(runner: QueryRunner, text: string): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await runner.query(`BEGIN; SET LOCAL lock_timeout = '1s'; ${text}; COMMIT`);
-      return;
-    } catch (error) {
-      await runner.query('ROLLBACK');
-      const isLocked = error instanceof Error && 'code' in error && error.code === LOCK_NOT_AVAILABLE;
-      if (!isLocked || attempt === MOST_ATTEMPTS) throw error;
-      await sleep(1_000);
-    }
-  }
-}
-
-async function partitionsOf(runner: QueryRunner, table: string): Promise<string[]> {
-  const partitions = await runner.manager.query<{ name: string }[]>(
-    `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = '${table}'::regclass ORDER BY 1`,
-  );
-  return partitions.map(({ name }) => name);
 }
