@@ -7,7 +7,6 @@ import { Config } from '../config/config.js';
 import { DELETION_SLACK, Maintenance } from '../database/maintenance.js';
 import { runPrepared } from '../database/prepared-statement.js';
 import type { ApiKeyCore, ApiKeySecretRecord } from './api-key.js';
-import { ApiKeySecret } from './api-key.entity.js';
 import { SECRET_ID, type SecretRow, SECRETS_OF_KEY, toSecretRecord } from './api-key-rows.js';
 import { type SecretDigest, SecretDigests, secretIdOf } from './secret-digests.js';
 import { generateSecret, KEY_PREFIX_LENGTH } from './secret-format.js';
@@ -31,6 +30,14 @@ const INSERT = {
 const LIST = {
   name: 'list_api_key_secrets',
   text: `SELECT ${SECRETS_OF_KEY} AS secrets FROM (VALUES ($1::bigint)) AS keys (id)`,
+};
+
+/** In two parts: of the current secrets and of the retiring ones, each has an index by key, and together they have none. */
+export const DELETE_SECRETS_OF_API_KEY = {
+  name: 'delete_api_key_secrets',
+  text: `
+    WITH retiring AS (DELETE FROM api_key_secrets WHERE api_key_id = $1 AND retires_at IS NOT NULL)
+    DELETE FROM api_key_secrets WHERE api_key_id = $1 AND retires_at IS NULL`,
 };
 
 /** Secrets of keys: made, rotated, ended. Every method is part of the caller's transaction. */
@@ -88,7 +95,7 @@ export class ApiKeySecrets {
   }
 
   async deleteAll(apiKeyId: number): Promise<void> {
-    await this.#manager.delete(ApiKeySecret, { apiKeyId });
+    await runPrepared(this.#manager, DELETE_SECRETS_OF_API_KEY, [apiKeyId]);
   }
 
   async #retireCurrent(apiKey: ApiKeyCore, gracePeriodSeconds: number, now: Date): Promise<void> {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DELETE_SECRETS_OF_API_KEY } from '../../src/api-keys/api-key-secrets.js';
 import { END_API_KEYS_OF_USER } from '../../src/api-keys/api-keys.store.js';
 import { pageStatement } from '../../src/audit/audit-log.query.js';
 import { sumsStatement } from '../../src/usage/usage-summary.js';
@@ -90,6 +91,7 @@ describe('what one caller does with very much does not hold others up:', { timeo
       'the keys of a user who ends',
       () => ({ ...END_API_KEYS_OF_USER, values: [bystander.id, new Date(), 100, 0] }),
     ],
+    ['the secrets of a key that ends or gets another', () => ({ ...DELETE_SECRETS_OF_API_KEY, values: [1] })],
     ['a page of the audit log', () => pageStatement({ action: 'exported' }, 'newest_first', undefined, 50)],
     ['the rows of one actor', () => pageStatement({ userId: bystander.id }, 'newest_first', undefined, 50)],
     ['what a collector has not read', () => pageStatement({}, 'committed', undefined, 50)],
