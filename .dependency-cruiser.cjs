@@ -15,8 +15,8 @@ const deniedBelow = { usage: ['audit'], verification: ['audit'] };
 
 const modules = levels.flat();
 const anyModule = `^src/(${modules.join('|')})/`;
-const topFiles = '^src/(cli/main|app\\.module|app\\.factory|main|start-failures|stop|welcome|openapi)\\.ts$';
-const entryPoints = '^(src/(main|openapi|cli/main)|ormconfig)\\.ts$';
+const topFiles = '^src/(cli/main|app\\.module|app\\.factory|main|start-failures|stop|welcome|openapi|doc-facts)\\.ts$';
+const entryPoints = '^(src/(main|openapi|doc-facts|cli/main)|ormconfig)\\.ts$';
 const pureFiles = '^src/.+(\\.policy|/verdict|/money|/secret-format)\\.ts$';
 
 const moduleRules = levels.flatMap((level, index) =>

@@ -25,7 +25,7 @@ export async function createApp(config: Config, clock?: Clock): Promise<NestFast
   const logger = createLogger(config, redactor);
   const adapter = createHttpAdapter(config, routes, redactor);
   const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.forRoot(config, routes, redactor, clock),
+    AppModule.forRoot(config, routes, redactor, { clock }),
     adapter,
     {
       bodyParser: false,

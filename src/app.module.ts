@@ -42,16 +42,28 @@ import { VerificationModule } from './verification/verification.module.js';
 })
 class Wiring {}
 
+/** What `AppModule.forRoot` may be given beside what it needs. */
+interface AppOptions {
+  readonly clock?: Clock | undefined;
+  /** False where the application is only described, and no database is there. */
+  readonly isConnected?: boolean;
+}
+
 /** The whole service. The only file, beside those that start it, that imports every module. */
 @Module({})
 export class AppModule {
-  static forRoot(config: Config, routes: RouteTable, redactor: Redactor, clock?: Clock): DynamicModule {
+  static forRoot(
+    config: Config,
+    routes: RouteTable,
+    redactor: Redactor,
+    { clock, isConnected }: AppOptions = {},
+  ): DynamicModule {
     return {
       module: AppModule,
       imports: [
         ConfigModule.forRoot(config, redactor, clock),
         HttpModule.forRoot(routes),
-        DatabaseModule.forRoot(),
+        DatabaseModule.forRoot(isConnected),
         JobsModule,
         ChangeFeedModule,
         ObservabilityModule,

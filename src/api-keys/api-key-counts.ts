@@ -7,6 +7,7 @@ export class ApiKeyCounts {
   constructor(maintenance: Maintenance) {
     maintenance.register({
       name: 'fold-api-key-counts',
+      purpose: 'adds noted changes to the counts of keys that lists read',
       everySeconds: 30,
       isDestructive: false,
       run: async (client) => {

@@ -51,6 +51,7 @@ export class ApiKeySecrets {
   ) {
     maintenance.register({
       name: 'expire-retired-secrets',
+      purpose: 'deletes secrets whose grace period is over',
       everySeconds: 600,
       isDestructive: true,
       run: async (client) => {

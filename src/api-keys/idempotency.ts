@@ -30,6 +30,7 @@ export class Idempotency {
   ) {
     maintenance.register({
       name: 'expire-idempotency-keys',
+      purpose: 'deletes records of `Idempotency-Key` that are older than a day',
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {

@@ -20,6 +20,8 @@ export class SearchTexts {
   ) {
     maintenance.register({
       name: 'fold-api-key-search-texts',
+      purpose:
+        'after an upgrade, folds the search texts of the version before, 500 at a time; then does nothing',
       everySeconds: 5,
       isDestructive: false,
       run: (client) => this.#foldSome(client),

@@ -16,6 +16,7 @@ export class AuditPartitions implements OnModuleInit {
   ) {
     maintenance.register({
       name: 'make-audit-log-partitions',
+      purpose: 'creates the partitions of the audit log for this month and the next two',
       everySeconds: ONE_HOUR_SECONDS,
       isDestructive: false,
       run: async (client) => {
@@ -24,6 +25,8 @@ export class AuditPartitions implements OnModuleInit {
     });
     maintenance.register({
       name: 'drop-audit-log-partitions',
+      purpose:
+        'drops the months that are older than `AUDIT_RETENTION_MONTHS`, and writes a digest of each into the log',
       everySeconds: 600,
       isDestructive: true,
       run: async (client) => {
@@ -33,6 +36,7 @@ export class AuditPartitions implements OnModuleInit {
     });
     maintenance.register({
       name: 'continue-audit-log-numbers',
+      purpose: 'continues the numbers of audit rows after a move to another server',
       everySeconds: 60,
       isDestructive: false,
       run: async (client) => {

@@ -66,6 +66,7 @@ export class LoginThrottle {
   ) {
     maintenance.register({
       name: 'expire-login-failures',
+      purpose: 'deletes counters of failed logins whose window is over',
       everySeconds: 60,
       isDestructive: true,
       run: async (client) => {

@@ -40,6 +40,7 @@ export class SessionsService {
   ) {
     maintenance.register({
       name: 'expire-sessions',
+      purpose: 'deletes sessions, with their refresh tokens, a day after they expired',
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {

@@ -40,12 +40,14 @@ export class BudgetNotices implements OnModuleDestroy {
   ) {
     maintenance.register({
       name: 'publish-budget-notices',
+      purpose: 'publishes budget alerts that were not published at once',
       everySeconds: PUBLISH_EVERY_SECONDS,
       isDestructive: false,
       run: () => this.publishAll(),
     });
     maintenance.register({
       name: 'expire-budget-notices',
+      purpose: 'deletes budget alerts of past periods',
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {

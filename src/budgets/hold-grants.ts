@@ -58,7 +58,7 @@ export class HoldGrants {
     this.#connection = new HeldConnection(pool);
     this.#outcomes = metrics.counter({
       name: 'latchkey_budget_holds_total',
-      help: 'Holds that were asked for, by what became of them.',
+      help: 'Requests for holds, by outcome: granted, existing (a repeat), or why one was refused.',
       labelNames: ['outcome'],
     });
   }

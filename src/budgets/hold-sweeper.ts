@@ -26,18 +26,21 @@ export class HoldSweeper {
     // Each sweep is a transaction of its own: two in one would lock accounts out of their order.
     maintenance.register({
       name: 'sweep-lapsed-holds',
+      purpose: 'returns the amounts of expired holds to their budgets',
       everySeconds: SWEEP_EVERY_SECONDS,
       isDestructive: false,
       run: () => this.#sweep(null),
     });
     maintenance.register({
       name: 'expire-closed-holds',
+      purpose: 'deletes holds that were closed 30 days ago',
       everySeconds: EXPIRE_EVERY_SECONDS,
       isDestructive: true,
       run: expireClosedHolds,
     });
     maintenance.register({
       name: 'expire-budget-periods',
+      purpose: 'deletes months of budgets that ended 100 days ago, or that began while the clock was ahead',
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {

@@ -1,5 +1,13 @@
+import { SETTINGS, type SettingName } from './settings.js';
+
 /** Environment variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
+
+interface IntegerBounds {
+  readonly default: number;
+  readonly minimum: number;
+  readonly maximum: number;
+}
 
 /** Reads variables and collects every problem, so that one start shows all of them. An empty value counts as not set. */
 export class EnvironmentReader {
@@ -11,17 +19,19 @@ export class EnvironmentReader {
 
   constructor(private readonly environment: Environment) {}
 
-  optional(name: string): string | undefined {
+  optional(name: SettingName): string | undefined {
     this.names.add(name);
     const value = this.environment[name];
     return value === undefined || value === '' ? undefined : value;
   }
 
-  text(name: string, fallback: string): string {
+  text(name: SettingName, fallback: string): string {
     return this.optional(name) ?? fallback;
   }
 
-  integer(name: string, fallback: number, minimum: number, maximum: number): number {
+  /** A whole number within the bounds of its setting, of which some may be others here. */
+  integer(name: SettingName, others: Partial<IntegerBounds> = {}): number {
+    const { default: fallback, minimum, maximum } = { ...boundsOf(name), ...others };
     const value = this.optional(name);
     if (value === undefined) return fallback;
     const number = Number(value);
@@ -30,7 +40,11 @@ export class EnvironmentReader {
     return fallback;
   }
 
-  oneOf<const Choice extends string>(name: string, choices: readonly Choice[], fallback: Choice): Choice {
+  oneOf<const Choice extends string>(
+    name: SettingName,
+    choices: readonly Choice[],
+    fallback: Choice,
+  ): Choice {
     const value = this.optional(name);
     if (value === undefined) return fallback;
     const choice = choices.find((candidate) => candidate === value);
@@ -39,7 +53,7 @@ export class EnvironmentReader {
     return fallback;
   }
 
-  list(name: string, rule: string, isValid: (item: string) => boolean): string[] {
+  list(name: SettingName, rule: string, isValid: (item: string) => boolean): string[] {
     const items = (this.optional(name) ?? '')
       .split(',')
       .map((item) => item.trim())
@@ -50,9 +64,16 @@ export class EnvironmentReader {
   }
 
   /** A variable that must match a rule when it is set. */
-  matching(name: string, rule: string, isValid: (value: string) => boolean): string | undefined {
+  matching(name: SettingName, rule: string, isValid: (value: string) => boolean): string | undefined {
     const value = this.optional(name);
     if (value !== undefined && !isValid(value)) this.problems.push(`${name} must be ${rule}.`);
     return value;
   }
+}
+
+function boundsOf(name: SettingName): IntegerBounds {
+  const { default: fallback, minimum, maximum } = SETTINGS[name];
+  if (typeof fallback !== 'number' || minimum === undefined || maximum === undefined)
+    throw new Error(`The setting ${name} is no number with bounds.`);
+  return { default: fallback, minimum, maximum };
 }

@@ -5,6 +5,7 @@ import { type Config, ConfigurationError, type Pepper } from './config.js';
 import { developmentSecrets } from './development-secrets.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
 import { misspelledVariables } from './misspelled-variables.js';
+import type { SettingName } from './settings.js';
 import { isReadableSentinelUrl, isSentinelUrl } from './sentinel-url.js';
 
 const MINIMUM_SECRET_BYTES = 32;
@@ -12,7 +13,7 @@ const EXAMPLE_SECRET = /change[-_ ]?me|example|placeholder|replace|secret[-_ ]?h
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 /**
- * The configuration from environment variables (documented in `.env.example`).
+ * The configuration from environment variables (`SETTING_GROUPS` describes them).
  * @throws ConfigurationError listing every problem; values are never part of it.
  */
 export function loadConfig(environment: Environment = process.env): Config {
@@ -24,14 +25,14 @@ export function loadConfig(environment: Environment = process.env): Config {
     isProduction,
     dataDir,
     host: env.text('HOST', '127.0.0.1'),
-    port: env.integer('PORT', 3000, 0, 65_535),
+    port: env.integer('PORT'),
     databaseUrl: databaseUrl(env, 'DATABASE_URL'),
     databaseMigrationUrl: databaseUrl(env, 'DATABASE_MIGRATION_URL'),
     databaseSchema: env.matching('DATABASE_SCHEMA', SCHEMA_RULE, isSchema) ?? 'public',
-    databasePoolSize: env.integer('DATABASE_POOL_SIZE', 10, 2, 500),
+    databasePoolSize: env.integer('DATABASE_POOL_SIZE'),
     redisUrl: redisUrl(env),
-    accessTokenTtlSeconds: env.integer('ACCESS_TOKEN_TTL_SECONDS', 900, 30, 86_400),
-    refreshTokenTtlSeconds: env.integer('REFRESH_TOKEN_TTL_SECONDS', 2_592_000, 60, 31_536_000),
+    accessTokenTtlSeconds: env.integer('ACCESS_TOKEN_TTL_SECONDS'),
+    refreshTokenTtlSeconds: env.integer('REFRESH_TOKEN_TTL_SECONDS'),
     apiKeyPrefix: apiKeyPrefix(env),
     apiKeyFormerPrefixes: env.list('API_KEY_FORMER_PREFIXES', API_KEY_PREFIX_RULE, isApiKeyPrefix),
     adminUsername:
@@ -50,16 +51,16 @@ export function loadConfig(environment: Environment = process.env): Config {
       ['json', 'pretty'],
       process.stdout.isTTY && !isProduction ? 'pretty' : 'json',
     ),
-    bcryptCost: env.integer('BCRYPT_COST', 12, isProduction ? 10 : 4, 16),
-    loginFailureWindowSeconds: env.integer('LOGIN_FAILURE_WINDOW_SECONDS', 900, 1, 86_400),
-    loginFailuresPerAccountAndAddress: env.integer('LOGIN_FAILURES_PER_ACCOUNT_AND_ADDRESS', 10, 1, 1_000),
-    loginFailuresPerAddress: env.integer('LOGIN_FAILURES_PER_ADDRESS', 100, 1, 100_000),
-    auditRetentionMonths: env.integer('AUDIT_RETENTION_MONTHS', 0, 0, 1_200) || undefined,
-    usageRetentionDays: env.integer('USAGE_RETENTION_DAYS', 90, 31, 3_650),
-    snapshotCacheBytes: env.integer('SNAPSHOT_CACHE_MEGABYTES', 192, 1, 65_536) * 1_048_576,
-    shutdownDrainSeconds: env.integer('SHUTDOWN_DRAIN_SECONDS', isProduction ? 5 : 0, 0, 300),
-    shutdownTimeoutSeconds: env.integer('SHUTDOWN_TIMEOUT_SECONDS', 10, 1, 300),
-    startupTimeoutSeconds: env.integer('STARTUP_TIMEOUT_SECONDS', 30, 0, 3_600),
+    bcryptCost: env.integer('BCRYPT_COST', isProduction ? { minimum: 10 } : {}),
+    loginFailureWindowSeconds: env.integer('LOGIN_FAILURE_WINDOW_SECONDS'),
+    loginFailuresPerAccountAndAddress: env.integer('LOGIN_FAILURES_PER_ACCOUNT_AND_ADDRESS'),
+    loginFailuresPerAddress: env.integer('LOGIN_FAILURES_PER_ADDRESS'),
+    auditRetentionMonths: env.integer('AUDIT_RETENTION_MONTHS') || undefined,
+    usageRetentionDays: env.integer('USAGE_RETENTION_DAYS'),
+    snapshotCacheBytes: env.integer('SNAPSHOT_CACHE_MEGABYTES') * 1_048_576,
+    shutdownDrainSeconds: env.integer('SHUTDOWN_DRAIN_SECONDS', isProduction ? { default: 5 } : {}),
+    shutdownTimeoutSeconds: env.integer('SHUTDOWN_TIMEOUT_SECONDS'),
+    startupTimeoutSeconds: env.integer('STARTUP_TIMEOUT_SECONDS'),
   };
   const jwt = jwtSecrets(env, isProduction);
   const peppers = apiKeyPeppers(env, isProduction);
@@ -96,7 +97,11 @@ function apiKeyPrefix(env: EnvironmentReader): string {
   );
 }
 
-function secretUrl(env: EnvironmentReader, name: string, protocols: readonly string[]): Secret | undefined {
+function secretUrl(
+  env: EnvironmentReader,
+  name: SettingName,
+  protocols: readonly string[],
+): Secret | undefined {
   const rule = `a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
   const value = env.matching(name, rule, (url) =>
     protocols.some((protocol) => url.startsWith(`${protocol}//`)),
@@ -107,7 +112,7 @@ function secretUrl(env: EnvironmentReader, name: string, protocols: readonly str
 /** libpq's `target_session_attrs`, where it asks for a server that no change could be made on. */
 const STANDBY_WANTED = /[?&]target_session_attrs=(?!(?:any|read-write|primary)(?:&|$))/;
 
-function databaseUrl(env: EnvironmentReader, name: string): Secret | undefined {
+function databaseUrl(env: EnvironmentReader, name: SettingName): Secret | undefined {
   const url = secretUrl(env, name, ['postgres:', 'postgresql:']);
   if (url !== undefined && STANDBY_WANTED.test(url.reveal()))
     env.problems.push(`${name} must lead to a primary: target_session_attrs is any, read-write or primary.`);

@@ -94,6 +94,7 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
   ) {
     maintenance.register({
       name: 'expire-change-feed',
+      purpose: 'deletes rows of the change feed that are older than 10 minutes',
       everySeconds: 60,
       isDestructive: true,
       run: async (client) => {

@@ -42,7 +42,8 @@ export class DatabaseModule implements OnApplicationShutdown {
     private readonly reports: ReportPool,
   ) {}
 
-  static forRoot(): DynamicModule {
+  /** @param isConnected false where the application is only described: no connection is opened then */
+  static forRoot(isConnected = true): DynamicModule {
     return {
       module: DatabaseModule,
       imports: [
@@ -51,6 +52,7 @@ export class DatabaseModule implements OnApplicationShutdown {
           useFactory: (config: Config, server: DatabaseServer) => ({
             ...controlPlaneOptions(server, config.databasePoolSize),
             autoLoadEntities: true,
+            manualInitialization: !isConnected,
             retryAttempts: 5,
             retryDelay: 500,
           }),

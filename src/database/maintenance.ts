@@ -6,6 +6,8 @@ import { BackgroundPool } from './pools.js';
 /** Work that one instance at a time does for all: folding counters, deleting expired rows, creating partitions. */
 export interface MaintenanceJob {
   readonly name: string;
+  /** What it does, as the table of jobs in `docs/operations.md` says it: `deletes …`. */
+  readonly purpose: string;
   readonly everySeconds: number;
   /**
    * Whether it deletes by the current time. It then does not run while the clock is doubted (`ClockGuard`), and keeps what

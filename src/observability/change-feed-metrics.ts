@@ -8,7 +8,7 @@ export class ChangeFeedMetrics {
   constructor(metrics: Metrics, feed: ChangeFeed) {
     metrics.gauge({
       name: 'latchkey_change_feed_age_seconds',
-      help: 'Seconds since the moment up to which every change in the database is known.',
+      help: 'Age of the newest successful read of the change feed. Above 5, verdicts are answered 503.',
       collect() {
         this.set(feed.ageMs() / 1_000);
       },

@@ -8,7 +8,7 @@ export class ClockMetrics {
   constructor(metrics: Metrics, guard: ClockGuard) {
     metrics.gauge({
       name: 'latchkey_clock_jump_seconds',
-      help: 'How far the database clock is from what was last seen of it, while nothing is deleted for that; else 0.',
+      help: 'How far the clock of the database has jumped, while jobs that delete are paused because of it; else 0.',
       collect() {
         this.set(guard.jumpSeconds);
       },

@@ -39,10 +39,14 @@ export class DatabasePoolMetrics {
       'Open connections, idle ones included.',
       (pool) => pool.totalCount,
     );
-    measure('latchkey_db_pool_idle_connections', 'Connections nobody is using.', (pool) => pool.idleCount);
+    measure(
+      'latchkey_db_pool_idle_connections',
+      'Open connections that are not in use.',
+      (pool) => pool.idleCount,
+    );
     measure(
       'latchkey_db_pool_waiting_callers',
-      'Callers that wait for a connection.',
+      'Callers that wait for a connection. Above zero for long, the pool is too small or the database too slow.',
       (pool) => pool.waitingCount,
     );
   }

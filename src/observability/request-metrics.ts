@@ -10,7 +10,7 @@ const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 
 export function measureRequests(server: FastifyInstance, metrics: Metrics): void {
   const durations = metrics.histogram({
     name: 'http_request_duration_seconds',
-    help: 'Time from the arrival of a request to the end of its response, by route pattern and class of status.',
+    help: 'Time from the arrival of a request to the end of its response. route is a pattern such as /api/v1/api-keys/:id, or unknown; status is a class such as 2xx.',
     labelNames: ['method', 'route', 'status'],
     buckets: BUCKETS_SECONDS,
   });

@@ -42,17 +42,17 @@ export class StorageMetrics implements OnApplicationBootstrap, OnModuleDestroy {
   ) {
     this.#database = metrics.gauge({
       name: 'latchkey_database_size_bytes',
-      help: 'Size of the database, as measured in the last minute.',
+      help: 'Size of the database, measured once a minute.',
     });
     this.#tables = metrics.gauge({
       name: 'latchkey_table_size_bytes',
-      help: 'Size of a table with its partitions and indexes, as measured in the last minute.',
+      help: 'Size of a table with its partitions and indexes, measured once a minute.',
       labelNames: ['table'],
     });
     // With a label it has no value until there is one: 0 would raise the alarm.
     this.#disk = metrics.gauge({
       name: 'latchkey_data_directory_bytes',
-      help: 'Space of the file system that DATA_DIR is on, when the embedded PostgreSQL keeps its data there: free and in all.',
+      help: 'Space of the file system of DATA_DIR (free, all), only with the embedded PostgreSQL. For another server, watch its own machine.',
       labelNames: ['space'],
     });
   }

@@ -56,6 +56,7 @@ export class InstanceRegistry implements OnModuleInit, OnApplicationShutdown {
     });
     maintenance.register({
       name: 'forget-instances',
+      purpose: 'deletes instances that have not been seen for an hour',
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {

@@ -35,14 +35,14 @@ export class MemoryRateLimiter extends RateLimiter {
     });
     metrics.gauge({
       name: 'latchkey_rate_limiter_unsaved_keys',
-      help: 'Keys whose rate windows have changed since they were last saved to PostgreSQL.',
+      help: 'Keys whose rate windows have changed since they were last saved.',
       collect() {
         this.set(table.unsaved);
       },
     });
     metrics.counter({
       name: 'latchkey_rate_limiter_evictions_total',
-      help: `Keys whose rate windows were forgotten to make room, beyond ${MOST_KEYS} of them.`,
+      help: `Keys whose rate windows were evicted from memory, beyond ${MOST_KEYS} of them. Such a key starts over.`,
       collect() {
         this.reset();
         this.inc(table.evictions);

@@ -107,7 +107,7 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
     const isAway = () => this.#redis.isAway;
     metrics.gauge({
       name: 'latchkey_rate_limiter_degraded',
-      help: '1 while Redis, or a node of it, is away and rate limits are divided among the instances, else 0.',
+      help: 'With Redis: 1 while it, or a node of a cluster, is unavailable and rate limits are divided among the instances; else 0.',
       collect() {
         this.set(isAway() ? 1 : 0);
       },
@@ -115,7 +115,7 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
     const localTakes = () => this.#localTakes;
     metrics.counter({
       name: 'latchkey_rate_limiter_local_takes_total',
-      help: 'Takes answered by local windows because Redis was away.',
+      help: 'With Redis: requests that were judged by local windows because it was unavailable.',
       collect() {
         this.reset();
         this.inc(localTakes());

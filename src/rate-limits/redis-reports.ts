@@ -31,15 +31,19 @@ export class RedisReports {
       });
     const count = (name: string, help: string, read: () => number) =>
       measure(`latchkey_rate_limiter_${name}_total`, help, read);
-    count('redis_losses', 'Times that Redis, or a node of it, went away.', () => this.#losses);
+    count(
+      'redis_losses',
+      'With Redis: how often it, or a node of it, became unavailable.',
+      () => this.#losses,
+    );
     count(
       'redis_emptied',
-      'Times that Redis, or a node of it, was found to have lost everything.',
+      'With Redis: how often it, or a node of it, was found to have lost its data.',
       () => this.#emptied,
     );
     count(
       'restored',
-      'Requests that found less in Redis than this instance had admitted, and restored it.',
+      'With Redis: requests that found less there than this instance had admitted, and restored it.',
       () => this.#restored,
     );
   }

@@ -63,6 +63,7 @@ export class WindowCheckpoints implements OnModuleInit, OnApplicationBootstrap, 
     this.#isSaved = config.redisUrl === undefined;
     maintenance.register({
       name: 'expire-rate-windows',
+      purpose: 'deletes saved rate windows that are empty by now',
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {

@@ -22,7 +22,7 @@ export class UsageCounts {
     const counts = this.#counts;
     metrics.counter({
       name: 'latchkey_usage_events_total',
-      help: 'Reported usage events, by what became of them.',
+      help: 'Reported usage events: accepted, duplicate, conflict (a duplicate with other content), invalid, or why one was rejected.',
       labelNames: ['status'],
       collect() {
         this.reset();

@@ -12,6 +12,8 @@ export class UsageUpkeep {
   constructor(config: Config, maintenance: Maintenance) {
     maintenance.register({
       name: 'make-usage-partitions',
+      purpose:
+        'creates the partitions of usage events of the next 8 days, and moves events there that came before their partition',
       everySeconds: 600,
       isDestructive: false,
       run: async (client) => {
@@ -23,6 +25,7 @@ export class UsageUpkeep {
     });
     maintenance.register({
       name: 'drop-usage-partitions',
+      purpose: 'drops partitions of usage events older than `USAGE_RETENTION_DAYS`',
       everySeconds: 600,
       isDestructive: true,
       run: async (client) => {
@@ -34,6 +37,8 @@ export class UsageUpkeep {
     });
     maintenance.register({
       name: 'expire-usage-request-ids',
+      purpose:
+        'begins a generation of request ids of usage every 31 days, and drops one that ended 31 days ago: each id counts once until then',
       everySeconds: 60,
       isDestructive: true,
       run: async (client) => {

@@ -11,7 +11,7 @@ export class VerdictCounts {
     const counts = this.#counts;
     metrics.counter({
       name: 'latchkey_verdicts_total',
-      help: 'Verdicts on keys, by code.',
+      help: 'Verdicts, by code, from VALID to NOT_FOUND.',
       labelNames: ['code'],
       collect() {
         this.reset();

@@ -15,6 +15,7 @@ describe('a maintenance job', () => {
     let part = 0;
     maintenance.register({
       name: 'in-parts',
+      purpose: 'fails in the middle of its work',
       everySeconds: 3_600,
       isDestructive: false,
       run: async (client) => {
