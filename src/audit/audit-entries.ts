@@ -99,8 +99,8 @@ const ENTRIES: Entries = {
 
   'audit_log.listed': ({ filters }) => entry('list_audit_logs', 'audit_log', null, { filters }),
   'audit_log.exported': ({ filters }) => entry('export_audit_logs', 'audit_log', null, { filters }),
-  'access.refused': ({ action, resourceType, resourceId, reason }) => ({
-    ...entry(action, resourceType, resourceId, { reason }),
+  'access.refused': ({ action, resourceType, resourceId, ...details }) => ({
+    ...entry(action, resourceType, resourceId, details),
     success: false,
   }),
 };

@@ -106,11 +106,14 @@ export interface ObservationEvents {
   'login.failed': { readonly name: Values };
   /** Attempts that the throttle refused, from `since` (ISO 8601) on; no name where the address may try no account. */
   'login.throttled': { readonly name: Values; readonly count: number; readonly since: string };
+  /** With `count` and `since` (ISO 8601) it stands for so many more like it, of any resource. */
   'access.refused': {
     readonly action: string;
     readonly resourceType: string;
     readonly resourceId: string | null;
     readonly reason: string;
+    readonly count?: number;
+    readonly since?: string;
   };
 }
 
