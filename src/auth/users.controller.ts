@@ -32,12 +32,16 @@ export class UsersController {
   @Operation('list_users', {
     summary: 'List users',
     description: 'Oldest first; ended users are not shown.',
+    isExpensive: () => true,
     resourceType: 'user',
   })
   @ApiOkResponse({ type: UserListResponse })
-  async list(@Query() query: PageQuery): Promise<UserListResponse> {
+  async list(
+    @CurrentPrincipal() { userId }: Principal,
+    @Query() query: PageQuery,
+  ): Promise<UserListResponse> {
     const asked = pageRequest(query);
-    const { users, total, nextCursor } = await this.reader.list(asked);
+    const { users, total, nextCursor } = await this.reader.list(userId, asked);
     return {
       users: users.map(toUserResponse),
       total,

@@ -12,8 +12,8 @@ import { FURTHER_ERRORS, type JudgesFields } from '../http/input.pipe.js';
 import { textCheck } from '../http/input-checks.js';
 import { passwordErrors } from './password.policy.js';
 import { PERMISSION_PATTERN } from './permission.policy.js';
-import type { User } from './user.entity.js';
 import { normalizeUsername } from './username.js';
+import type { ShownUser } from './users.reader.js';
 
 const ROLES = ['admin', 'developer', 'auditor', 'service', 'user'] as const;
 const permissionCheck = textCheck(1, 200, {
@@ -134,7 +134,7 @@ export class UserListResponse {
   next_cursor!: string | null;
 }
 
-export function toUserResponse(user: User): UserResponse {
+export function toUserResponse(user: ShownUser): UserResponse {
   return {
     id: user.id,
     username: user.username,

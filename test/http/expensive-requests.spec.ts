@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ReportPool } from '../../src/database/pools.js';
 import { EXPENSIVE_REQUESTS_AT_ONCE } from '../../src/http/expensive-requests.js';
 import { ownerOfKeys } from '../support/api-keys.js';
 import type { ApiAnswer } from '../support/api-client.js';
@@ -45,16 +46,45 @@ describe('expensive requests of one user', () => {
     list_audit_logs: ['/audit-logs?limit=5', 'audit_logs_other_months'],
   };
 
-  it('are declared on every route that reads much', async () => {
+  /** Why every other route that reads is cheap. */
+  const CHEAP: Readonly<Record<string, string>> = {
+    get_me: 'the caller, who is known already',
+    get_user: 'one row by its id',
+    get_api_key: 'one row by its id, its secrets and its line',
+    get_api_key_usage: 'the rollups of one key and two days at most, by the first columns of their index',
+    get_usage_events: 'one request id, of 100 reporters at most, by index',
+    forward_auth: 'a verdict, bounded to a quarter of a second',
+    get_liveness: 'reads nothing',
+    get_readiness: 'what the process knows',
+    get_metrics: 'what the process counted, and sizes that are read once a minute',
+    list_error_pages: 'a file',
+    get_error_page: 'a file',
+  };
+
+  it('are declared on every route that reads much: each route that reads is bounded, or cheap for a reason', async () => {
     const { body } = await app.anonymous.get('//openapi.json');
-    const operations = Object.values(
-      body['paths'] as Record<string, Record<string, ApiAnswer['body']>>,
-    ).flatMap((item) => Object.values(item));
+    const items = Object.values(body['paths'] as Record<string, Record<string, ApiAnswer['body']>>);
+    const operations = items.flatMap((item) => Object.values(item));
+    const reads = items.flatMap((item) => item['get'] ?? []);
     const bounded = operations.filter((operation) => operation['x-bounded-per-caller'] === true);
-    expect(bounded.map((operation) => String(operation['operationId'])).toSorted()).toEqual(
-      Object.keys(BOUNDED).toSorted(),
-    );
+    const names = (of: ApiAnswer['body'][]) =>
+      of.map((operation) => String(operation['operationId'])).toSorted();
+    expect(names(bounded)).toEqual([...Object.keys(BOUNDED), 'list_users'].toSorted());
+    expect(names(reads)).toEqual([...names(bounded), ...Object.keys(CHEAP)].toSorted());
     for (const operation of bounded) expect(Object.keys(operation['responses'])).toContain('429');
+  });
+
+  it('are refused beyond their number by list_users, whatever page is asked for, and hold nobody else up', async () => {
+    const other = await app.user({ permissions: ['platform:users:read'] });
+    const pool = app.app.get(ReportPool);
+    const clients = await Promise.all(Array.from({ length: pool.options.max }, () => pool.connect()));
+    const far = '/users?page=1000000000&size=100';
+    const answers = Array.from({ length: EXPENSIVE_REQUESTS_AT_ONCE + 8 }, () => other.client.get(far));
+    await vi.waitUntil(() => pool.waitingCount >= 2, { timeout: 8_000 });
+    const beside = [await app.admin.get('/auth/me'), await app.admin.get('/users/1')];
+    for (const client of clients) client.release();
+    expect(beside.map(({ status }) => status)).toEqual([200, 200]);
+    expect(statusesOf(await Promise.all(answers))).toEqual({ 200: EXPENSIVE_REQUESTS_AT_ONCE, 429: 8 });
   });
 
   it.each(Object.entries(BOUNDED))(
