@@ -21,7 +21,7 @@ import { measureRequests } from './observability/request-metrics.js';
 /** Makes the application over a database that is migrated; the caller listens and closes. */
 export async function createApp(config: Config, clock?: Clock): Promise<NestFastifyApplication> {
   const routes = new RouteTable();
-  const redactor = new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]);
+  const redactor = new Redactor(config.apiKeyPrefixes);
   const logger = createLogger(config, redactor);
   const adapter = createHttpAdapter(config, routes, redactor);
   const app = await NestFactory.create<NestFastifyApplication>(

@@ -81,7 +81,7 @@ export class AppModule {
 
   /** What the command line needs: a command is no instance that verifies, meters or counts in rate limits. */
   static forCommandLine(config: Config): DynamicModule {
-    const redactor = new Redactor([config.apiKeyPrefix, ...config.apiKeyFormerPrefixes]);
+    const redactor = new Redactor(config.apiKeyPrefixes);
     return {
       module: AppModule,
       imports: [

@@ -47,7 +47,7 @@ async function describeApplication() {
     API_KEY_PEPPERS: `1:${UNUSED_SECRET}`,
   });
   const routes = new RouteTable();
-  const redactor = new Redactor([config.apiKeyPrefix]);
+  const redactor = new Redactor(config.apiKeyPrefixes);
   const adapter = createHttpAdapter(config, routes, redactor);
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.forRoot(config, routes, redactor, { isConnected: false }),

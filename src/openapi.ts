@@ -18,7 +18,7 @@ export async function buildOpenApiDocument(): Promise<OpenAPIObject> {
     API_KEY_PEPPERS: `1:${UNUSED_SECRET.replaceAll(' ', '_')}`,
   });
   const routes = new RouteTable();
-  const redactor = new Redactor([config.apiKeyPrefix]);
+  const redactor = new Redactor(config.apiKeyPrefixes);
   const adapter = createHttpAdapter(config, routes, redactor);
   const module = AppModule.forRoot(config, routes, redactor);
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {

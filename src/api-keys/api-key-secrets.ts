@@ -61,7 +61,7 @@ export class ApiKeySecrets {
   }
 
   make(): FreshSecret {
-    const plain = generateSecret(this.config.apiKeyPrefix);
+    const plain = generateSecret(this.config.apiKeyPrefixes[0]);
     return {
       secret: new Secret(plain),
       keyPrefix: plain.slice(0, KEY_PREFIX_LENGTH),

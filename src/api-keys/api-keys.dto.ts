@@ -1,6 +1,6 @@
-import { isIP } from 'node:net';
 import { ApiSchema } from '@nestjs/swagger';
 import type { FieldError } from '../common/app-error.js';
+import { isAddressOrBlock } from '../common/ip-address.js';
 import {
   BooleanField,
   ChoiceField,
@@ -190,11 +190,5 @@ export function toApiKeyChanges(body: CreateApiKeyDto | UpdateApiKeyDto): ApiKey
 
 function addressCheck(entry: unknown): string | undefined {
   const rule = 'must be an IPv4 or IPv6 address or a CIDR block';
-  if (typeof entry !== 'string' || entry.length > 200) return rule;
-  const [address = '', bits, ...rest] = entry.split('/');
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0 || address.includes('%')) return rule;
-  const isPrefixLength =
-    bits === undefined || (/^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
-  return isPrefixLength ? undefined : rule;
+  return typeof entry === 'string' && entry.length <= 200 && isAddressOrBlock(entry) ? undefined : rule;
 }

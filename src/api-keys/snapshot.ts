@@ -1,11 +1,5 @@
+import type { RateLimitPolicy } from '../rate-limits/rate-windows.policy.js';
 import type { AddressMatcher, NameMatcher } from './matchers.js';
-
-/** Requests in any minute, hour and day; null for no limit. */
-export interface SnapshotRateLimits {
-  readonly perMinute: number | null;
-  readonly perHour: number | null;
-  readonly perDay: number | null;
-}
 
 /** What a key may do, by its own policy or by those of its whole line together. */
 export interface KeyRestrictions {
@@ -20,7 +14,7 @@ export interface KeyRestrictions {
   readonly models: NameMatcher | undefined;
   readonly chatbots: NameMatcher | undefined;
   /** Those of this very key. */
-  readonly rateLimits: SnapshotRateLimits;
+  readonly rateLimits: RateLimitPolicy;
 }
 
 /**

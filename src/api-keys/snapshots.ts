@@ -40,7 +40,7 @@ export class Snapshots {
     private readonly loader: SnapshotLoader,
     private readonly feed: ChangeFeed,
   ) {
-    this.#prefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
+    this.#prefixes = config.apiKeyPrefixes;
     this.#lengths = new Set(this.#prefixes.map(lengthOfSecret));
     this.#known = new LRUCache({ maxSize: config.snapshotCacheBytes, sizeCalculation: sizeOf });
     feed.subscribe((changes) => this.#evictions.apply(changes));

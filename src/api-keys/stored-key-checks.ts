@@ -72,13 +72,12 @@ export class StoredKeyChecks implements OnModuleInit, OnApplicationBootstrap {
   }
 
   async #namePrefixesThatAreUnknown(): Promise<void> {
-    const known = [this.config.apiKeyPrefix, ...this.config.apiKeyFormerPrefixes];
     const { rows } = await this.pool.query<{ prefix: string; keys: number }>(
       `SELECT substring(key_prefix FROM '^.*_') AS prefix, count(*) AS keys FROM api_keys
        WHERE deleted_at IS NULL AND NOT EXISTS (
          SELECT FROM unnest($1::text[]) AS known (prefix) WHERE starts_with(key_prefix, left(known.prefix, 8)))
        GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${MOST_NAMED}`,
-      [known],
+      [this.config.apiKeyPrefixes],
     );
     if (rows.length === 0) return;
     const named = rows.map(({ prefix, keys }) => `${prefix ?? 'no prefix'} (${keys})`).join(', ');

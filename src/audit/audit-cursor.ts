@@ -1,3 +1,4 @@
+import { isUuid } from '../common/uuid.js';
 import { parseTimestamp } from '../http/input-checks.js';
 
 /**
@@ -16,8 +17,6 @@ export interface AuditLogPosition {
 
 const TIMESTAMP = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 const NUMBER = /^\d{1,18}$/;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** Before the first row of an ascending order. */
 export const COMMITTED_FROM_THE_START: AuditLogPosition = {
   walk: 'committed',
@@ -35,7 +34,7 @@ export function encodeCursor({ walk, place, id }: AuditLogPosition): string {
 export function decodeCursor(cursor: string): AuditLogPosition | undefined {
   const parts = Buffer.from(cursor, 'base64url').toString('utf8').split('/');
   const [walk, place = '', id = '', ...rest] = parts.length === 2 ? ['newest_first', ...parts] : parts;
-  if (!isWalk(walk) || !UUID.test(id) || rest.length > 0) return undefined;
+  if (!isWalk(walk) || !isUuid(id) || rest.length > 0) return undefined;
   const isPlace =
     walk === 'committed'
       ? NUMBER.test(place)

@@ -70,7 +70,7 @@ export class AccessGuard implements CanActivate {
     private readonly ownership: OwnershipCheck,
     private readonly clock: Clock,
   ) {
-    this.#apiKeyPrefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
+    this.#apiKeyPrefixes = config.apiKeyPrefixes;
   }
 
   /** Synchronous for a caller of the data plane who is in memory. */

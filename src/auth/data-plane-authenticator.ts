@@ -21,7 +21,7 @@ export class DataPlaneAuthenticator {
     private readonly cache: AccessTokenCache,
     private readonly addresses: ClientAddresses,
   ) {
-    this.#apiKeyPrefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
+    this.#apiKeyPrefixes = config.apiKeyPrefixes;
   }
 
   /** @throws AppError `auth.*`, `service.unavailable` */

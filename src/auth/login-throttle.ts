@@ -1,6 +1,6 @@
-import { isIP } from 'node:net';
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
+import { subscriberNetwork } from '../common/ip-address.js';
 import { NamedQueues } from '../common/named-queues.js';
 import { Config } from '../config/config.js';
 import { DELETION_SLACK, Maintenance } from '../database/maintenance.js';
@@ -78,7 +78,7 @@ export class LoginThrottle {
   }
 
   async begin(username: string, clientAddress: string | undefined): Promise<LoginAttempt | LoginRefusal> {
-    const network = networkOf(clientAddress);
+    const network = clientAddress === undefined ? 'unknown' : subscriberNetwork(clientAddress);
     const address = { name: `address ${network}`, limit: this.config.loginFailuresPerAddress };
     const account = {
       name: `account ${this.names.digestOf(username)} from ${network}`,
@@ -175,14 +175,4 @@ export class LoginThrottle {
       this.#refusals.delete(name);
     }
   }
-}
-
-/** An IPv4 address itself; of an IPv6 address its /64, which is what one subscriber has to spend. */
-function networkOf(address: string | undefined): string {
-  if (address === undefined || isIP(address) !== 6) return address ?? 'unknown';
-  const [head = '', tail] = address.split('::');
-  const groups = head === '' ? [] : head.split(':');
-  const tailGroups = tail === undefined || tail === '' ? [] : tail.split(':');
-  while (tail !== undefined && groups.length + tailGroups.length < 8) groups.push('0');
-  return `${[...groups, ...tailGroups].slice(0, 4).join(':')}::/64`;
 }

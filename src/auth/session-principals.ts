@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
+import { isUuid } from '../common/uuid.js';
 import type { Pool } from 'pg';
 import { AuthorityPool, ControlPool } from '../database/pools.js';
 import type { Principal } from './principal.js';
@@ -11,8 +12,6 @@ interface PrincipalRow {
   readonly permissions: string[];
   readonly expires_at: Date;
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 const FIND_PRINCIPAL = {
   name: 'find_session_principal',
@@ -44,7 +43,7 @@ export class SessionPrincipals {
   }
 
   async #find(sessionId: string, userId: string, pool: Pool): Promise<Principal | undefined> {
-    if (!UUID.test(sessionId) || !/^\d{1,15}$/.test(userId)) return undefined;
+    if (!isUuid(sessionId) || !/^\d{1,15}$/.test(userId)) return undefined;
     const { rows } = await pool.query<PrincipalRow>({
       ...FIND_PRINCIPAL,
       values: [sessionId, userId, this.clock.now()],

@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { isIP, isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 /** IPv4 as one word of 32 bits, IPv6 as four, most significant first. */
 type Words = readonly number[];
@@ -33,6 +33,22 @@ export class AddressBlocks {
     const blocks = inner.network.length === 1 ? this.#v4 : this.#v6;
     return blocks.some((outer) => isInside(inner.network, outer) && isWider(outer.mask, inner.mask));
   }
+}
+
+/** Whether the text is an IPv4 or IPv6 address without a zone, or a block of them with a prefix length (RFC 4632, RFC 4291). */
+export function isAddressOrBlock(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0 || address.includes('%')) return false;
+  return bits === undefined || (/^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
+
+/** What one subscriber has to spend: an IPv4 address itself, of an IPv6 address its /64. `address` is normalized. */
+export function subscriberNetwork(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [high = 0, low = 0] = wordsOf(address);
+  const groups = [high >>> 16, high & 0xffff, low >>> 16, low & 0xffff];
+  return `${groups.map((group) => group.toString(16)).join(':')}::/64`;
 }
 
 /** True when a list admits every IPv6 address and no IPv4 address at all: mostly a mistake for "any". */

@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
 
+/** A UUID in the form that `uuidV7` generates: lower case, with hyphens. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
+}
+
 /**
  * A UUID of version 7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then 74 random bits. Made by the
  * application so that a write whose outcome is unknown can be repeated; ordered by time to keep indexes compact.

@@ -25,8 +25,8 @@ export abstract class Config {
   abstract readonly jwtSecrets: readonly [Secret, ...Secret[]];
   abstract readonly accessTokenTtlSeconds: number;
   abstract readonly refreshTokenTtlSeconds: number;
-  abstract readonly apiKeyPrefix: string;
-  abstract readonly apiKeyFormerPrefixes: readonly string[];
+  /** The first is that of new keys; all are accepted. */
+  abstract readonly apiKeyPrefixes: readonly [string, ...string[]];
   /** The first makes new digests; all are accepted. */
   abstract readonly apiKeyPeppers: readonly Pepper[];
   abstract readonly adminUsername: string;

@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import { resolve } from 'node:path';
+import { isAddressOrBlock } from '../common/ip-address.js';
 import { Secret } from '../common/secret.js';
 import { type Config, ConfigurationError, type Pepper } from './config.js';
 import { developmentSecrets } from './development-secrets.js';
@@ -33,8 +33,10 @@ export function loadConfig(environment: Environment = process.env): Config {
     redisUrl: redisUrl(env),
     accessTokenTtlSeconds: env.integer('ACCESS_TOKEN_TTL_SECONDS'),
     refreshTokenTtlSeconds: env.integer('REFRESH_TOKEN_TTL_SECONDS'),
-    apiKeyPrefix: apiKeyPrefix(env),
-    apiKeyFormerPrefixes: env.list('API_KEY_FORMER_PREFIXES', API_KEY_PREFIX_RULE, isApiKeyPrefix),
+    apiKeyPrefixes: [
+      apiKeyPrefix(env),
+      ...env.list('API_KEY_FORMER_PREFIXES', API_KEY_PREFIX_RULE, isApiKeyPrefix),
+    ] as const,
     adminUsername:
       env.matching('ADMIN_USERNAME', '1 to 64 of the characters A-Z a-z 0-9 . _ @ + -', isUsername) ??
       'admin',
@@ -190,11 +192,4 @@ function isOrigin(value: string): boolean {
   // A wildcard inside an origin would be compared as it stands and never match.
   if (value.includes('*')) return value === '*';
   return URL.canParse(value) && new URL(value).origin === value;
-}
-
-function isAddressOrBlock(value: string): boolean {
-  const [address = '', bits, ...rest] = value.split('/');
-  const family = isIP(address);
-  if (family === 0 || rest.length > 0 || address.includes('%')) return false;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }

@@ -41,6 +41,11 @@ export function isUnlimited(policy: RateLimitPolicy): boolean {
   return policy.perMinute === null && policy.perHour === null && policy.perDay === null;
 }
 
+/** Whether some window has not as much left as `cost`; a cost of 0 needs room for one. */
+export function isBeyond(windows: readonly WindowState[], cost: number): boolean {
+  return windows.some(({ remaining }) => remaining < Math.max(1, cost));
+}
+
 /**
  * Takes `cost` from the windows kept in `words` from index `at` on. A cost of 0 only looks, and is refused when
  * some window has nothing remaining.

@@ -4,7 +4,7 @@ import { BudgetStates } from '../budgets/budget-states.js';
 import { type Budget, NO_BUDGET, ownPart } from '../budgets/budget.policy.js';
 import { Clock } from '../common/clock.js';
 import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
-import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
+import { isBeyond, type TakeOutcome } from '../rate-limits/rate-windows.policy.js';
 import { takeFor } from './key-windows.js';
 import { decide, RULES, type VerdictCode, type VerdictRequest } from './verdict.js';
 import { NOT_FOUND, type Verdict, VerificationService } from './verification.service.js';
@@ -57,7 +57,7 @@ export class Explanations {
       ...rule,
       inputs: lines.length === 0 ? rule.inputs : { ...rule.inputs, line: lines.map(rowOf(index)) },
     }));
-    const isLimited = isRefused(outcome, request);
+    const isLimited = isBeyond(outcome.windows, request.cost);
     const code = decide(snapshot, request, nowMs, budget) ?? (isLimited ? 'RATE_LIMITED' : 'VALID');
     const { windows, retryAfterSeconds } = outcome;
     return { verdict: { code, snapshot, windows, budget, retryAfterSeconds, nowMs }, rules };
@@ -87,7 +87,7 @@ function rulesOf(
     inputs: rule.inputs(snapshot, request, nowMs),
   }));
   const windows = outcome.windows.map(({ window, limit, remaining }) => ({ window, limit, remaining }));
-  const passed = !isRefused(outcome, request);
+  const passed = !isBeyond(outcome.windows, request.cost);
   return [...rules, { code: 'RATE_LIMITED', passed, inputs: { cost: request.cost, windows } }];
 }
 
@@ -97,8 +97,4 @@ function rowOf(index: number) {
     passed: rules[index]?.passed,
     ...rules[index]?.inputs,
   });
-}
-
-function isRefused({ windows }: TakeOutcome, { cost }: VerdictRequest): boolean {
-  return windows.some(({ remaining }) => remaining < Math.max(1, cost));
 }

@@ -40,7 +40,7 @@ export class ForwardAuthController {
     private readonly verification: VerificationService,
     private readonly addresses: ClientAddresses,
   ) {
-    this.#apiKeyPrefixes = [config.apiKeyPrefix, ...config.apiKeyFormerPrefixes];
+    this.#apiKeyPrefixes = config.apiKeyPrefixes;
   }
 
   @Get()

@@ -1,11 +1,12 @@
 import { Body, Controller, Header, HttpCode, Post } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import type { KeySnapshot, SnapshotRateLimits } from '../api-keys/snapshot.js';
+import type { KeySnapshot } from '../api-keys/snapshot.js';
 import { RequirePermission } from '../auth/access.decorators.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
 import { INTROSPECTION_SCHEMA, IntrospectionDto } from './introspection.dto.js';
 import { scopeList } from './scope-list.js';
+import type { RateLimitPolicy } from '../rate-limits/rate-windows.policy.js';
 import { VerificationService } from './verification.service.js';
 
 /** RFC 7662: whether a key is active, and what it is, for services that speak OAuth. */
@@ -44,7 +45,7 @@ function admitsNothing({ addresses, models, chatbots }: KeySnapshot): boolean {
 }
 
 /** The smallest limit of the line. */
-function leastLimit({ rateLimits, line }: KeySnapshot, window: keyof SnapshotRateLimits): number | null {
+function leastLimit({ rateLimits, line }: KeySnapshot, window: keyof RateLimitPolicy): number | null {
   const limits = line?.map((key) => key.rateLimits[window]) ?? [rateLimits[window]];
   const set = limits.filter((limit) => limit !== null);
   return set.length === 0 ? null : Math.min(...set);

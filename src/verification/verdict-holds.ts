@@ -5,7 +5,7 @@ import type { Budget } from '../budgets/budget.policy.js';
 import type { HoldWithBudget } from '../budgets/hold.js';
 import type { Reporter } from '../budgets/reporter.js';
 import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
-import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
+import { isBeyond, type TakeOutcome } from '../rate-limits/rate-windows.policy.js';
 import { takeFor } from './key-windows.js';
 import { decide, type Refusal, type VerdictHold, type VerdictRequest } from './verdict.js';
 
@@ -43,7 +43,7 @@ export class VerdictHolds {
     const { apiKeyId } = snapshot;
     const refusal = decide(snapshot, request, nowMs, budget);
     const look = await takeFor(this.limiter, snapshot, PEEK, nowMs);
-    const isLimited = look.windows.some(({ remaining }) => remaining < Math.max(1, request.cost));
+    const isLimited = isBeyond(look.windows, request.cost);
     if (isLimited || (refusal !== undefined && refusal !== 'BUDGET_EXCEEDED'))
       return { refusal, outcome: { ...look, allowed: !isLimited }, budget };
     const { hold } = request;

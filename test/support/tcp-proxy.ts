@@ -27,6 +27,7 @@ export class TcpProxy {
   #isBlackHole = false;
   #delayMs = 0;
   #loss: { readonly statement: string; readonly isNext: () => boolean } | undefined;
+  #swallowed: string | undefined;
   /** Answers that were lost so far. */
   lostReplies = 0;
   /** Bytes that PostgreSQL has answered so far. */
@@ -106,6 +107,11 @@ export class TcpProxy {
     this.#loss = { statement, isNext };
   }
 
+  /** A connection whose client sends this text stays open, and nothing more passes on it. */
+  swallow(text: string): void {
+    this.#swallowed = text;
+  }
+
   stop(): void {
     this.refuse();
   }
@@ -162,6 +168,10 @@ export class TcpProxy {
   }
 
   #deliver(chunk: Buffer, link: Link, from: Socket, to: Socket): void {
+    if (from === link.client && this.#swallowed !== undefined && chunk.includes(this.#swallowed)) {
+      this.#hold(link, true);
+      return;
+    }
     if (from === link.client)
       link.isAskedForLoss ||= this.#loss !== undefined && chunk.includes(this.#loss.statement);
     else if (link.isAskedForLoss && chunk.subarray(-READY_FOR_QUERY.length).equals(READY_FOR_QUERY)) {

@@ -10,7 +10,6 @@ import { migrate } from '../../src/database/migrate.js';
 import type { TestDatabase } from '../support/database.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { TestApp, type TestApiKey } from '../support/test-app.js';
-import { Relay } from './relay.js';
 import { withSession } from './sessions.js';
 import { codeOf, settle } from './verdicts.js';
 
@@ -20,8 +19,7 @@ const LOST_TRANSACTIONS = 3_000;
 describe('when another server takes over whose transactions have lower numbers', { timeout: 60_000 }, () => {
   const directory = mkdtempSync(join(tmpdir(), 'latchkey-servers-'));
   const servers: EmbeddedPostgres[] = [];
-  const proxies: TcpProxy[] = [];
-  let relay: Relay;
+  let proxy: TcpProxy;
   let app: TestApp;
   let service: TestApiKey;
   let key: TestApiKey;
@@ -43,16 +41,14 @@ describe('when another server takes over whose transactions have lower numbers',
     for (const name of ['first', 'second']) {
       const server = await start(name);
       servers.push(server);
-      proxies.push(await TcpProxy.start(server.url));
     }
-    relay = await Relay.start(proxies[0]!.port);
-    const url = relay.urlOf(proxies[0]!, servers[0]!.url);
+    proxy = await TcpProxy.start(servers[0]!.url);
+    const url = proxy.urlOf(servers[0]!.url);
     app = await TestApp.start({ database: databaseOf(servers[0]!), environment: { DATABASE_URL: url } });
   }, 120_000);
   afterAll(async () => {
     await app.stop();
-    relay.stop();
-    for (const proxy of proxies) proxy.stop();
+    proxy.stop();
     for (const server of servers) await server.stop();
     rmSync(directory, { recursive: true, force: true });
   });
@@ -80,7 +76,8 @@ describe('when another server takes over whose transactions have lower numbers',
       await session.query(`UPDATE change_feed SET created_at = created_at - interval '5 minutes'`);
     });
     expect(await codeOf(caller, key.secret)).toBe('VALID');
-    relay.switchTo(proxies[1]!.port);
+    proxy.leadTo(servers[1]!.url);
+    proxy.cut();
     await vi.waitFor(async () => expect(await codeOf(caller, key.secret)).toBe('DISABLED'), {
       timeout: 5_000,
       interval: 5,

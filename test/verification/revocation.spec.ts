@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { logIn, TestApp, type TestApiKey, type TestUser, USER_PASSWORD } from '../support/test-app.js';
-import { Relay } from './relay.js';
 import { codeOf, settle } from './verdicts.js';
 
 const BOUND_MS = 5_000;
@@ -32,7 +31,6 @@ const ENDINGS: readonly (readonly [
 describe('a dead key is dead', () => {
   let database: TestDatabase;
   let proxy: TcpProxy;
-  let relay: Relay;
   let acting: TestApp;
   let another: TestApp;
   /** Its notifications go into a black hole. */
@@ -41,14 +39,13 @@ describe('a dead key is dead', () => {
   beforeAll(async () => {
     database = await createTestDatabase();
     proxy = await TcpProxy.start(database.url);
-    relay = await Relay.start(proxy.port, 'LISTEN latchkey_changes');
+    proxy.swallow('LISTEN latchkey_changes');
     acting = await TestApp.start({ database });
     another = await TestApp.start({ database });
-    deaf = await TestApp.start({ database, environment: { DATABASE_URL: relay.urlOf(proxy, database.url) } });
+    deaf = await TestApp.start({ database, environment: { DATABASE_URL: proxy.urlOf(database.url) } });
   });
   afterAll(async () => {
     await Promise.all([acting.stop(), another.stop(), deaf.stop()]);
-    relay.stop();
     proxy.stop();
     await database.drop();
   });
