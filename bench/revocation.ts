@@ -3,7 +3,6 @@ import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { withDatabase } from '../test/support/database-url.js';
 import { TcpProxy } from '../test/support/tcp-proxy.js';
-import { Relay } from '../test/verification/relay.js';
 import { type Cleanup, runBounded } from './support/cleanup.js';
 import { call, KeyWatch } from './support/key-watch.js';
 import { startLatchkey } from './support/latchkey.js';
@@ -74,12 +73,11 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   await open.end();
 
   const proxy = await TcpProxy.start(database.url);
-  const relay = await Relay.start(proxy.port, 'LISTEN latchkey_changes');
+  proxy.swallow('LISTEN latchkey_changes');
   cleanup.add(() => {
-    relay.stop();
     proxy.stop();
   });
-  const deaf = await openScene(database, relay.urlOf(proxy, database.url), cleanup);
+  const deaf = await openScene(database, proxy.urlOf(database.url), cleanup);
   rows.push(row('all, with notifications cut', await runTrials(deaf, trials / 5, FEED_INTERVAL_MS)));
 
   const header = ['what ended the key', 'trials', 'p50 ms', 'p99 ms', 'longest ms'];
