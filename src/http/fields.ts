@@ -91,7 +91,11 @@ export function TextListField(options: TextListFieldOptions): PropertyDecorator 
   const { maxEntries = 100, maxLength = 200, entryCheck = textCheck(1, maxLength), convert } = options;
   const items = { type: 'string' as const, minLength: 1, maxLength };
   const schema = { type: 'array', items, maxItems: maxEntries, uniqueItems: true };
-  return field(options, schema, textListCheck(maxEntries, entryCheck), convert);
+  const check = textListCheck(maxEntries, entryCheck);
+  // A list that is converted may hold what the field may not, but no more of it.
+  const bound: Check = (value) =>
+    Array.isArray(value) && value.length <= maxEntries ? undefined : check(value);
+  return field(options, schema, check, convert, convert === undefined ? check : bound);
 }
 
 /** Documents a field of an answer; nothing is validated. */
@@ -115,7 +119,14 @@ export function IdField(description: string): PropertyDecorator {
   });
 }
 
-function field(options: FieldOptions, schema: object, check: Check, convert?: Convert): PropertyDecorator {
+/** `checkList` is for lists and objects as they arrived, before they are converted; `check` is for the result. */
+function field(
+  options: FieldOptions,
+  schema: object,
+  check: Check,
+  convert?: Convert,
+  checkList: Check = check,
+): PropertyDecorator {
   const { optional = false, nullable = false, description, example, default: defaultValue } = options;
   const { areSecretsAllowed = false } = options;
   const documented = {
@@ -126,11 +137,14 @@ function field(options: FieldOptions, schema: object, check: Check, convert?: Co
     ...(example === undefined ? {} : { example }),
     ...(defaultValue === undefined ? {} : { default: defaultValue }),
   } as ApiPropertyOptions;
-  const judge: Check = (value) => {
-    if (value === undefined) return optional ? undefined : 'is required';
-    if (value === null) return nullable ? undefined : 'must not be null';
-    return check(value);
-  };
+  const judgeBy =
+    (ofValue: Check): Check =>
+    (value) => {
+      if (value === undefined) return optional ? undefined : 'is required';
+      if (value === null) return nullable ? undefined : 'must not be null';
+      return ofValue(value);
+    };
+  const judge = judgeBy(check);
   return (target, property) => {
     ApiProperty(documented)(target, property);
     rule(judge)(target, property);
@@ -140,8 +154,7 @@ function field(options: FieldOptions, schema: object, check: Check, convert?: Co
         property,
       );
     noteFieldRule(target, String(property), {
-      check: judge,
-      isConverted: convert !== undefined,
+      checkArrived: judgeBy(checkList),
       areSecretsAllowed,
     });
   };

@@ -69,19 +69,18 @@ export class InputPipe implements PipeTransform {
 type Problems = Map<string, readonly FieldError[]>;
 
 /**
- * The fields of a dto that class-transformer may see: known by name, of text that can be stored, and no longer than their
- * rule allows. So the cost of it and of class-validator is bounded by the dto and not by the caller.
+ * The fields of a dto that class-transformer may see: known by name, of text that can be stored, and lists and objects only where
+ * their rule allows them, no longer than it does. So the cost of it and of class-validator is bounded by the dto and not by the caller.
  */
 function takeSafe(input: object, rules: FieldRules): { safe: Record<string, unknown>; problems: Problems } {
   const given = input as Readonly<Record<string, unknown>>;
   const safe: Record<string, unknown> = {};
   const problems: Problems = new Map();
-  for (const [name, { check, isConverted }] of rules) {
+  for (const [name, { checkArrived }] of rules) {
     if (!Object.hasOwn(input, name)) continue;
     const value = given[name];
     const unsafe = unsafeInput(value, name);
-    const message =
-      unsafe.length === 0 && typeof value === 'object' && !isConverted ? check(value) : undefined;
+    const message = unsafe.length === 0 && typeof value === 'object' ? checkArrived(value) : undefined;
     if (message !== undefined) problems.set(name, [{ field: name, message }]);
     else if (unsafe.length > 0) problems.set(name, unsafe);
     else safe[name] = value;

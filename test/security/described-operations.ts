@@ -5,6 +5,7 @@ import { describeApi } from '../../src/http/api-document.js';
 export interface DescribedValue {
   readonly type?: string | readonly string[];
   readonly items?: DescribedValue;
+  readonly properties?: Readonly<Record<string, DescribedValue>>;
   readonly enum?: readonly unknown[];
   readonly format?: string;
 }
@@ -17,6 +18,8 @@ export interface DescribedOperation {
   readonly path: string;
   /** Properties of its JSON body; undefined when it has none. */
   readonly body: Readonly<Record<string, DescribedValue>> | undefined;
+  /** Properties of one item, where its body is a list or has one of objects. */
+  readonly item: Readonly<Record<string, DescribedValue>> | undefined;
   /** False for an operation that takes no body of any media type. */
   readonly hasBody: boolean;
   readonly queryParameters: readonly string[];
@@ -24,6 +27,7 @@ export interface DescribedOperation {
 
 interface RawSchema {
   readonly $ref?: string;
+  readonly oneOf?: readonly DescribedValue[];
   readonly properties?: Readonly<Record<string, DescribedValue>>;
 }
 
@@ -46,6 +50,7 @@ export function describedOperations(app: NestFastifyApplication): DescribedOpera
         method: method.toUpperCase(),
         path,
         body: schema?.properties,
+        item: itemOf(schema),
         hasBody: operation.requestBody !== undefined,
         queryParameters: (operation.parameters ?? [])
           .filter((parameter) => parameter.in === 'query')
@@ -53,4 +58,9 @@ export function describedOperations(app: NestFastifyApplication): DescribedOpera
       };
     }),
   );
+}
+
+function itemOf({ oneOf = [], properties = {} }: RawSchema = {}): DescribedOperation['item'] {
+  const lists = [...oneOf, ...Object.values(properties)].filter(({ type }) => type === 'array');
+  return lists.find(({ items }) => items?.properties !== undefined)?.items?.properties;
 }

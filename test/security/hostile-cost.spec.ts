@@ -155,7 +155,7 @@ describe('no request costs much before it is allowed', () => {
         .map(([kind, make]) => ({
           ...base(kind),
           headers: { ...headers, 'content-type': 'application/json' },
-          body: bodyOf(kind, () => make(bodyLimit, accepted, described?.body ?? {})),
+          body: bodyOf(kind, () => make(bodyLimit, accepted, described?.body ?? {}, described?.item)),
         }));
       const forms = Object.entries(isForm ? HOSTILE_FORMS : {}).map(([kind, make]) => ({
         ...base(kind),

@@ -1,7 +1,9 @@
-import type { DescribedOperation } from './described-operations.js';
+import type { DescribedOperation, DescribedValue } from './described-operations.js';
 
 type Accepted = Readonly<Record<string, unknown>>;
 type Described = NonNullable<DescribedOperation['body']>;
+/** JSON of at most so many bytes. */
+type MakeJson = (bytes: number) => string;
 
 /** So long that a body of its limit holds no more values than are read. */
 const PADDING = 'x'.repeat(70);
@@ -33,6 +35,29 @@ function inList(
   return filled(bytes, `{${accepted(body, list)}"${list}":[`, item, ']}');
 }
 
+/** In place of a value that is converted: a timestamp where there is one, else whatever is no text. */
+function inConverted(bytes: number, body: Accepted, described: Described, make: MakeJson): string {
+  const rank = ({ type, format }: DescribedValue) => (format === 'date-time' ? 0 : type === 'string' ? 2 : 1);
+  const [name = 'name'] = Object.entries(described).toSorted(([, a], [, b]) => rank(a) - rank(b))[0] ?? [];
+  const before = `{${accepted(body, name)}"${name}":`;
+  return `${before}${make(bytes - before.length - 1)}}`;
+}
+
+/** In the texts of so many items. */
+function inItems(
+  bytes: number,
+  body: Accepted,
+  described: Described,
+  item: Described | undefined,
+  count: number,
+): string {
+  const texts = Object.entries(item ?? {}).filter(([, { type }]) => type === 'string');
+  const [name = 'text', ...others] = texts.map(([text]) => text);
+  const length = Math.floor(bytes / count) - 100 - 10 * others.length;
+  const short = others.map((other) => `,"${other}":"x"`).join('');
+  return inList(bytes, body, described, () => `{"${name}":"${'x'.repeat(length)}"${short}}`);
+}
+
 function inText(bytes: number, body: Accepted, described: Described, part: string): string {
   const isText = ({ type }: { type?: string | readonly string[] }) => [type].flat().includes('string');
   const [name = 'name'] = Object.entries(described).find(([, value]) => isText(value)) ?? [];
@@ -42,7 +67,7 @@ function inText(bytes: number, body: Accepted, described: Described, part: strin
 
 /** Bodies of so many bytes that are large in one way each. */
 export const HOSTILE_BODIES: Readonly<
-  Record<string, (bytes: number, body: Accepted, described: Described) => string>
+  Record<string, (bytes: number, body: Accepted, described: Described, item?: Described) => string>
 > = {
   'unknown properties': (bytes, body) =>
     filled(bytes, `{${accepted(body)}`, (index) => `"p${index.toString(36)}":1`, '}'),
@@ -58,6 +83,16 @@ export const HOSTILE_BODIES: Readonly<
   'nested lists': (bytes) => '['.repeat(Math.floor(bytes / 2)) + ']'.repeat(Math.floor(bytes / 2)),
   'many nested objects': (bytes, body, described) =>
     inList(bytes, body, described, () => `${'{"a":'.repeat(12)}"${'x'.repeat(600)}"${'}'.repeat(12)}`),
+  'a list for a converted value': (bytes, body, described) =>
+    inConverted(bytes, body, described, (most) => filled(most, '[', (index) => `"${PADDING}${index}"`, ']')),
+  'an object for a converted value': (bytes, body, described) =>
+    inConverted(bytes, body, described, (most) =>
+      filled(most, '{', (index) => `"${PADDING}${index}":1`, '}'),
+    ),
+  'a long string for a converted value': (bytes, body, described) =>
+    inConverted(bytes, body, described, (most) => `"${'1'.repeat(most - 2)}"`),
+  'a long string in an item': (bytes, body, described, item) => inItems(bytes, body, described, item, 1),
+  'long strings in items': (bytes, body, described, item) => inItems(bytes, body, described, item, 90),
   'a long string': (bytes, body, described) => inText(bytes, body, described, 'x'),
   'a long string of escapes': (bytes, body, described) => inText(bytes, body, described, String.raw`\u0000`),
   'a long string that almost is a secret': (bytes, body, described) => inText(bytes, body, described, 'eyJ'),
