@@ -110,6 +110,31 @@ describe('whoever waits for bcrypt has no more authority than when it is done', 
     },
   );
 
+  it.each(['is deactivated', 'is deleted', 'has what it came from deactivated'])(
+    'an API key that makes an admin and %s meanwhile is refused, and nothing has changed',
+    async (taking) => {
+      const owner = await app.user({ role: 'admin' });
+      const above = await app.apiKey(owner.client, { scopes: ['platform:*'] });
+      const key = await app.apiKey(app.anonymous.withApiKey(above.secret), { scopes: ['platform:*'] });
+      const ending = taking === 'has what it came from deactivated' ? above.id : key.id;
+      const answer = await whileHashing(
+        () =>
+          app.anonymous
+            .withApiKey(key.secret)
+            .post('/users', { username: 'an-heir', password: NEW_PASSWORD, role: 'admin' }),
+        async () => {
+          const ended =
+            taking === 'is deleted'
+              ? await app.admin.delete(`/api-keys/${ending}`)
+              : await app.admin.post(`/api-keys/${ending}/deactivate`);
+          expect(ended.status).toBe(200);
+        },
+      );
+      expectProblem(answer, 'auth.credential_invalid');
+      expect(await isUser('an-heir', NEW_PASSWORD)).toBe(false);
+    },
+  );
+
   it('one who is demoted meanwhile is refused what they lack by then, and may do what they still may', async () => {
     const demoted = async (user: TestUser) => {
       const answer = await app.admin.put(`/users/${user.id}`, {

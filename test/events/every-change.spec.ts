@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UsersService } from '../../src/auth/users.service.js';
@@ -63,6 +63,66 @@ function belongsToChange(member: Member, members: readonly Member[]): boolean {
   );
 }
 
+/** What begins a transaction, and where that is no change: who may see what, the schema, leadership of jobs. */
+const TRANSACTION = /\bwithTransaction\(|\.transaction\(|startTransaction|createQueryRunner|['"`]BEGIN\b/;
+const OTHER_TRANSACTIONS = [
+  'api-keys/api-key-lineage.ts',
+  'database/grants.ts',
+  'database/maintenance.ts',
+  'database/pooling-mode.ts',
+  'database/sql-functions.ts',
+  'events/changes.ts',
+];
+
+/** What writes: statements, and functions of the database that hold some or call such a function. */
+const WRITING_STATEMENT =
+  /\b(INSERT\s+INTO|UPDATE\s+(ONLY\s+)?\w+\s+(AS\s+\w+\s+)?SET|DELETE\s+FROM|TRUNCATE)\b/i;
+const FUNCTIONS = new Map(
+  readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.sql') && !path.endsWith('.previous.sql'))
+    .map((path) => [basename(path, '.sql'), readFileSync(join('src', path), 'utf8')]),
+);
+const WRITE = writePattern([]);
+
+/** What writes, when these functions do. */
+function writePattern(names: readonly string[]): RegExp {
+  const pattern = new RegExp(
+    [WRITING_STATEMENT.source, ...names.map((name) => `\\b${name}\\(`)].join('|'),
+    'i',
+  );
+  const bodyOf = (text: string) => text.slice(text.indexOf('AS $'));
+  const writing = [...FUNCTIONS].filter(([, text]) => pattern.test(bodyOf(text))).map(([name]) => name);
+  return writing.length === names.length ? pattern : writePattern(writing);
+}
+
+/** Writes on a connection of a pool, so in no change: the data plane's, of the service itself, and of traces. */
+const WRITES_BESIDE_CHANGES = [
+  'api-keys/last-use.ts',
+  'api-keys/search-texts.ts',
+  'api-keys/stored-key-checks.ts',
+  'audit/audit-log.writer.ts',
+  'audit/audit-partitions.ts',
+  'auth/login-throttle.ts',
+  'budgets/budget-ledger.ts',
+  'budgets/hold-grants.ts',
+  'budgets/hold-sweeper.ts',
+  'database/clock-guard.ts',
+  'database/grants.ts',
+  'database/sql-functions.ts',
+  'rate-limits/instance-registry.ts',
+  'rate-limits/window-checkpoints.ts',
+  'usage/usage-recorder.ts',
+];
+
+/** Those in which all of the patterns are found; migrations run alone. */
+function sourcesWith(...patterns: readonly RegExp[]): string[] {
+  return sources
+    .filter(({ path }) => !path.startsWith('database/migrations/'))
+    .filter(({ tree }) => patterns.every((pattern) => pattern.test(tree.text)))
+    .map(({ path }) => path)
+    .toSorted();
+}
+
 describe('every change is made by the one mechanism for changes', () => {
   let app: TestApp;
   beforeAll(async () => {
@@ -80,10 +140,14 @@ describe('every change is made by the one mechanism for changes', () => {
   });
 
   it('no method opens a transaction of its own beside it', () => {
-    const own = sources
-      .filter(({ tree }) => /@Transactional\((?!Propagation\.Mandatory\))/.test(tree.text))
-      .map(({ path }) => path);
-    expect(own).toEqual([]);
+    expect(sourcesWith(/@Transactional\((?!Propagation\.Mandatory\))/)).toEqual([]);
+    expect(sourcesWith(TRANSACTION)).toEqual(OTHER_TRANSACTIONS);
+  });
+
+  it('nothing but what is listed writes on a connection of a pool', () => {
+    for (const name of ['record_usage', 'reverse_usage', 'extend_holds', 'release_holds'])
+      expect([name, WRITE.test(`SELECT ${name}($1)`)]).toEqual([name, true]);
+    expect(sourcesWith(/Pool\b|DataSource\b/, WRITE)).toEqual(WRITES_BESIDE_CHANGES);
   });
 
   it('the mark stays with the method that runs', () => {
