@@ -75,7 +75,7 @@ describe('a refusal', () => {
         if (method === 'GET') {
           const required = action === 'get_usage_events' ? { request_id: 'x' } : {};
           const query = new URLSearchParams({ ...required, ...unknown(count) } as Record<string, string>);
-          return app.admin.get(`${vacantPath(path)}?${query}`);
+          return app.admin.get(`${vacantPath(path)}?${query.toString()}`);
         }
         const body = { ...validBody(method, action), ...unknown(count) };
         return app.admin.send(method, vacantPath(path), { body });
