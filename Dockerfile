@@ -5,8 +5,11 @@ COPY package.json package-lock.json .npmrc ./
 # No package's install script has to run: bcrypt brings its compiled code along.
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json nest-cli.json ormconfig.ts ./
-COPY scripts/build.mjs scripts/
+COPY scripts/build.mjs scripts/guide.mjs scripts/
 COPY src src/
+# The docs site is built of these.
+COPY *.md ./
+COPY docs docs/
 RUN npm run build
 # The optional packages hold the embedded PostgreSQL; a container is given DATABASE_URL instead.
 RUN npm prune --ignore-scripts --omit=dev --omit=optional
@@ -21,7 +24,8 @@ WORKDIR /app
 RUN install --directory --owner=node --group=node "$DATA_DIR"
 COPY --from=build /app/node_modules node_modules/
 COPY --from=build /app/dist dist/
-# These are served: the version, the API document, the page of each error.
+# These are served: the docs site, the version, the API document, the page of each error.
+COPY --from=build /app/dist-guide dist-guide/
 COPY package.json openapi.json ./
 COPY docs/errors docs/errors/
 # The command line: docker compose exec latchkey npx latchkey …

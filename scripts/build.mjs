@@ -1,10 +1,11 @@
 // @ts-check
 /**
- * Compiles to dist/ with `nest build`. With --if-stale only when an input's content differs from what the
- * last build saw; where there are no sources (a container image with dist/ alone) that is never.
+ * Compiles to dist/ with `nest build`, and beside it builds the docs site (`guide.mjs`). With --if-stale only when an input's
+ * content differs from what the last build saw; where there are no sources (a container image with dist/ alone) that is
+ * never. A service starts without its docs site, so with --if-stale a site that cannot be built is only a warning.
  * Two at once (two instances started after one checkout) take turns: the second finds the work done.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -13,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const output = path.join(root, 'dist/src/main.js');
 const stamp = path.join(root, 'dist/.inputs');
+const guide = path.join(root, 'scripts/guide.mjs');
 const lock = path.join(root, '.build.lock');
 const inputs = [
   'src',
@@ -77,21 +79,59 @@ function isHolderGone() {
   }
 }
 
-/** @returns {number} the compiler's exit status */
-function build() {
+/**
+ * Runs a program of ours, or of a package, beside the others.
+ * @param {string} script @param {readonly string[]} options @param {'inherit' | 'pipe'} stdio
+ * @returns {Promise<{ status: number, said: string }>}
+ */
+function run(script, options, stdio) {
+  const child = spawn(process.execPath, [path.join(root, script), ...options], {
+    cwd: root,
+    stdio: ['ignore', stdio, stdio],
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk) => (said += chunk));
+  }
+  return new Promise((resolve) => {
+    child.on('error', (error) => (said += `${error.message}\n`));
+    child.on('close', (code) => resolve({ status: code ?? 1, said }));
+  });
+}
+
+/** @returns {Promise<number>} the compiler's exit status */
+async function compile() {
   // Taken before compiling: a file saved meanwhile makes the next start build again.
   const digest = digestInputs();
-  const nest = path.join(root, 'node_modules/@nestjs/cli/bin/nest.js');
-  const { status } = spawnSync(process.execPath, [nest, 'build'], { cwd: root, stdio: 'inherit' });
+  const { status } = await run('node_modules/@nestjs/cli/bin/nest.js', ['build'], 'inherit');
   if (status === 0) writeFileSync(stamp, digest);
-  return status ?? 1;
+  return status;
+}
+
+/** @returns {Promise<boolean>} also true where the docs site cannot be built, and with --if-stale after it failed */
+async function isGuideDone() {
+  if (!existsSync(guide)) return true;
+  const { guideState } = await import('./guide.mjs');
+  const state = guideState();
+  return state !== 'stale' && (ifStale || state !== 'failed');
+}
+
+/** @returns {Promise<number>} 0, or 1 when the docs site has to be built and cannot be */
+async function buildGuide() {
+  if (await isGuideDone()) return 0;
+  const { status, said } = await run('scripts/guide.mjs', [], 'pipe');
+  if (status === 0) return 0;
+  console.error(`${said}The docs site at /guide could not be built.`);
+  return ifStale ? 0 : 1;
 }
 
 const ifStale = process.argv.includes('--if-stale');
-if (!(ifStale && isFresh())) {
+const isDone = async () => ifStale && isFresh() && (await isGuideDone());
+if (!(await isDone())) {
   while (!takeLock()) await new Promise((resolve) => setTimeout(resolve, 100));
   try {
-    process.exitCode = ifStale && isFresh() ? 0 : build();
+    const statuses = await Promise.all([ifStale && isFresh() ? 0 : compile(), buildGuide()]);
+    process.exitCode = Math.max(...statuses);
   } finally {
     rmSync(lock, { force: true });
   }

@@ -4,6 +4,7 @@ import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swag
 import { dump } from 'js-yaml';
 import { projectPath } from '../common/project-path.js';
 import { addProblemResponses } from './api-document-problems.js';
+import { GUIDE_PATH } from './guide.controller.js';
 import { serveUnchangingText } from './unchanging-text.js';
 
 /** Where the pages of the API document are served. */
@@ -50,12 +51,19 @@ export function serveApiDocument(app: NestFastifyApplication): void {
   const document = JSON.parse(readFileSync(projectPath('openapi.json'), 'utf8')) as OpenAPIObject;
   serveUnchangingText(app, '/openapi.json', 'application/json', () => JSON.stringify(document));
   serveUnchangingText(app, '/openapi.yaml', 'text/yaml', () => dump(document, { noRefs: true }));
-  SwaggerModule.setup(DOCS_PATH, app, document, {
-    // Nest's own routes convert the document for each request.
-    raw: false,
-    customSiteTitle: 'Latchkey API',
-    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
-  });
+  // Of this server alone: the document itself may be read anywhere.
+  const externalDocs = { description: 'Tutorial and guides', url: `/${GUIDE_PATH}` };
+  SwaggerModule.setup(
+    DOCS_PATH,
+    app,
+    { ...document, externalDocs },
+    {
+      // Nest's own routes convert the document for each request.
+      raw: false,
+      customSiteTitle: 'Latchkey API',
+      swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
+    },
+  );
 }
 
 const TAGS = [

@@ -1,8 +1,11 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { projectPath } from '../common/project-path.js';
 import { ClientAddresses } from './client-address.js';
 import { ErrorPagesController } from './error-pages.controller.js';
 import { ExpensiveRequestCounts } from './expensive-requests.js';
+import { GuideController } from './guide.controller.js';
+import { GuideFiles } from './guide-files.js';
 import { InputPipe } from './input.pipe.js';
 import { ProblemFilter } from './problem.filter.js';
 import { RequestOrigins } from './request-origins.js';
@@ -15,12 +18,13 @@ export class HttpModule {
   static forRoot(routes: RouteTable): DynamicModule {
     return {
       module: HttpModule,
-      controllers: [ErrorPagesController],
+      controllers: [ErrorPagesController, GuideController],
       providers: [
         { provide: RouteTable, useValue: routes },
         ClientAddresses,
         RequestOrigins,
         ExpensiveRequestCounts,
+        { provide: GuideFiles, useFactory: () => new GuideFiles(projectPath('dist-guide')) },
         { provide: APP_PIPE, useClass: InputPipe },
         ProblemFilter,
         { provide: APP_FILTER, useExisting: ProblemFilter },

@@ -32,8 +32,8 @@ function taggedBytes(text: string): Served {
   return { bytes, tag: `"${createHash('sha256').update(bytes).digest('base64url')}"` };
 }
 
-/** Weak comparison, as RFC 9110 §13.1.2 asks for. */
-function hasTag(ifNoneMatch: string | undefined, tag: string): boolean {
+/** Whether an `If-None-Match` names a tag: weak comparison, as RFC 9110 §13.1.2 asks for. */
+export function hasTag(ifNoneMatch: string | undefined, tag: string): boolean {
   if (ifNoneMatch === undefined) return false;
   return ifNoneMatch.split(',').some((each) => ['*', tag, `W/${tag}`].includes(each.trim()));
 }

@@ -10,7 +10,7 @@ import { type DeclaredRoute, declaredRoutes, documentRoutes, vacantPath, validBo
 const KILOBYTE = 1_024;
 const LARGEST_ANSWER = 64 * KILOBYTE;
 /** Texts that never change and hold what nobody sent: the API document, and what its pages are made of. */
-const STATIC_DOCUMENTS = /^\/(openapi\.(json|yaml)|docs\/.+)$/;
+const STATIC_DOCUMENTS = /^\/(openapi\.(json|yaml)|docs\/.+|guide(\/.*)?)$/;
 const LARGEST_DOCUMENT = 2_048 * KILOBYTE;
 const MOST_CPU_MS = { small: 25, large: 100 };
 /** What a busy machine or a background job adds to one try, it does not add to each. */

@@ -9,6 +9,9 @@ const PUBLIC_ROUTES = [
   'GET /api/v1/forward-auth',
   'GET /errors',
   'GET /errors/:code',
+  // The docs site, which is the same for everybody.
+  'GET /guide',
+  'GET /guide/*',
   'GET /health/live',
   'GET /health/ready',
   'GET /metrics',

@@ -1,0 +1,161 @@
+// @ts-check
+/**
+ * Builds the docs site of the Markdown in the project with VitePress, without a network: `dist-guide/site`, and
+ * `dist-guide/site.json`, from which the service serves it at /guide. With --if-stale only when an input differs from what the
+ * last build saw; without VitePress (`npm ci --omit=dev`) or the documents that is never.
+ */
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const output = path.join(root, 'dist-guide');
+const source = path.join(output, 'source');
+const site = path.join(output, 'site');
+const manifest = path.join(output, 'site.json');
+const stamp = path.join(output, '.inputs');
+const inputs = ['docs', 'scripts/guide.mjs', 'package-lock.json'];
+
+/** Pages beside `docs/`, and where the site has them. */
+const projectPages = new Map(
+  ['README', 'ARCHITECTURE', 'CONTRIBUTING', 'SECURITY', 'CHANGELOG'].map((name) => [
+    `${name}.md`,
+    `project/${name.toLowerCase()}.md`,
+  ]),
+);
+
+const mediaTypes = new Map([
+  ['.html', 'text/html; charset=utf-8'],
+  ['.js', 'text/javascript; charset=utf-8'],
+  ['.css', 'text/css; charset=utf-8'],
+  ['.json', 'application/json; charset=utf-8'],
+  ['.svg', 'image/svg+xml'],
+  ['.woff2', 'font/woff2'],
+  ['.png', 'image/png'],
+]);
+
+/** Shorter files, in bytes, are sent as they are. */
+const shortestCompressed = 1_024;
+
+/** @param {string} folder @returns {string[]} the files below it, sorted, relative to it, with slashes */
+function filesOf(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
+    .toSorted();
+}
+
+/** @returns {string[]} the Markdown of the site, relative to the root */
+const pages = () => [
+  ...projectPages.keys(),
+  ...filesOf(path.join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
+
+/** @returns {string} a digest of all that the site is built from */
+function digestInputs() {
+  const hash = createHash('sha256');
+  const files = inputs.flatMap((name) =>
+    name === 'docs' ? filesOf(path.join(root, name)).map((file) => `docs/${file}`) : [name],
+  );
+  for (const file of [...projectPages.keys(), ...files]) {
+    const content = readFileSync(path.join(root, file));
+    hash.update(`\n${file} ${content.length}\n`).update(content);
+  }
+  return hash.digest('hex');
+}
+
+/** @param {string} page relative to the root @returns {string} its path in the site's source */
+function placeOf(page) {
+  const place = projectPages.get(page) ?? page.replace(/^docs\//, '');
+  return place.replace(/(^|\/)README\.md$/, '$1index.md');
+}
+
+/**
+ * The text of a page with links as the site has them. What the site does not have, such as a source file, is named without
+ * a link.
+ * @param {string} page @param {string} text @param {ReadonlySet<string>} known @returns {string}
+ */
+function withLinks(page, text, known) {
+  return text.replaceAll(
+    /\[([^\]]*)\]\(([^()\s]+)\)/g,
+    (whole, /** @type {string} */ label, /** @type {string} */ target) => {
+      if (/^(https?:|mailto:|#)/.test(target)) return whole;
+      const [file = '', anchor = ''] = target.split('#');
+      let named = path.posix.normalize(path.posix.join(path.posix.dirname(page), file)).replace(/\/$/, '');
+      if (known.has(`${named}/README.md`)) named = `${named}/README.md`;
+      if (!named.endsWith('.md')) return label;
+      const link = `/${placeOf(named)}`.replace(/\.md$/, '').replace(/(^|\/)index$/, '$1');
+      return `[${label}](${link}${anchor === '' ? '' : `#${anchor}`})`;
+    },
+  );
+}
+
+/** Writes what VitePress reads: all pages in one folder, with links between them. */
+function writeSource() {
+  rmSync(output, { recursive: true, force: true });
+  const all = pages();
+  const known = new Set(all);
+  for (const page of all) {
+    const target = path.join(source, placeOf(page));
+    mkdirSync(path.dirname(target), { recursive: true });
+    const text = readFileSync(path.join(root, page), 'utf8').replaceAll(/^<!--.*?-->\n/gm, '');
+    writeFileSync(target, withLinks(page, text, known));
+  }
+  cpSync(path.join(root, 'docs/.vitepress'), path.join(source, '.vitepress'), { recursive: true });
+}
+
+/** @param {string} file @returns {string} the path at which a file of the site is served, below /guide */
+const addressOf = (file) => `/${file}`.replace(/\.html$/, '').replace(/\/index$/, '/');
+
+/** Notes what is served, and the digests of the scripts that stand in pages. */
+function writeManifest() {
+  /** @type {Set<string>} */
+  const scripts = new Set();
+  const files = filesOf(site).flatMap((file) => {
+    const type = mediaTypes.get(path.extname(file));
+    if (type === undefined) return [];
+    const content = readFileSync(path.join(site, file));
+    if (file.endsWith('.html')) {
+      for (const [, script = ''] of content
+        .toString()
+        .matchAll(/<script(?![^>]*\ssrc=)[^>]*>([\s\S]*?)<\/script>/g))
+        scripts.add(`'sha256-${createHash('sha256').update(script).digest('base64')}'`);
+    }
+    const etag = `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`;
+    const isImmutable = file.startsWith('assets/');
+    const isCompressed = content.length > shortestCompressed;
+    if (isCompressed) writeFileSync(path.join(site, `${file}.gz`), gzipSync(content, { level: 9 }));
+    return [[addressOf(file), { file, type, etag, isImmutable, isCompressed }]];
+  });
+  writeFileSync(
+    manifest,
+    `${JSON.stringify({ scripts: [...scripts].toSorted(), files: Object.fromEntries(files) })}\n`,
+  );
+}
+
+/** Builds the site. What was built before is gone when that fails, until an input changes. */
+async function build() {
+  const digest = digestInputs();
+  writeSource();
+  writeFileSync(stamp, digest);
+  const { build: buildSite } = await import('vitepress');
+  await buildSite(source, { outDir: site });
+  writeManifest();
+  rmSync(source, { recursive: true, force: true });
+}
+
+/** @returns {'impossible' | 'stale' | 'failed' | 'fresh'} how the site stands; `impossible` where it cannot be built */
+export function guideState() {
+  const isPossible =
+    existsSync(path.join(root, 'node_modules/vitepress')) && existsSync(path.join(root, 'docs/.vitepress'));
+  if (!isPossible) return 'impossible';
+  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== digestInputs()) return 'stale';
+  return existsSync(manifest) ? 'fresh' : 'failed';
+}
+
+const isProgram = process.argv[1] === fileURLToPath(import.meta.url);
+if (isProgram && !(process.argv.includes('--if-stale') && guideState() !== 'stale')) await build();

@@ -1,0 +1,82 @@
+import { Controller, Get, Req, Res } from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '../common/app-error.js';
+import { acceptedMediaType } from './accept.js';
+import { type GuideFile, GuideFiles } from './guide-files.js';
+import { Operation } from './operation.js';
+import { Public } from './public.decorator.js';
+import { hasTag } from './unchanging-text.js';
+
+/** Where the docs site is served. */
+export const GUIDE_PATH = 'guide';
+
+const OPERATION = {
+  summary: 'Read the documents',
+  description: 'The docs site of this version.',
+  resourceType: 'service',
+} as const;
+const UNCHANGING = 'public, max-age=31536000, immutable';
+
+/** Serves the docs site. It is made for browsers, so the API document leaves it out. */
+@ApiExcludeController()
+@Controller(GUIDE_PATH)
+export class GuideController {
+  constructor(private readonly files: GuideFiles) {}
+
+  @Get()
+  @Public()
+  @Operation('get_guide', OPERATION)
+  getStart(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.#send('/', request, reply);
+  }
+
+  @Get('*')
+  @Public()
+  @Operation('get_guide_file', OPERATION)
+  getFile(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.#send(addressOf(request.url), request, reply);
+  }
+
+  async #send(address: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const policy = await this.files.contentSecurityPolicy();
+    if (policy === undefined)
+      throw new AppError('request.route_not_found', 'The guide was not built; `npm run build` builds it.');
+    const found = (await this.files.find(address)) ?? (await this.files.find(`${address}/`));
+    const file = found ?? (await this.#missing(request));
+    void reply
+      .headers({
+        'content-type': file.type,
+        'content-security-policy': policy,
+        'x-content-type-options': 'nosniff',
+        'referrer-policy': 'no-referrer',
+        'cache-control': file.isImmutable && found !== undefined ? UNCHANGING : 'no-cache',
+        etag: file.etag,
+        vary: 'Accept-Encoding',
+      })
+      .code(found === undefined ? 404 : 200);
+    if (found !== undefined && hasTag(request.headers['if-none-match'], file.etag))
+      void reply.code(304).send();
+    else sendContent(file, request, reply);
+  }
+
+  /** The page that says so, for browsers. @throws AppError `request.route_not_found` for others */
+  async #missing({ headers }: FastifyRequest): Promise<GuideFile> {
+    const isBrowser = acceptedMediaType(headers.accept, ['application/json', 'text/html']) === 'text/html';
+    const page = isBrowser ? await this.files.find('/404') : undefined;
+    if (page === undefined) throw new AppError('request.route_not_found', 'The guide has no such page.');
+    return page;
+  }
+}
+
+function sendContent(file: GuideFile, { headers }: FastifyRequest, reply: FastifyReply): void {
+  const isCompressed = file.compressed !== undefined && /\bgzip\b/.test(String(headers['accept-encoding']));
+  if (isCompressed) void reply.header('content-encoding', 'gzip');
+  void reply.send(isCompressed ? file.compressed : file.content);
+}
+
+/** The part of the URL below `/guide`, without a query; files of the site have plain names. */
+function addressOf(url: string): string {
+  const [path = ''] = url.split('?');
+  return path.slice(GUIDE_PATH.length + 1).replace(/\/+$/, '') || '/';
+}
