@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { QueryConfig } from 'pg';
 import { ApiKeysReader } from '../api-keys/api-keys.reader.js';
 import { grants } from '../auth/permission.policy.js';
 import type { Principal } from '../auth/principal.js';
@@ -86,9 +87,17 @@ export class UsageEvents {
   async find(principal: Principal, apiKeyId: number, requestId: string): Promise<RecordedEvent[]> {
     // A caller who may read all keys may also read events of a deleted one: its usage stays.
     if (!grants(principal.permissions, READ_PERMISSION)) await this.apiKeys.readable(principal, apiKeyId);
-    const { rows } = await this.pool.query<EventRow>({
-      name: 'find_usage_events',
-      text: `
+    const { rows } = await this.pool.query<EventRow>(eventsStatement(apiKeyId, requestId));
+    await this.events.observe('usage.events_viewed', { apiKeyId, requestId });
+    return rows.map(toRecordedEvent);
+  }
+}
+
+/** The events of a key that were reported under a request id. */
+export function eventsStatement(apiKeyId: number, requestId: string): QueryConfig {
+  return {
+    name: 'find_usage_events',
+    text: `
         ${SELECT_EVENTS}
         JOIN (
           SELECT event_id, received_at FROM usage_requests WHERE api_key_id = $1 AND request_id = $2
@@ -100,11 +109,8 @@ export class UsageEvents {
         WHERE events.occurred_at >= named.received_at - interval '31 days'
           AND events.occurred_at < named.received_at + interval '1 hour'
         ORDER BY events.id`,
-      values: [apiKeyId, requestId],
-    });
-    await this.events.observe('usage.events_viewed', { apiKeyId, requestId });
-    return rows.map(toRecordedEvent);
-  }
+    values: [apiKeyId, requestId],
+  };
 }
 
 export function toRecordedEvent(row: EventRow): RecordedEvent {

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { QueryConfig } from 'pg';
 import { ApiKeysReader } from '../api-keys/api-keys.reader.js';
 import type { Principal } from '../auth/principal.js';
 import { validationFailed } from '../common/app-error.js';
@@ -71,7 +72,9 @@ export class UsageSeries {
     const { interval, byModel } = question;
     const span = usageSpan(interval, question, this.clock.now());
     const starts = startsOf(interval, span);
-    const lines = toLines(await this.#buckets(principal.userId, apiKeyId, question, span), starts, byModel);
+    const statement = bucketsStatement(apiKeyId, question, span);
+    const rows = await this.reports.query<BucketRow>(principal.userId, statement);
+    const lines = toLines(rows, starts, byModel);
     await this.events.observe('api_key.usage_series_viewed', {
       apiKeyId,
       interval,
@@ -81,23 +84,23 @@ export class UsageSeries {
     });
     return { apiKeyId, interval, byModel, span, lines };
   }
+}
 
-  #buckets(
-    callerId: number,
-    apiKeyId: number,
-    { interval, byModel }: UsageSeriesQuestion,
-    { from, to }: UsageSpan,
-  ): Promise<BucketRow[]> {
-    return this.reports.query<BucketRow>(callerId, {
-      name: 'sum_usage_series',
-      text: `
+/** Sums of a key's rollups, by the first columns of their index. */
+export function bucketsStatement(
+  apiKeyId: number,
+  { interval, byModel }: UsageSeriesQuestion,
+  { from, to }: UsageSpan,
+): QueryConfig {
+  return {
+    name: 'sum_usage_series',
+    text: `
         SELECT date_trunc($4::text, hour, 'UTC') AS start, (CASE WHEN $5::boolean THEN model ELSE '' END) COLLATE "C" AS model, ${USAGE_SUM_COLUMNS}
         FROM usage_hourly_rollups AS rollups
         WHERE api_key_id = $1 AND hour >= $2 AND hour < $3
         GROUP BY 1, 2 ORDER BY 2, 1 LIMIT ${MOST_BUCKETS_IN_ALL + 1}`,
-      values: [apiKeyId, from, to, interval, byModel],
-    });
-  }
+    values: [apiKeyId, from, to, interval, byModel],
+  };
 }
 
 function startsOf(interval: UsageInterval, span: UsageSpan): Date[] {

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { QueryConfig } from 'pg';
 import { ApiKeysReader } from '../api-keys/api-keys.reader.js';
 import type { ApiKeyTotals } from '../api-keys/api-key.js';
 import type { Principal } from '../auth/principal.js';
@@ -50,9 +51,16 @@ export class UsageStatistics {
   }
 
   async #recent(apiKeyId: number, now: number): Promise<[today: UsageSums, thisHour: UsageSums]> {
-    const { rows } = await this.pool.query<SumsRow>({
-      name: 'sum_recent_usage',
-      text: `
+    const { rows } = await this.pool.query<SumsRow>(recentUsageStatement(apiKeyId, now));
+    return [sumsOf(rows.find((row) => row.is_today)), sumsOf(rows.find((row) => !row.is_today))];
+  }
+}
+
+/** Sums of a key's rollups since midnight and since the last full hour. */
+export function recentUsageStatement(apiKeyId: number, now: number): QueryConfig {
+  return {
+    name: 'sum_recent_usage',
+    text: `
         SELECT span.is_today, coalesce(sum(requests), 0)::text AS requests,
           coalesce(sum(request_tokens) + sum(response_tokens), 0)::text AS tokens,
           coalesce(sum(cost_micro_cents), 0)::text AS cost_micro_cents
@@ -60,15 +68,13 @@ export class UsageStatistics {
         LEFT JOIN usage_hourly_rollups AS rollups
           ON rollups.api_key_id = $1 AND rollups.hour >= span.starts_at AND rollups.hour < $4
         GROUP BY span.is_today`,
-      values: [
-        apiKeyId,
-        startOf(now, DAY_MS),
-        startOf(now, HOUR_MS),
-        new Date(startOf(now, HOUR_MS).getTime() + HOUR_MS),
-      ],
-    });
-    return [sumsOf(rows.find((row) => row.is_today)), sumsOf(rows.find((row) => !row.is_today))];
-  }
+    values: [
+      apiKeyId,
+      startOf(now, DAY_MS),
+      startOf(now, HOUR_MS),
+      new Date(startOf(now, HOUR_MS).getTime() + HOUR_MS),
+    ],
+  };
 }
 
 /** Unix time has no leap seconds, so UTC days and hours begin at its multiples. */
