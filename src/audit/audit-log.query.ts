@@ -28,8 +28,12 @@ export interface AuditLogPageRow extends AuditLog {
   readonly bytes: number;
 }
 
-/** Bytes of details after which a page ends early, so that large rows cannot fill the memory. */
-export const PAGE_BYTES = 4 * 1024 * 1024;
+/** How much of the log a statement may return; a single row may be larger. */
+export interface Most {
+  readonly maxRows: number;
+  readonly maxBytes: number;
+}
+
 /** Rows that one statement reads when no index covers all its conditions. */
 const SCANNED_ROWS = 20_000;
 
@@ -73,12 +77,12 @@ const WALKS: Readonly<Record<AuditLogWalk, Walk>> = {
 const WEIGHT = `CASE WHEN pg_column_compression(details) IS NULL THEN pg_column_size(details)
             ELSE least(pg_column_size(details) * 100::bigint, 2000000) END`;
 
-/** The next rows of a selection in an order, at most `maxRows`, and fewer where they could be large. */
+/** The next rows of a selection in an order, at most `maxRows`, and fewer where their details could be larger than `maxBytes`. */
 export function pageStatement(
   selection: AuditLogSelection,
   walk: AuditLogWalk,
   after: AuditLogPosition | undefined,
-  maxRows: number,
+  { maxRows, maxBytes }: Most,
 ): Statement {
   const { text: scanned, values, rest } = scan(selection, walk, after);
   const parameter = (value: unknown) => `$${values.push(value)}`;
@@ -100,7 +104,7 @@ export function pageStatement(
         LIMIT ${parameter(maxRows)}
       ) AS chosen
     ) AS weighed
-    WHERE coalesce(weight_before, 0) < ${parameter(PAGE_BYTES)}
+    WHERE coalesce(weight_before, 0) < ${parameter(maxBytes)}
     ORDER BY ${column} ${direction}, id ${direction}`;
   return { text, values };
 }

@@ -15,7 +15,7 @@ import type { AuditLog } from './audit-log.entity.js';
 import {
   type AuditLogPageRow,
   type AuditLogSelection,
-  PAGE_BYTES,
+  type Most,
   pageStatement,
   scanEndStatement,
 } from './audit-log.query.js';
@@ -44,7 +44,11 @@ interface Batch {
   readonly end: AuditLogPosition | undefined;
 }
 
-const EXPORT_BATCH_ROWS = 1_000;
+const MEGABYTE = 1_024 * 1_024;
+/** Bytes of details after which a page ends early: it is written in one go, and other requests wait meanwhile. */
+const PAGE_BYTES = MEGABYTE;
+/** What an export keeps in memory. */
+const EXPORT_BATCH = { maxRows: 1_000, maxBytes: 4 * MEGABYTE };
 /** A batch that could not be read is repeated with half its rows, down to this many: it may have been too large. */
 const SMALLEST_BATCH_ROWS = 50;
 /** Between the attempts to read a batch. */
@@ -73,7 +77,10 @@ export class AuditLogsService {
     let [at, bytes] = [startOf(question), 0];
     let batch: Batch;
     do {
-      batch = await this.#read(callerId, question, at, limit - rows.length);
+      batch = await this.#read(callerId, question, at, {
+        maxRows: limit - rows.length,
+        maxBytes: PAGE_BYTES - bytes,
+      });
       rows.push(...batch.rows);
       bytes += batch.rows.reduce((sum, row) => sum + row.bytes, 0);
       at = batch.next;
@@ -94,7 +101,7 @@ export class AuditLogsService {
     question: AuditLogQuestion,
     ended: AbortSignal,
   ): Promise<AsyncIterable<readonly AuditLog[]>> {
-    const first = await this.#read(callerId, question, startOf(question), EXPORT_BATCH_ROWS);
+    const first = await this.#read(callerId, question, startOf(question), EXPORT_BATCH);
     await this.events.observe('audit_log.exported', { filters: filtersOf(question) });
     return this.#batches(callerId, question, first, ended);
   }
@@ -120,20 +127,19 @@ export class AuditLogsService {
     after: AuditLogPosition,
     ended: AbortSignal,
   ): Promise<Batch | undefined> {
-    for (
-      let maxRows = EXPORT_BATCH_ROWS;
-      !ended.aborted;
-      maxRows = Math.max(SMALLEST_BATCH_ROWS, maxRows / 2)
-    ) {
+    let { maxRows } = EXPORT_BATCH;
+    while (!ended.aborted) {
       try {
-        return await this.#read(callerId, question, after, Math.floor(maxRows));
+        return await this.#read(callerId, question, after, { ...EXPORT_BATCH, maxRows });
       } catch (error) {
         if (!isDependencyFailure(error)) {
           // Once the answer has begun, a failure can only cut it off: the client sees that, nobody else would.
           this.#logger.warn(`An export was cut off: ${String(error)}`);
           throw error;
         }
-        this.#logger.warn(`An export waits for its next rows: ${String(error)}`);
+        if (maxRows === EXPORT_BATCH.maxRows)
+          this.#logger.warn(`An export waits for its next rows: ${String(error)}`);
+        maxRows = Math.max(SMALLEST_BATCH_ROWS, Math.floor(maxRows / 2));
         await sleep(PAUSE_MS);
       }
     }
@@ -145,10 +151,10 @@ export class AuditLogsService {
     callerId: number,
     { selection, order }: AuditLogQuestion,
     after: AuditLogPosition | undefined,
-    maxRows: number,
+    { maxRows, maxBytes }: Most,
   ): Promise<Batch> {
     const walk = after?.walk ?? (order === 'asc' ? 'unnumbered' : 'newest_first');
-    const statement = pageStatement(selection, walk, after, maxRows + 1);
+    const statement = pageStatement(selection, walk, after, { maxRows: maxRows + 1, maxBytes });
     const found = await this.reports.query<AuditLogPageRow>(callerId, statement);
     const rows = found.slice(0, maxRows);
     const last = rows.at(-1);

@@ -1,3 +1,5 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
 /** The media type of newline-delimited JSON: one JSON value in each line. */
 export const NDJSON_MEDIA_TYPE = 'application/x-ndjson';
 
@@ -23,12 +25,23 @@ export function prefersNdjson(accept: string | undefined): boolean {
   return named[0]?.type === NDJSON_MEDIA_TYPE;
 }
 
-/** Lines of JSON, one text for each batch: the caller takes the next when it has sent the last. */
+/** Characters after which a text of lines ends: written in one go, a whole batch would keep other requests waiting. */
+const TEXT_LENGTH = 64 * 1_024;
+
+/** Lines of JSON, many to a text: the caller takes the next text when it has sent the last. */
 export async function* ndjsonLines<Item>(
   batches: AsyncIterable<readonly Item[]>,
   toWire: (item: Item) => object,
 ): AsyncGenerator<string, void, void> {
   for await (const batch of batches) {
-    if (batch.length > 0) yield batch.map((item) => `${JSON.stringify(toWire(item))}\n`).join('');
+    let text = '';
+    for (const item of batch) {
+      text += `${JSON.stringify(toWire(item))}\n`;
+      if (text.length < TEXT_LENGTH) continue;
+      yield text;
+      text = '';
+      await turn();
+    }
+    if (text !== '') yield text;
   }
 }

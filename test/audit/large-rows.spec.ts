@@ -65,8 +65,8 @@ describe('audit rows with much to say', () => {
         expect(row['details']['text']).toHaveLength(OLD_ROW_BYTES);
         ids.push(row['id']);
       }
-      // A page may be as large as 4 MB, and the rows on top of it that one statement may read.
-      expect(answer.text.length).toBeLessThan(9 * 1_048_576);
+      // Larger only by what is beside the details, and by its last row.
+      expect(answer.text.length).toBeLessThan(1.1 * 1_048_576 + OLD_ROW_BYTES);
       cursor = answer.body['next_cursor'] === null ? '' : `&cursor=${String(answer.body['next_cursor'])}`;
     } while (cursor !== '');
     expect(new Set(ids).size).toBe(OLD_ROWS);
@@ -79,7 +79,7 @@ describe('audit rows with much to say', () => {
     const { rows, nextCursor } = await app.app.get(AuditLogsService).list(1, question, 200);
     const wroteDetails = written.mock.calls.some(([value]) => rows.some(({ details }) => details === value));
     written.mockRestore();
-    expect(rows.length).toBeGreaterThan(20);
+    expect(rows.length).toBeGreaterThan(5);
     expect(nextCursor).not.toBeNull();
     expect(wroteDetails).toBe(false);
   });

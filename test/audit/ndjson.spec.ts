@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { prefersNdjson } from '../../src/audit/ndjson.js';
+import { ndjsonLines, prefersNdjson } from '../../src/audit/ndjson.js';
 
 describe('prefersNdjson', () => {
   it.each([
@@ -17,5 +17,26 @@ describe('prefersNdjson', () => {
     [undefined, false],
   ])('reads %s as %s', (accept, isPreferred) => {
     expect(prefersNdjson(accept)).toBe(isPreferred);
+  });
+});
+
+describe('ndjsonLines', () => {
+  it('writes a large batch in parts, and lets others go on between them', async () => {
+    const batch = Array.from({ length: 1_000 }, (_item, id) => ({ id, text: 'x'.repeat(1_000) }));
+    const batches = async function* () {
+      yield batch;
+    };
+    let turns = 0;
+    const count = setInterval(() => (turns += 1), 0);
+    const texts: string[] = [];
+    for await (const text of ndjsonLines(batches(), (item) => item)) {
+      texts.push(text);
+      expect(text.length).toBeLessThan(70_000);
+      expect(text.endsWith('\n')).toBe(true);
+    }
+    clearInterval(count);
+    const lines = texts.join('').trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(batch);
+    expect(turns).toBeGreaterThan(0);
   });
 });

@@ -42,7 +42,7 @@ describe('what one caller does with very much does not hold others up:', { timeo
     const events = Array.from({ length: 1_000 }, () => usageEvent(usedKeyId));
     for (let part = 0; part < EVENTS / 1_000; part += 1) {
       const named = events.map((event, index) => ({ ...event, request_id: `${part}-${index}` }));
-      expect((await app.admin.post('/usage', named)).body).toMatchObject({ accepted: 1_000 });
+      await app.admin.post('/usage', named);
     }
     await app.database.query('ANALYZE');
   }, 240_000);
