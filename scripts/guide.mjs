@@ -4,6 +4,7 @@
  * `dist-guide/site.json`, from which the service serves it at /guide. With --if-stale only when an input differs from what the
  * last build saw; without VitePress (`npm ci --omit=dev`) or the documents that is never.
  */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -137,15 +138,19 @@ function writeManifest() {
   );
 }
 
-/** Builds the site. What was built before is gone when that fails, until an input changes. */
-async function build() {
+/** @returns {boolean} whether the site was built; what was there before is gone also when that fails */
+function build() {
   const digest = digestInputs();
   writeSource();
   writeFileSync(stamp, digest);
-  const { build: buildSite } = await import('vitepress');
-  await buildSite(source, { outDir: site });
+  const vitepress = path.join(root, 'node_modules/vitepress/bin/vitepress.js');
+  const { status } = spawnSync(process.execPath, [vitepress, 'build', source, '--outDir', site], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) return false;
   writeManifest();
   rmSync(source, { recursive: true, force: true });
+  return true;
 }
 
 /** @returns {'impossible' | 'stale' | 'failed' | 'fresh'} how the site stands; `impossible` where it cannot be built */
@@ -158,4 +163,5 @@ export function guideState() {
 }
 
 const isProgram = process.argv[1] === fileURLToPath(import.meta.url);
-if (isProgram && !(process.argv.includes('--if-stale') && guideState() !== 'stale')) await build();
+if (isProgram && !(process.argv.includes('--if-stale') && guideState() !== 'stale') && !build())
+  process.exitCode = 1;
