@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { apiKeyBody, isAccepted } from '../support/api-keys.js';
+import { HeldRow } from '../support/held-row.js';
 import { expectProblem } from '../support/problems.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { FIELDS, MANAGE, PARENT, SCOPES } from './restrictions.js';
@@ -150,22 +151,29 @@ describe('a key that a key creates', () => {
     expect(await isAccepted(app, child.secret)).toBe(true);
   });
 
-  it('is not created while what it would come from ends, whichever is first', async () => {
-    for (let round = 0; round < 4; round += 1) {
-      const top = await keyOf({ scopes: SCOPES });
-      const middle = await childOf(top.client, { scopes: SCOPES });
-      const [created, ended] = await Promise.all([
-        middle.client.post('/api-keys', { name: 'A key' }),
-        owner.client.delete(`/api-keys/${top.id}`),
-      ]);
-      expect(ended.status).toBe(200);
-      expect([201, 401]).toContain(created.status);
-      const living = await app.database.query(
-        'SELECT id FROM api_keys WHERE parent_key_id = ANY($1) AND deleted_at IS NULL',
-        [[top.id, middle.id]],
-      );
-      expect(living).toEqual([]);
-    }
+  it.each([
+    ['first', 201],
+    ['last', 401],
+  ])('is not created while what it would come from ends, also where it comes %s', async (place, status) => {
+    const top = await keyOf({ scopes: SCOPES });
+    const middle = await childOf(top.client, { scopes: SCOPES });
+    const create = () => middle.client.post('/api-keys', { name: 'A key' });
+    const end = () => owner.client.delete(`/api-keys/${top.id}`);
+    // Both are admitted, and then wait for the key at the top, one behind the other.
+    const held = await HeldRow.lock(app.database, 'api_keys', top.id);
+    const first = place === 'first' ? create() : end();
+    await held.untilWaiting(1);
+    const last = place === 'first' ? end() : create();
+    await held.untilWaiting(2);
+    await held.release();
+    const [created, ended] = place === 'first' ? [await first, await last] : [await last, await first];
+    expect(ended.status).toBe(200);
+    expect(created.status).toBe(status);
+    const living = await app.database.query(
+      'SELECT id FROM api_keys WHERE parent_key_id = ANY($1) AND deleted_at IS NULL',
+      [[top.id, middle.id]],
+    );
+    expect(living).toEqual([]);
   });
 });
 

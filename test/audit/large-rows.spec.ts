@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { pageStatement } from '../../src/audit/audit-log.query.js';
 import { AuditLogsService } from '../../src/audit/audit-logs.service.js';
 import { MOST_DETAILS_BYTES } from '../../src/audit/storable.js';
 import type { ApiAnswer } from '../support/api-client.js';
@@ -12,12 +13,13 @@ describe('audit rows with much to say', () => {
   let app: TestApp;
   beforeAll(async () => {
     app = await TestApp.start();
-    // Half of them compress well, the others hardly: their size in the table says little about what they are.
+    // Most of them compress well, the others hardly: their size in the table says little about what they are.
     await app.database.query(
       `INSERT INTO audit_logs (id, created_at, action, resource_type, details, success)
        SELECT gen_random_uuid(), now() - i * interval '1 second', 'oversized', 'test',
-         jsonb_build_object('text', CASE i % 2 WHEN 0 THEN repeat('x', ${OLD_ROW_BYTES}) ELSE
-           (SELECT string_agg(md5(i::text || part::text), '') FROM generate_series(1, ${OLD_ROW_BYTES / 32}) AS part) END), true
+         jsonb_build_object('text', CASE i % 4 WHEN 0 THEN
+           (SELECT string_agg(md5(i::text || part::text), '') FROM generate_series(1, ${OLD_ROW_BYTES / 32}) AS part)
+           ELSE repeat('x', ${OLD_ROW_BYTES}) END), true
        FROM generate_series(1, ${OLD_ROWS}) AS i`,
     );
   });
@@ -102,6 +104,7 @@ describe('rows that are hard to find', () => {
          'test', '{}', true FROM generate_series(1, 60000) AS i`,
       [user],
     );
+    await app.database.query('ANALYZE audit_logs');
   });
   afterAll(() => app.stop());
 
@@ -127,4 +130,37 @@ describe('rows that are hard to find', () => {
       if (order === 'desc') expect(found).toEqual(expected.map(({ id }) => id));
     },
   );
+
+  it.each(['newest_first', 'committed'] as const)(
+    'cost no statement in the order %s more than 20,000 rows, however few it finds',
+    async (walk) => {
+      const selection = { userId: user, action: 'never', success: true };
+      const { text, values } = pageStatement(selection, walk, undefined, 3);
+      const [row] = await app.database.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
+        `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
+        values,
+      );
+      const read = rowsRead(row!['QUERY PLAN'][0].Plan);
+      expect(read).toBeGreaterThan(10_000);
+      expect(read).toBeLessThanOrEqual(20_000 + ROWS_OF_OTHERS);
+    },
+  );
 });
+
+/** What the log holds beside the rows of this test, at most. */
+const ROWS_OF_OTHERS = 100;
+
+interface PlanNode {
+  readonly 'Relation Name'?: string;
+  readonly 'Actual Rows': number;
+  readonly 'Actual Loops': number;
+  readonly 'Rows Removed by Filter'?: number;
+  readonly Plans?: readonly PlanNode[];
+}
+
+/** How many rows of the log a plan looked at. */
+function rowsRead(node: PlanNode): number {
+  const isOfLog = node['Relation Name']?.startsWith('audit_logs_2') === true;
+  const seen = (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'];
+  return (node.Plans ?? []).reduce((sum, inner) => sum + rowsRead(inner), isOfLog ? seen : 0);
+}

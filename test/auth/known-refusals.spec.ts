@@ -17,6 +17,9 @@ describe('a refusal that the database told of', () => {
     const refusals = new KnownRefusals();
     refusals.add('ends soon', 1, NOW);
     expect(refusals.secondsLeft('ends soon', NOW + 500)).toBe(1);
+    refusals.add('ends sooner', 0.5, NOW);
+    expect(refusals.secondsLeft('ends sooner', NOW + 499)).toBe(1);
+    expect(refusals.secondsLeft('ends sooner', NOW + 500)).toBeUndefined();
     refusals.add('set back', 600, NOW);
     expect(refusals.secondsLeft('set back', NOW - 1)).toBeUndefined();
   });

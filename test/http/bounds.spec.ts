@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { excessOf } from '../../src/http/json-text.js';
 import { rawRequest } from '../security/raw-request.js';
 import { describedOperations } from '../security/described-operations.js';
@@ -26,12 +26,21 @@ describe('the text of a body', () => {
   }
 
   it('may hold as many values as its bytes allow, nested 16 deep, and neither more nor deeper', () => {
+    // Of lists and objects; about as many as are allowed.
+    const around = fc.oneof(fc.constant([]), fc.array(fc.boolean(), { minLength: 12, maxLength: 18 }));
     fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 20 }), fc.integer({ min: 1, max: 40 }), (value, most) => {
-        const { values, depth } = sizeOf(value);
-        const excess = excessOf(JSON.stringify(value) + LARGE_ENOUGH_TO_LOOK, limit(most));
-        expect(excess !== undefined).toBe(values > most || depth > 16);
-      }),
+      fc.property(
+        fc.jsonValue({ maxDepth: 5 }),
+        around,
+        fc.integer({ min: 1, max: 80 }),
+        (inner, levels, most) => {
+          const value = levels.reduce<unknown>((held, isList) => (isList ? [held] : { a: held }), inner);
+          const { values, depth } = sizeOf(value);
+          const excess = excessOf(JSON.stringify(value) + LARGE_ENOUGH_TO_LOOK, limit(most));
+          expect(excess !== undefined).toBe(values > most || depth > 16);
+        },
+      ),
+      { numRuns: 1_000 },
     );
   });
 
@@ -48,8 +57,13 @@ describe('the text of a body', () => {
   });
 
   it('is looked through once, whatever it is', () => {
-    for (const part of ['"', '\\', '\\"', '"\\', '[]', '{"', ',', '\\\\"']) {
-      expect(() => excessOf(part.repeat(500_000), limit(20_000))).not.toThrow();
+    for (const part of ['"', '\\', '\\"', '"\\', '[]', '{"', ',', '\\\\"', '""', '"a",', '" \\\\']) {
+      const text = part.repeat(3_000);
+      const { looked, spies } = countLooks();
+      excessOf(text, limit(20_000));
+      for (const spy of spies) spy.mockRestore();
+      // Each character by the loop, by the search for the end of its string, and by that for the backslashes before it.
+      expect([part, looked() <= 4 * text.length]).toEqual([part, true]);
     }
   });
 });
@@ -152,3 +166,22 @@ describe('a refusal', () => {
       expectProblem(await app.admin.get(path), 'validation.failed');
   });
 });
+
+/** Counts the characters that are looked at from now on, one by one or by `indexOf`. */
+function countLooks() {
+  let looks = 0;
+  // oxlint-disable-next-line typescript/unbound-method -- called with the text it is asked about
+  const { charCodeAt, indexOf } = String.prototype;
+  const spies = [
+    vi.spyOn(String.prototype, 'charCodeAt').mockImplementation(function (this: string, at) {
+      looks += 1;
+      return charCodeAt.call(this, at);
+    }),
+    vi.spyOn(String.prototype, 'indexOf').mockImplementation(function (this: string, sought, from = 0) {
+      const found = indexOf.call(this, sought, from);
+      looks += (found === -1 ? this.length : found) - from;
+      return found;
+    }),
+  ];
+  return { looked: () => looks, spies };
+}
