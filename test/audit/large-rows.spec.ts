@@ -135,7 +135,7 @@ describe('rows that are hard to find', () => {
     'cost no statement in the order %s more than 20,000 rows, however few it finds',
     async (walk) => {
       const selection = { userId: user, action: 'never', success: true };
-      const { text, values } = pageStatement(selection, walk, undefined, 3);
+      const { text, values } = pageStatement(selection, walk, undefined, { maxRows: 3, maxBytes: 1_000_000 });
       const [row] = await app.database.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
         `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
         values,
