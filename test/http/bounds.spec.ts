@@ -170,7 +170,6 @@ describe('a refusal', () => {
 /** Counts the characters that are looked at from now on, one by one or by `indexOf`. */
 function countLooks() {
   let looks = 0;
-  // oxlint-disable-next-line typescript/unbound-method -- called with the text it is asked about
   const { charCodeAt, indexOf } = String.prototype;
   const spies = [
     vi.spyOn(String.prototype, 'charCodeAt').mockImplementation(function (this: string, at) {
