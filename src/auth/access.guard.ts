@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
+import type { Authority } from '../common/authority.js';
 import { Clock } from '../common/clock.js';
 import type { Secret } from '../common/secret.js';
 import { Config } from '../config/config.js';
@@ -14,6 +15,7 @@ import {
 } from '../http/request-context.js';
 import { type AccessRule, accessRuleOf } from './access.decorators.js';
 import { requireOneOf } from './access.policy.js';
+import { Admission, type Judge } from './admission.js';
 import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
 import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
@@ -30,19 +32,17 @@ export interface GuardedRequest extends FastifyRequest {
   admission?: Admission;
 }
 
-/** For which handler a request was let through, and when. */
-interface Admission {
-  readonly handler: object;
-  readonly atMs: number;
+/** The caller as events and holds name it, and the authority by which it reports them. */
+export interface RequestReporter extends Actor {
+  readonly authority: Authority;
 }
 
-/** For so long an admission counts: authority that was taken away while a body trickled in is noticed. */
-const ADMITTED_MS = 1_000;
-
-/** The caller as events and holds name it. */
-export function reporterOf({ actor }: GuardedRequest): Actor {
-  if (actor === undefined) throw new Error('A route that asks who reports must declare an access rule.');
-  return actor;
+/** `alsoNeeded` is a permission that what is reported needs beside the one of the route. */
+export function reporterOf({ actor, admission }: GuardedRequest, alsoNeeded?: string): RequestReporter {
+  if (actor === undefined || admission === undefined)
+    throw new Error('A route that asks who reports must declare an access rule.');
+  if (alsoNeeded !== undefined) admission.alsoNeeds(alsoNeeded);
+  return { userId: actor.userId, apiKeyId: actor.apiKeyId, authority: admission };
 }
 
 /** What a handler declares; read once, since reflection is slow. */
@@ -61,6 +61,7 @@ interface Declaration {
 export class AccessGuard implements CanActivate {
   readonly #apiKeyPrefixes: readonly string[];
   readonly #declarations = new WeakMap<object, Declaration>();
+  readonly #dataPlaneJudge: Judge;
 
   constructor(
     config: Config,
@@ -71,6 +72,11 @@ export class AccessGuard implements CanActivate {
     private readonly clock: Clock,
   ) {
     this.#apiKeyPrefixes = config.apiKeyPrefixes;
+    this.#dataPlaneJudge = {
+      position: () => dataPlane.position,
+      nowMs: () => clock.nowMs(),
+      judge: (request, context) => this.#judgeOnDataPlane(request, context),
+    };
   }
 
   /** Synchronous for a caller of the data plane who is in memory. */
@@ -79,13 +85,14 @@ export class AccessGuard implements CanActivate {
     const handler = context.getHandler();
     if (this.isAdmitted(request, handler)) return true;
     const nowMs = this.clock.nowMs();
+    const { position } = this.dataPlane;
     const admitted = this.#judge(request, context);
-    request.admission = { handler, atMs: nowMs };
+    request.admission = new Admission(handler, request, context, this.#dataPlaneJudge, nowMs, position);
     return admitted;
   }
 
   isAdmitted({ admission }: GuardedRequest, handler: object): boolean {
-    return admission?.handler === handler && Math.abs(this.clock.nowMs() - admission.atMs) < ADMITTED_MS;
+    return admission?.isFor(handler, this.clock.nowMs()) === true;
   }
 
   #judge(request: GuardedRequest, context: ExecutionContext): boolean | Promise<boolean> {
@@ -100,6 +107,14 @@ export class AccessGuard implements CanActivate {
     return principal instanceof Promise
       ? principal.then((found) => admit(request, found, rule))
       : admit(request, principal, rule);
+  }
+
+  /** Asks the caches of callers once more. */
+  async #judgeOnDataPlane(request: FastifyRequest, context: ExecutionContext): Promise<Principal> {
+    const principal = await this.dataPlane.authenticate(request, context);
+    const { rule } = this.#declarationOf(context);
+    if (rule !== undefined) requireRule(principal, rule);
+    return principal;
   }
 
   async #admitToControlPlane(

@@ -24,6 +24,11 @@ export class DataPlaneAuthenticator {
     this.#apiKeyPrefixes = config.apiKeyPrefixes;
   }
 
+  /** How many batches of changes the caches have applied: while it is the same, so is what they say of a caller. */
+  get position(): number {
+    return this.cache.position;
+  }
+
   /** @throws AppError `auth.*`, `service.unavailable` */
   authenticate(request: FastifyRequest, context: ExecutionContext): Principal | Promise<Principal> {
     const credential = presentedCredential(request.headers, this.#apiKeyPrefixes);

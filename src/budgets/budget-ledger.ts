@@ -1,4 +1,5 @@
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import type { Authority } from '../common/authority.js';
 import { GroupCommit } from '../common/group-commit.js';
 import { uuidV7 } from '../common/uuid.js';
 import { STATEMENTS_PER_CONNECTION } from '../database/held-connection.js';
@@ -26,6 +27,7 @@ interface HoldRow {
 interface AskedHold {
   readonly holdId: string;
   readonly reporter: number | null;
+  readonly authority: Authority | undefined;
 }
 
 interface Extension extends AskedHold {
@@ -52,6 +54,7 @@ export class BudgetLedger implements OnModuleDestroy {
   ) {
     this.#grants = new GroupCommit({
       commit: (requests) => grants.grantAll(requests),
+      authorityOf: ({ takenBy }) => takenBy.authority,
       statements: STATEMENTS_PER_CONNECTION,
     });
     this.#finds = new GroupCommit({
@@ -59,10 +62,12 @@ export class BudgetLedger implements OnModuleDestroy {
         this.#query('find_holds', `SELECT ${COLUMNS} FROM find_holds($1::uuid[], $2::bigint[])`, holds),
     });
     this.#releases = new GroupCommit({
+      authorityOf: ({ authority }) => authority,
       commit: (holds) =>
         this.#query('release_holds', `SELECT ${COLUMNS} FROM release_holds($1::uuid[], $2::bigint[])`, holds),
     });
     this.#extensions = new GroupCommit({
+      authorityOf: ({ authority }) => authority,
       commit: (extensions) =>
         this.#query(
           'extend_holds',
@@ -80,20 +85,25 @@ export class BudgetLedger implements OnModuleDestroy {
 
   /** Undefined when the reporter has no such hold; for `anyone` when there is none. */
   find(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget | undefined> {
-    return this.#finds.submit({ holdId, reporter: numberOf(reporter) });
+    return this.#finds.submit({ holdId, reporter: numberOf(reporter), authority: undefined });
   }
 
   /**
    * Releases a hold, unless it is settled or has expired; see its status. Undefined when the reporter has no such hold,
-   * or, for `anyone`, when there is none.
+   * or, for `anyone`, when there is none. `authority` is judged again when the release has to wait.
    */
-  release(holdId: string, reporter: Reporter | 'anyone'): Promise<HoldWithBudget | undefined> {
-    return this.#releases.submit({ holdId, reporter: numberOf(reporter) });
+  release(
+    holdId: string,
+    reporter: Reporter | 'anyone',
+    authority?: Authority,
+  ): Promise<HoldWithBudget | undefined> {
+    return this.#releases.submit({ holdId, reporter: numberOf(reporter), authority });
   }
 
   /** Extends a hold that is still held to at least this long from now. Undefined when the reporter has no such hold. */
   extend(holdId: string, ttlSeconds: number, reporter: Reporter): Promise<HoldWithBudget | undefined> {
-    return this.#extensions.submit({ holdId, ttlSeconds, reporter: reporterNumber(reporter) });
+    const { authority } = reporter;
+    return this.#extensions.submit({ holdId, ttlSeconds, reporter: reporterNumber(reporter), authority });
   }
 
   async onModuleDestroy(): Promise<void> {

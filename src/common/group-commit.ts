@@ -1,4 +1,5 @@
 import { AppError } from './app-error.js';
+import type { Authority } from './authority.js';
 
 interface Waiting<Item, Result> {
   readonly item: Item;
@@ -8,6 +9,8 @@ interface Waiting<Item, Result> {
 
 /** A statement costs about as much as this many items in it. */
 const WORTH_SHARING = 16;
+
+type Optional = 'compare' | 'sizeOf' | 'authorityOf';
 
 type Outcome<Result> = { readonly result: Result } | { readonly error: unknown };
 
@@ -25,6 +28,8 @@ export interface GroupCommitOptions<Item, Result> {
   readonly sizeOf?: (item: Item) => number;
   /** Statements under way at once, each with a group of its own; 1 unless told. They may be sent one behind the other. */
   readonly statements?: number;
+  /** By whose authority an item is committed: items that waited are judged again when it may have been taken away. */
+  readonly authorityOf?: (item: Item) => Authority | undefined;
   /** Whether a group with an unknown outcome is sent once more; true unless told. */
   readonly isRetried?: boolean;
 }
@@ -39,8 +44,8 @@ export interface GroupCommitOptions<Item, Result> {
  * therefore need ids made by the application, so that a repeated one makes no second row.
  */
 export class GroupCommit<Item, Result = void> {
-  readonly #options: Required<Omit<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>> &
-    Pick<GroupCommitOptions<Item, Result>, 'compare' | 'sizeOf'>;
+  readonly #options: Required<Omit<GroupCommitOptions<Item, Result>, Optional>> &
+    Pick<GroupCommitOptions<Item, Result>, Optional>;
   #waiting: Waiting<Item, Result>[] = [];
   /** Runs that will still look for who waits; one that is ending is not among them. */
   readonly #runs = new Set<Promise<void>>();
@@ -53,7 +58,7 @@ export class GroupCommit<Item, Result = void> {
 
   /** Resolves with the item's result once the group that carries it has committed. */
   submit(item: Item): Promise<Result> {
-    const { maxWaiting, statements } = this.#options;
+    const { maxWaiting } = this.#options;
     if (this.#waiting.length >= maxWaiting) {
       return Promise.reject(
         new AppError('service.overloaded', 'Too many requests are waiting for the database.', {
@@ -62,14 +67,18 @@ export class GroupCommit<Item, Result = void> {
       );
     }
     return new Promise<Result>((resolve, reject) => {
-      this.#waiting.push({ item, resolve, reject });
-      if (this.#runs.size < statements) this.#begin();
+      this.#enqueue({ item, resolve, reject });
     });
   }
 
   /** Resolves when everything submitted so far has been answered. */
   async drain(): Promise<void> {
     while (this.#runs.size > 0) await Promise.all(this.#runs);
+  }
+
+  #enqueue(waiting: Waiting<Item, Result>): void {
+    this.#waiting.push(waiting);
+    if (this.#runs.size < this.#options.statements) this.#begin();
   }
 
   #begin(): void {
@@ -84,7 +93,8 @@ export class GroupCommit<Item, Result = void> {
     let lastLength = 0;
     let answer = (): void => undefined;
     while (this.#waiting.length > 0) {
-      const group = this.#nextGroup(lastLength);
+      const group = this.#authorized(this.#nextGroup(lastLength));
+      if (group.length === 0) continue;
       this.#underWay += group.length;
       const committing = this.#commitAll(group.map(({ item }) => item));
       // The statement is on its way: the database works while the callers of the last one are answered.
@@ -108,6 +118,21 @@ export class GroupCommit<Item, Result = void> {
     const share = this.#waiting.length < WORTH_SHARING ? Infinity : Math.ceil(callers / (statements + 1));
     const group = this.#waiting.splice(0, Math.min(this.#nextGroupLength(), share));
     return compare === undefined ? group : group.toSorted((a, b) => compare(a.item, b.item));
+  }
+
+  /** Those whose authority holds. The others are judged again, and come back to the queue if some is left. */
+  #authorized(group: Waiting<Item, Result>[]): Waiting<Item, Result>[] {
+    const { authorityOf } = this.#options;
+    if (authorityOf === undefined) return group;
+    const isCurrent = ({ item }: Waiting<Item, Result>) => authorityOf(item)?.isCurrent() ?? true;
+    if (group.every(isCurrent)) return group;
+    return group.filter((waiting) => {
+      if (isCurrent(waiting)) return true;
+      void authorityOf(waiting.item)
+        ?.judgeAgain()
+        .then(() => this.#enqueue(waiting), waiting.reject);
+      return false;
+    });
   }
 
   #nextGroupLength(): number {

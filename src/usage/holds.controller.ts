@@ -88,7 +88,7 @@ export class HoldsController {
     const { principal } = request;
     const mayReleaseAny = principal !== undefined && grants(principal.permissions, BUDGETS_PERMISSION);
     const released = mayReleaseAny
-      ? await this.holds.releaseAny(id, principal)
+      ? await this.holds.releaseAny(id, principal, reporterOf(request, BUDGETS_PERMISSION))
       : await this.holds.release(id, reporterOf(request));
     return toHoldResponse(released, this.clock.now());
   }

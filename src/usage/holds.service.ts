@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ApiKeyLineage } from '../api-keys/api-key-lineage.js';
 import { Snapshots } from '../api-keys/snapshots.js';
-import { actorOf, type Principal } from '../auth/principal.js';
+import type { Principal } from '../auth/principal.js';
 import { BudgetLedger } from '../budgets/budget-ledger.js';
 import { BudgetStates } from '../budgets/budget-states.js';
 import type {
@@ -88,19 +88,19 @@ export class HoldsService {
 
   /** @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it is settled */
   async release(holdId: string, reporter: Reporter): Promise<HoldWithBudget> {
-    return requireReleased(await this.ledger.release(holdId, reporter));
+    return requireReleased(await this.ledger.release(holdId, reporter, reporter.authority));
   }
 
   /**
    * Gives a hold back that anyone took.
    * @throws AppError as `release`, and `permission.denied` for a key in whose own budget it counts
    */
-  async releaseAny(holdId: string, principal: Principal): Promise<HoldWithBudget> {
-    const own = await this.ledger.release(holdId, actorOf(principal));
+  async releaseAny(holdId: string, principal: Principal, reporter: Reporter): Promise<HoldWithBudget> {
+    const own = await this.ledger.release(holdId, reporter, reporter.authority);
     if (own !== undefined) return requireReleased(own);
     const { hold } = await this.#find(holdId, 'anyone');
     await this.lineage.requireMayTakeBack(principal, hold.apiKeyId);
-    return requireReleased(await this.ledger.release(holdId, 'anyone'));
+    return requireReleased(await this.ledger.release(holdId, 'anyone', reporter.authority));
   }
 
   /** @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it is held no more */

@@ -53,6 +53,7 @@ export class UsageRecorder {
       return new GroupCommit({
         commit: (batches) => this.#commit(batches, connection),
         statements: STATEMENTS_PER_CONNECTION,
+        authorityOf: ({ reporter }) => reporter.authority,
         sizeOf: (batch) => batch.events.length,
         maxGroupSize: MOST_EVENTS_IN_GROUP,
         maxWaiting: 10_000,

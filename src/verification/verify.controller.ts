@@ -1,7 +1,7 @@
 import { Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { RequirePermission } from '../auth/access.decorators.js';
-import { type GuardedRequest, reporterOf } from '../auth/access.guard.js';
+import { type GuardedRequest, reporterOf, type RequestReporter } from '../auth/access.guard.js';
 import { requirePermission } from '../auth/access.policy.js';
 import { API_PATH } from '../http/api-path.js';
 import { Operation } from '../http/operation.js';
@@ -21,6 +21,8 @@ import {
 } from './verify.schema.js';
 
 const ROUTE = { resourceType: 'api_key', isDataPlane: true, isDirect: true } as const;
+
+const HOLD_PERMISSION = 'platform:usage:write';
 
 type VerdictAnswer = Record<string, unknown> | Promise<Record<string, unknown>>;
 
@@ -45,7 +47,7 @@ export class VerifyController {
   verify(@Req() request: GuardedRequest): VerdictAnswer {
     const body = checkedBody<VerifyBody>(request, questionErrors);
     requireFor(request, body);
-    return this.#answer(body, toVerdictRequest(body, reporterOf(request)));
+    return this.#answer(body, toVerdictRequest(body, reporterFor(request, isHolding(body))));
   }
 
   @Post('verify/batch')
@@ -62,7 +64,7 @@ export class VerifyController {
     const { requests } = checkedBody<{ requests: VerifyBody[] }>(request, batchErrors);
     for (const body of requests) requireFor(request, body);
     // All questions are checked before the first is judged: a broken one must not let the others be taken.
-    const asked = toBatch(requests, reporterOf(request));
+    const asked = toBatch(requests, reporterFor(request, requests.some(isHolding)));
     // Explanations take nothing, so they come first: when one fails, nothing was taken.
     const explanations = await Promise.all(
       asked
@@ -86,5 +88,13 @@ export class VerifyController {
 function requireFor({ principal }: GuardedRequest, { explain, hold_cents: holdCents }: VerifyBody): void {
   if (principal === undefined) return;
   if (explain) requirePermission(principal, 'platform:api-keys:read');
-  if (holdCents !== undefined) requirePermission(principal, 'platform:usage:write');
+  if (holdCents !== undefined) requirePermission(principal, HOLD_PERMISSION);
+}
+
+function isHolding({ hold_cents: holdCents }: VerifyBody): boolean {
+  return holdCents !== undefined;
+}
+
+function reporterFor(request: GuardedRequest, isToHold: boolean): RequestReporter {
+  return reporterOf(request, isToHold ? HOLD_PERMISSION : undefined);
 }

@@ -6,6 +6,7 @@ import { usageEvent } from '../support/usage-events.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { databaseContents } from './database-contents.js';
 import { type DeclaredRoute, declaredRoutes, validBody } from './routes.js';
+import { openSession } from './tokens.js';
 
 /** Who asks for a change, by which credential. */
 interface Asking {
@@ -166,6 +167,27 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
       await expectAllRefused('key', taking, held);
     },
   );
+
+  it('a refresh is refused, and changes nothing, when its session ends while it waits', async () => {
+    for (let tries = 1; ; tries += 1) {
+      const { id, username } = await app.user();
+      const { refreshToken } = await openSession(app, username);
+      const tables = await HeldTables.lock(app.database, ['sessions']);
+      let isAnswered = false;
+      const answering = app.anonymous
+        .post('/auth/refresh', { refresh_token: refreshToken })
+        .finally(() => (isAnswered = true));
+      await tables.untilAwaited(1, () => isAnswered);
+      await tables.query('UPDATE sessions SET ended_at = now() WHERE user_id = $1', [id]);
+      const before = await databaseContents(tables, TRACES);
+      await tables.release();
+      const answer = await answering;
+      if (answer.status === 503 && tries < MOST_TRIES) continue;
+      expect([answer.status, answer.body['code']]).toEqual([401, 'auth.refresh_token_invalid']);
+      expect(await databaseContents(app.database, TRACES)).toEqual(before);
+      return;
+    }
+  });
 
   it.each(['KEY', 'ABOVE'])(
     'a key gives others no more than it may itself by the time that it commits, when %s is restricted meanwhile',
