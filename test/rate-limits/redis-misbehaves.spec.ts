@@ -14,6 +14,12 @@ import { TcpProxy } from '../support/tcp-proxy.js';
 
 const POLICY = { perMinute: 60, perHour: null, perDay: null };
 const BACK = { timeout: 10_000, interval: 10 };
+/** A server that can be told to load its data again, and answers meanwhile. */
+const LOADS_SLOWLY = [
+  ...['--enable-debug-command', 'local'],
+  ...['--rdbcompression', 'no'],
+  ...['--loading-process-events-interval-bytes', '1024'],
+];
 
 /** One instance of the service, as far as rate limits go. */
 class Instance {
@@ -96,10 +102,19 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
       await old.config('SET', 'replica-serve-stale-data', 'no');
       await old.replicaof('127.0.0.1', 1);
     },
+    // As a replica does that gets all of its data anew; for longer than the test waits.
+    LOADING: async (old) => {
+      await old.call('DEBUG', 'POPULATE', 3_000, 'filler', 2_000);
+      await old.config('SET', 'key-load-delay', '5000');
+      const other = clientOf(`redis://127.0.0.1:${String(old.options.port)}`);
+      await other.ping();
+      old.call('DEBUG', 'RELOAD').catch(() => undefined);
+      await vi.waitFor(async () => expect(await other.info('persistence')).toContain('loading:1'), BACK);
+    },
   };
   for (const [error, demote] of Object.entries(DEMOTIONS)) {
     it(`follow the address to the new master when the old one keeps the connection and says ${error}`, async () => {
-      const [old, next] = [await startRedis(), await startRedis()];
+      const [old, next] = [await startRedis(LOADS_SLOWLY), await startRedis()];
       let gatePort = old.port;
       const gate = await listenBefore(() => gatePort);
       cleanup.push(() => gate.close());
@@ -118,12 +133,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
   }
 
   it('are shared again once a Redis that was LOADING has its data', async () => {
-    const server = await startRedis([
-      '--enable-debug-command',
-      'local',
-      '--loading-process-events-interval-bytes',
-      '1024',
-    ]);
+    const server = await startRedis(LOADS_SLOWLY);
     const operator = clientOf(server.url);
     for (let id = 1; id <= 50; id++) await operator.set(`filler-${id}`, 'x'.repeat(2_000));
     const instance = await startInstance(server.url);
