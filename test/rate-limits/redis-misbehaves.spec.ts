@@ -15,11 +15,8 @@ import { TcpProxy } from '../support/tcp-proxy.js';
 const POLICY = { perMinute: 60, perHour: null, perDay: null };
 const BACK = { timeout: 10_000, interval: 10 };
 /** A server that can be told to load its data again, and answers meanwhile. */
-const LOADS_SLOWLY = [
-  ...['--enable-debug-command', 'local'],
-  ...['--rdbcompression', 'no'],
-  ...['--loading-process-events-interval-bytes', '1024'],
-];
+const LOADS_SLOWLY =
+  '--enable-debug-command local --rdbcompression no --loading-process-events-interval-bytes 1024'.split(' ');
 
 /** One instance of the service, as far as rate limits go. */
 class Instance {
