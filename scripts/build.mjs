@@ -2,7 +2,8 @@
 /**
  * Compiles to dist/ with `nest build`, and beside it builds the docs site (`guide.mjs`). With --if-stale only when an input's
  * content differs from what the last build saw; where there are no sources (a container image with dist/ alone) that is
- * never. A service starts without its docs site, so with --if-stale a site that cannot be built is only a warning.
+ * never. A service starts without its docs site: with --if-stale a site that cannot be built is only a warning, and with
+ * --guide-later it is built in the background.
  * Two at once (two instances started after one checkout) take turns: the second finds the work done.
  */
 import { spawn } from 'node:child_process';
@@ -119,6 +120,11 @@ async function isGuideDone() {
 /** @returns {Promise<number>} 0, or 1 when the docs site has to be built and cannot be */
 async function buildGuide() {
   if (await isGuideDone()) return 0;
+  if (process.argv.includes('--guide-later')) {
+    // A start does not wait for documents: the service serves them as soon as they are there.
+    spawn(process.execPath, [guide, '--if-stale'], { cwd: root, detached: true, stdio: 'ignore' }).unref();
+    return 0;
+  }
   const { status, said } = await run('scripts/guide.mjs', [], 'pipe');
   if (status === 0) return 0;
   console.error(`${said}The docs site at /guide could not be built.`);
@@ -130,8 +136,13 @@ const isDone = async () => ifStale && isFresh() && (await isGuideDone());
 if (!(await isDone())) {
   while (!takeLock()) await new Promise((resolve) => setTimeout(resolve, 100));
   try {
-    const statuses = await Promise.all([ifStale && isFresh() ? 0 : compile(), buildGuide()]);
+    const isWaitedFor = !process.argv.includes('--guide-later');
+    const statuses = await Promise.all([
+      ifStale && isFresh() ? 0 : compile(),
+      isWaitedFor ? buildGuide() : 0,
+    ]);
     process.exitCode = Math.max(...statuses);
+    if (!isWaitedFor) await buildGuide();
   } finally {
     rmSync(lock, { force: true });
   }

@@ -1,22 +1,36 @@
 // @ts-check
 /**
- * Builds the docs site of the Markdown in the project with VitePress, without a network: `dist-guide/site`, and
- * `dist-guide/site.json`, from which the service serves it at /guide. With --if-stale only when an input differs from what the
+ * Builds the docs site of the Markdown in the project with VitePress, without a network: a folder in `dist-guide/`,
+ * and `dist-guide/site.json`, from which the service serves it at /guide. With --if-stale only when an input differs from what the
  * last build saw; without VitePress (`npm ci --omit=dev`) or the documents that is never.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const output = path.join(root, 'dist-guide');
-const source = path.join(output, 'source');
-const site = path.join(output, 'site');
+/** Two builds at once have places of their own; the later one wins. */
+const workplace = path.join(output, `build-${process.pid}`);
+const source = path.join(workplace, 'source');
+const site = path.join(workplace, 'site');
 const manifest = path.join(output, 'site.json');
+/** The digest of the inputs of the site that is there, and of those that could not be built. */
 const stamp = path.join(output, '.inputs');
+const failure = path.join(output, '.failed');
 const inputs = ['docs', 'scripts/guide.mjs', 'package-lock.json'];
 
 /** Pages beside `docs/`, and where the site has them. */
@@ -97,7 +111,6 @@ function withLinks(page, text, known) {
 
 /** Writes what VitePress reads: all pages in one folder, with links between them. */
 function writeSource() {
-  rmSync(output, { recursive: true, force: true });
   const all = pages();
   const known = new Set(all);
   for (const page of all) {
@@ -112,8 +125,11 @@ function writeSource() {
 /** @param {string} file @returns {string} the path at which a file of the site is served, below /guide */
 const addressOf = (file) => `/${file}`.replace(/\.html$/, '').replace(/\/index$/, '/');
 
-/** Notes what is served, and the digests of the scripts that stand in pages. */
-function writeManifest() {
+/**
+ * Notes what is served, and the digests of the scripts that stand in pages.
+ * @param {string} folder where the site will be, below `dist-guide`
+ */
+function writeManifest(folder) {
   /** @type {Set<string>} */
   const scripts = new Set();
   const files = filesOf(site).flatMap((file) => {
@@ -132,25 +148,40 @@ function writeManifest() {
     if (isCompressed) writeFileSync(path.join(site, `${file}.gz`), gzipSync(content, { level: 9 }));
     return [[addressOf(file), { file, type, etag, isImmutable, isCompressed }]];
   });
-  writeFileSync(
-    manifest,
-    `${JSON.stringify({ scripts: [...scripts].toSorted(), files: Object.fromEntries(files) })}\n`,
-  );
+  const content = { folder, scripts: [...scripts].toSorted(), files: Object.fromEntries(files) };
+  writeFileSync(path.join(workplace, 'site.json'), `${JSON.stringify(content)}\n`);
 }
 
-/** @returns {boolean} whether the site was built; what was there before is gone also when that fails */
+/** @param {string} folder the site of now; the one before stays for a service that is still serving it */
+function removeOldSites(folder) {
+  const sites = readdirSync(output)
+    .filter((name) => name.startsWith('site-') && name !== folder)
+    .map((name) => ({ name, age: statSync(path.join(output, name)).mtimeMs }))
+    .toSorted((a, b) => b.age - a.age);
+  for (const { name } of sites.slice(1)) rmSync(path.join(output, name), { recursive: true, force: true });
+}
+
+/** @returns {boolean} whether the site was built; the one before stays where it is when that fails */
 function build() {
   const digest = digestInputs();
-  writeSource();
-  writeFileSync(stamp, digest);
-  const vitepress = path.join(root, 'node_modules/vitepress/bin/vitepress.js');
-  const { status } = spawnSync(process.execPath, [vitepress, 'build', source, '--outDir', site], {
-    stdio: 'inherit',
-  });
-  if (status !== 0) return false;
-  writeManifest();
-  rmSync(source, { recursive: true, force: true });
-  return true;
+  const folder = `site-${digest.slice(0, 16)}-${process.pid}`;
+  try {
+    writeSource();
+    const vitepress = path.join(root, 'node_modules/vitepress/bin/vitepress.js');
+    const options = [vitepress, 'build', source, '--outDir', site];
+    if (spawnSync(process.execPath, options, { stdio: 'inherit' }).status !== 0) {
+      writeFileSync(failure, digest);
+      return false;
+    }
+    writeManifest(folder);
+    renameSync(site, path.join(output, folder));
+    renameSync(path.join(workplace, 'site.json'), manifest);
+    writeFileSync(stamp, digest);
+    removeOldSites(folder);
+    return true;
+  } finally {
+    rmSync(workplace, { recursive: true, force: true });
+  }
 }
 
 /** @returns {'impossible' | 'stale' | 'failed' | 'fresh'} how the site stands; `impossible` where it cannot be built */
@@ -158,8 +189,10 @@ export function guideState() {
   const isPossible =
     existsSync(path.join(root, 'node_modules/vitepress')) && existsSync(path.join(root, 'docs/.vitepress'));
   if (!isPossible) return 'impossible';
-  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== digestInputs()) return 'stale';
-  return existsSync(manifest) ? 'fresh' : 'failed';
+  const digest = digestInputs();
+  const isOf = (/** @type {string} */ file) => existsSync(file) && readFileSync(file, 'utf8') === digest;
+  if (isOf(stamp) && existsSync(manifest)) return 'fresh';
+  return isOf(failure) ? 'failed' : 'stale';
 }
 
 const isProgram = process.argv[1] === fileURLToPath(import.meta.url);

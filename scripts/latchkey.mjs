@@ -10,7 +10,7 @@ const script = (/** @type {string} */ name) => path.join(root, name);
 
 for (const step of [
   [script('scripts/require-node.cjs')],
-  [script('scripts/build.mjs'), '--if-stale'],
+  [script('scripts/build.mjs'), '--if-stale', '--guide-later'],
   [
     '--enable-source-maps',
     '--import',

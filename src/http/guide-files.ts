@@ -14,6 +14,8 @@ interface ListedFile {
 }
 
 interface Manifest {
+  /** Of the files, beside the list. */
+  readonly folder: string;
   /** Digests of the scripts that stand in pages, as a Content-Security-Policy has them. */
   readonly scripts: readonly string[];
   readonly files: Readonly<Record<string, ListedFile>>;
@@ -34,7 +36,7 @@ export interface GuideFile extends ListedFile {
 export class GuideFiles {
   readonly #logger = new Logger(GuideFiles.name);
   readonly #loaded = new Map<string, Promise<GuideFile | undefined>>();
-  #manifest: Promise<Manifest | undefined> | undefined;
+  #manifest: Manifest | undefined;
 
   /** @param folder that the site was built into */
   constructor(private readonly folder: string) {}
@@ -48,15 +50,15 @@ export class GuideFiles {
   async find(address: string): Promise<GuideFile | undefined> {
     const manifest = await this.#read();
     if (manifest === undefined || !Object.hasOwn(manifest.files, address)) return undefined;
-    const loading = this.#loaded.get(address) ?? this.#load(manifest.files[address]);
+    const loading = this.#loaded.get(address) ?? this.#load(manifest, manifest.files[address]);
     this.#loaded.set(address, loading);
     return loading;
   }
 
-  async #load(listed: ListedFile | undefined): Promise<GuideFile | undefined> {
+  async #load({ folder }: Manifest, listed: ListedFile | undefined): Promise<GuideFile | undefined> {
     if (listed === undefined) return undefined;
     try {
-      const name = join(this.folder, 'site', listed.file);
+      const name = join(this.folder, folder, listed.file);
       const content = await readFile(name);
       const compressed = listed.isCompressed ? await readFile(`${name}.gz`) : undefined;
       return { ...listed, content, compressed };
@@ -66,11 +68,13 @@ export class GuideFiles {
     }
   }
 
-  #read(): Promise<Manifest | undefined> {
-    this.#manifest ??= readFile(join(this.folder, 'site.json'), 'utf8').then(
-      (text) => JSON.parse(text) as Manifest,
-      () => undefined,
-    );
+  /** Looked for again until it is there: a site may be built while the service runs. */
+  async #read(): Promise<Manifest | undefined> {
+    try {
+      this.#manifest ??= JSON.parse(await readFile(join(this.folder, 'site.json'), 'utf8')) as Manifest;
+    } catch {
+      return undefined;
+    }
     return this.#manifest;
   }
 }

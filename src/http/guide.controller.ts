@@ -41,7 +41,7 @@ export class GuideController {
   async #send(address: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const policy = await this.files.contentSecurityPolicy();
     if (policy === undefined)
-      throw new AppError('request.route_not_found', 'The guide was not built; `npm run build` builds it.');
+      throw new AppError('request.route_not_found', 'The guide is not there; `npm run build` builds it.');
     const found = (await this.files.find(address)) ?? (await this.files.find(`${address}/`));
     const file = found ?? (await this.#missing(request));
     void reply
