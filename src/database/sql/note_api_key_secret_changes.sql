@@ -6,7 +6,7 @@ SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
   keys bigint[] := ARRAY(
     SELECT DISTINCT before_rows.api_key_id FROM before_rows
-    WHERE (
+    WHERE TG_OP = 'DELETE' OR (
       SELECT true FROM api_key_secrets AS secrets
       WHERE secrets.digest = before_rows.digest AND secrets.api_key_id = before_rows.api_key_id
         AND secrets.retires_at IS NOT DISTINCT FROM before_rows.retires_at
