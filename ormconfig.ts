@@ -1,7 +1,7 @@
 import { DataSource } from 'typeorm';
 import { loadConfig } from './src/config/load-config.js';
 import { unhurriedOptions } from './src/database/connection-options.js';
-import { startEmbeddedPostgres } from './src/database/embedded/embedded-postgres.js';
+import { startEmbeddedPostgres } from './src/embedded-postgres/embedded-postgres.js';
 import { ownerServer } from './src/database/migrate.js';
 import { join } from 'node:path';
 

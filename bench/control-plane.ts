@@ -1,5 +1,5 @@
-import { isExpensiveList } from '../src/api-keys/api-key.search.js';
-import { EXPENSIVE_REQUESTS_AT_ONCE } from '../src/http/expensive-requests.js';
+import { isExpensiveList } from '../src/api-keys/api-key-search.queries.js';
+import { EXPENSIVE_REQUESTS_AT_ONCE } from '../src/contract/expensive-requests.service.js';
 import { parseArgs } from 'node:util';
 import {
   type Caller,

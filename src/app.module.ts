@@ -1,12 +1,12 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
-import { ApiKeyCredentials } from './api-keys/api-key-credentials.js';
-import { ApiKeyLineage } from './api-keys/api-key-lineage.js';
+import { ApiKeyCredentials } from './api-keys/api-key-credentials.service.js';
+import { ApiKeyLineage } from './api-keys/api-key-lineage.service.js';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
-import { ApiKeysReader } from './api-keys/api-keys.reader.js';
+import { ApiKeysReader } from './api-keys/api-keys-reader.service.js';
 import { AuditModule } from './audit/audit.module.js';
 import { AccessGuard } from './auth/access.guard.js';
-import { AccessRefusals } from './auth/access-refusals.js';
+import { AccessRefusals } from './auth/access-refusals.service.js';
 import { ApiKeyAuthenticator } from './auth/api-key-authenticator.js';
 import { ApiKeyOwners } from './auth/api-key-owners.js';
 import { AuthModule } from './auth/auth.module.js';
@@ -15,16 +15,19 @@ import type { Clock } from './common/clock.js';
 import { Redactor } from './common/redactor.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
-import { ChangeFeedModule } from './database/change-feed.module.js';
+import { ChangeFeedModule } from './change-feed/change-feed.module.js';
 import { DatabaseModule } from './database/database.module.js';
-import { JobsModule } from './database/jobs.module.js';
+import { JobsModule } from './jobs/jobs.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HttpModule } from './http/http.module.js';
 import { ErrorObserver } from './http/problem.filter.js';
-import { RouteTable } from './http/route-table.js';
+import { RouteTable } from './contract/route-table.service.js';
 import { ObservabilityModule } from './observability/observability.module.js';
 import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
+import { HoldsModule } from './holds/holds.module.js';
+import { SessionsModule } from './sessions/sessions.module.js';
 import { UsageModule } from './usage/usage.module.js';
+import { UsersModule } from './users/users.module.js';
 import { VerificationModule } from './verification/verification.module.js';
 
 /** Binds the ports of lower modules to the modules that implement them. */
@@ -69,10 +72,13 @@ export class AppModule {
         ObservabilityModule,
         EventsModule,
         AuthModule,
+        UsersModule,
+        SessionsModule,
         ApiKeysModule,
         AuditModule,
         RateLimitsModule,
         UsageModule,
+        HoldsModule,
         VerificationModule,
         Wiring,
       ],
@@ -93,6 +99,8 @@ export class AppModule {
         ObservabilityModule,
         EventsModule,
         AuthModule,
+        UsersModule,
+        SessionsModule,
         ApiKeysModule,
         AuditModule,
         Wiring,

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { createApp } from './app.factory.js';
 import { setAuditRetention } from './audit/audit-retention.js';
-import { FirstAdmin } from './auth/first-admin.js';
+import { FirstAdmin } from './users/first-admin.service.js';
 import type { Config } from './config/config.js';
 import { loadConfig } from './config/load-config.js';
-import type { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
-import { startSupervisedPostgres } from './database/embedded/supervised-postgres.js';
+import type { EmbeddedPostgres } from './embedded-postgres/embedded-postgres.js';
+import { startSupervisedPostgres } from './embedded-postgres/supervised-postgres.js';
 import { migrate } from './database/migrate.js';
 import {
   requireSameDatabase,

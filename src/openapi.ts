@@ -5,9 +5,9 @@ import { AppModule } from './app.module.js';
 import { projectVersion } from './common/project-path.js';
 import { Redactor } from './common/redactor.js';
 import { loadConfig } from './config/load-config.js';
-import { describeApi } from './http/api-document.js';
+import { describeApi } from './contract/api-document.js';
 import { createHttpAdapter } from './http/http-server.js';
-import { RouteTable } from './http/route-table.js';
+import { RouteTable } from './contract/route-table.service.js';
 
 const UNUSED_SECRET = 'nothing is signed while the API is being described';
 

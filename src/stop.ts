@@ -3,7 +3,7 @@ import { Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Config } from './config/config.js';
-import { Readiness } from './observability/readiness.js';
+import { Readiness } from './observability/readiness.service.js';
 
 const SECOND_SIGNAL_IGNORED_MS = 1_500;
 /** A connection that nobody used for so long while the service drains is closed although its client was told nothing. */

@@ -1,9 +1,9 @@
 import { relative } from 'node:path';
-import type { FirstAdminState } from './auth/first-admin.js';
+import type { FirstAdminState } from './users/first-admin.service.js';
 import { projectVersion } from './common/project-path.js';
 import type { Config } from './config/config.js';
 import type { UsableDatabase } from './database/usable-database.js';
-import { DOCS_PATH } from './http/api-document.js';
+import { DOCS_PATH } from './contract/api-document.js';
 import type { OperatorOutput } from './observability/operator-output.js';
 
 /** What a start reports when the service is ready. */

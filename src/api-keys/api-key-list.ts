@@ -1,4 +1,4 @@
-import type { ListPosition } from '../http/cursor.js';
+import type { ListPosition } from '../contract/cursor.js';
 import type { ApiKeyState } from './api-key.policy.js';
 import { API_KEY_COLUMNS, WITH_OWNER_AND_TOTALS } from './api-key-rows.js';
 

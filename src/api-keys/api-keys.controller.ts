@@ -14,18 +14,18 @@ import {
 import { ApiCreatedResponse, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
-import { MessageResponse } from '../http/message.response.js';
+import { MessageResponse } from '../contract/message.response.js';
 import { actorOf, type Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
-import { API_PATH } from '../http/api-path.js';
-import { NoBody } from '../http/no-body.js';
-import { Operation } from '../http/operation.js';
-import { pageRequest, shownPage } from '../http/paging.js';
-import { entityTag, IdempotencyKey, IfMatchVersions } from '../http/request-headers.js';
+import { API_PATH } from '../contract/api-path.js';
+import { NoBody } from '../contract/no-body.js';
+import { Operation } from '../contract/operation.js';
+import { pageRequest, shownPage } from '../contract/paging.js';
+import { entityTag, IdempotencyKey, IfMatchVersions } from '../contract/request-headers.js';
 import type { ApiKeyRecord } from './api-key.js';
 import { ApiKeyIdParameter, CreateApiKeyDto, toApiKeyChanges, UpdateApiKeyDto } from './api-keys.dto.js';
-import { isExpensiveList } from './api-key.search.js';
-import { ApiKeysReader } from './api-keys.reader.js';
+import { isExpensiveList } from './api-key-search.queries.js';
+import { ApiKeysReader } from './api-keys-reader.service.js';
 import {
   ApiKeyListResponse,
   ApiKeyResponse,

@@ -9,8 +9,8 @@ import {
   TextField,
   TextListField,
   TimestampField,
-} from '../http/fields.js';
-import { FURTHER_ERRORS, type JudgesFields } from '../http/input.pipe.js';
+} from '../contract/fields.js';
+import { CROSS_FIELD_ERRORS, type HasCrossFieldRules } from '../contract/input.pipe.js';
 import type { BudgetType } from './api-key.entity.js';
 import type { ApiKeyChanges } from './api-key.js';
 import { BLANK_POLICY, mergePolicy } from './api-key.policy.js';
@@ -107,12 +107,12 @@ class ApiKeyFields {
 }
 
 @ApiSchema({ name: 'ApiKeyCreate' })
-export class CreateApiKeyDto extends ApiKeyFields implements JudgesFields {
+export class CreateApiKeyDto extends ApiKeyFields implements HasCrossFieldRules {
   @TextField(NAME)
   name!: string;
 
   /** What the service would say of the budget, the expiry and the addresses. */
-  [FURTHER_ERRORS](isBroken: (field: string) => boolean, now: Date): readonly FieldError[] {
+  [CROSS_FIELD_ERRORS](isBroken: (field: string) => boolean, now: Date): readonly FieldError[] {
     const budget = ['is_unlimited', 'budget_limit_cents', 'budget_type'] as const;
     const { is_unlimited, budget_limit_cents, budget_type, expires_at, allowed_ips } = this;
     const merged = mergePolicy(

@@ -2,27 +2,27 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { BudgetsModule } from '../budgets/budgets.module.js';
 import { ApiKey, ApiKeySecret } from './api-key.entity.js';
-import { ApiKeyCounts } from './api-key-counts.js';
-import { ApiKeyCredentials } from './api-key-credentials.js';
-import { ApiKeyLineage } from './api-key-lineage.js';
-import { ApiKeySearch } from './api-key.search.js';
-import { ApiKeySecrets } from './api-key-secrets.js';
+import { ApiKeyCounts } from './api-key-counts.service.js';
+import { ApiKeyCredentials } from './api-key-credentials.service.js';
+import { ApiKeyLineage } from './api-key-lineage.service.js';
+import { ApiKeySearch } from './api-key-search.queries.js';
+import { ApiKeySecrets } from './api-key-secrets.queries.js';
 import { ApiKeysController } from './api-keys.controller.js';
-import { ApiKeysReader } from './api-keys.reader.js';
+import { ApiKeysReader } from './api-keys-reader.service.js';
 import { ApiKeysService } from './api-keys.service.js';
-import { ApiKeysStore } from './api-keys.store.js';
-import { Idempotency } from './idempotency.js';
-import { LastUse } from './last-use.js';
-import { LockedApiKeys } from './locked-api-keys.js';
+import { ApiKeysStore } from './api-keys.queries.js';
+import { Idempotency } from './idempotency.service.js';
+import { LastUse } from './last-use.service.js';
+import { LockedApiKeys } from './locked-api-keys.queries.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
-import { Replays } from './replays.js';
-import { SearchTexts } from './search-texts.js';
-import { SecretDigests } from './secret-digests.js';
+import { Replays } from './replays.service.js';
+import { SearchTexts } from './search-texts.service.js';
+import { SecretDigests } from './secret-digests.service.js';
 import { SecretsController } from './secrets.controller.js';
 import { SecretsService } from './secrets.service.js';
-import { SnapshotLoader } from './snapshot-loader.js';
-import { Snapshots } from './snapshots.js';
-import { StoredKeyChecks } from './stored-key-checks.js';
+import { CachedKeyLoader } from './cached-key.queries.js';
+import { CachedKeys } from './cached-keys.service.js';
+import { StoredKeyChecks } from './stored-key-checks.service.js';
 
 /** API keys: their policies, their secrets, and what each of them is worth as a credential. */
 @Module({
@@ -45,10 +45,10 @@ import { StoredKeyChecks } from './stored-key-checks.js';
     SearchTexts,
     SecretDigests,
     SecretsService,
-    SnapshotLoader,
-    Snapshots,
+    CachedKeyLoader,
+    CachedKeys,
     StoredKeyChecks,
   ],
-  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, LastUse, Snapshots],
+  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, LastUse, CachedKeys],
 })
 export class ApiKeysModule {}

@@ -1,7 +1,7 @@
 import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
-import { ResponseField } from '../http/fields.js';
+import { ResponseField } from '../contract/fields.js';
 import type { ApiKeyRecord, ApiKeySecretRecord } from './api-key.js';
 import { API_KEY_STATES, type ApiKeyState, stateOf } from './api-key.policy.js';
 

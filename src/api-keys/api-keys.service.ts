@@ -3,22 +3,22 @@ import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { platformScopes, requireHeld } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
-import { BudgetLimits } from '../budgets/budget-limits.js';
+import { BudgetLimits } from '../budgets/budget-limits.queries.js';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { MICRO_CENTS_PER_CENT } from '../common/money.js';
 import { Change } from '../events/change.decorator.js';
-import { EventPublisher } from '../events/event-publisher.js';
+import { EventPublisher } from '../events/event-publisher.service.js';
 import { type ApiKeyChanges, type ApiKeyPolicy, type ApiKeyRecord, wireValues } from './api-key.js';
 import { ApiKey } from './api-key.entity.js';
 import { type MergedPolicy, mergePolicy } from './api-key.policy.js';
-import { ApiKeyLineage } from './api-key-lineage.js';
-import { ApiKeySecrets, currentSecret } from './api-key-secrets.js';
-import { ApiKeysStore } from './api-keys.store.js';
+import { ApiKeyLineage } from './api-key-lineage.service.js';
+import { ApiKeySecrets, currentSecret } from './api-key-secrets.queries.js';
+import { ApiKeysStore } from './api-keys.queries.js';
 import { initialPolicy } from './lineage.policy.js';
-import { Idempotency, type IdempotencyClaim } from './idempotency.js';
-import { LockedApiKeys } from './locked-api-keys.js';
-import { type IssuedApiKey, Replays, requireFound } from './replays.js';
+import { Idempotency, type IdempotencyClaim } from './idempotency.service.js';
+import { LockedApiKeys } from './locked-api-keys.queries.js';
+import { type IssuedApiKey, Replays, requireFound } from './replays.service.js';
 
 /** Changes of API keys. Each method is one transaction: load, decide, save, tell. */
 @Injectable()

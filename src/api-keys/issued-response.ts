@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import { type ApiKeyWithSecretResponse, toApiKeyResponse } from './api-keys.responses.js';
-import type { IssuedApiKey } from './replays.js';
+import type { IssuedApiKey } from './replays.service.js';
 
 /** Documents the header by which a repeat is known. */
 export const REPLAYED = {

@@ -1,6 +1,6 @@
 import { coversScope } from './lineage.policy.js';
 import { commonAddresses, commonNames } from './matchers.js';
-import type { KeyRestrictions } from './snapshot.js';
+import type { KeyRestrictions } from './cached-key.js';
 
 /**
  * What a key may do within its ancestors: it is valid while they all are, and each of them must allow a request.

@@ -1,5 +1,5 @@
-import { BooleanField, ChoiceField, IntegerField, TextField, TimestampField } from '../http/fields.js';
-import { PageQuery } from '../http/paging.js';
+import { BooleanField, ChoiceField, IntegerField, TextField, TimestampField } from '../contract/fields.js';
+import { PageQuery } from '../contract/paging.js';
 import { API_KEY_SORTS, type ApiKeyFilter, type ApiKeySort, NEWEST_FIRST } from './api-key-list.js';
 import { API_KEY_STATES, type ApiKeyState } from './api-key.policy.js';
 

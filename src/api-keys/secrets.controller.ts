@@ -2,13 +2,13 @@ import { Body, Controller, Delete, Header, HttpCode, Param, Post, Res } from '@n
 import { ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, OwnerOrPermission } from '../auth/access.decorators.js';
-import { MessageResponse } from '../http/message.response.js';
+import { MessageResponse } from '../contract/message.response.js';
 import { actorOf, type Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
-import { API_PATH } from '../http/api-path.js';
-import { NoBody } from '../http/no-body.js';
-import { Operation } from '../http/operation.js';
-import { IdempotencyKey } from '../http/request-headers.js';
+import { API_PATH } from '../contract/api-path.js';
+import { NoBody } from '../contract/no-body.js';
+import { Operation } from '../contract/operation.js';
+import { IdempotencyKey } from '../contract/request-headers.js';
 import { ApiKeyIdParameter, ApiKeySecretParameters, RegenerateApiKeyDto } from './api-keys.dto.js';
 import { ApiKeyWithSecretResponse } from './api-keys.responses.js';
 import { IDEMPOTENCY_KEY, REPLAYED, toIssuedResponse } from './issued-response.js';

@@ -3,14 +3,14 @@ import type { Principal } from '../auth/principal.js';
 import { AppError } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { Change } from '../events/change.decorator.js';
-import { EventPublisher } from '../events/event-publisher.js';
+import { EventPublisher } from '../events/event-publisher.service.js';
 import type { ApiKeySecretRecord } from './api-key.js';
-import { ApiKeyLineage } from './api-key-lineage.js';
-import { ApiKeySecrets } from './api-key-secrets.js';
-import { ApiKeysStore } from './api-keys.store.js';
-import { Idempotency, type IdempotencyClaim } from './idempotency.js';
-import { LockedApiKeys } from './locked-api-keys.js';
-import { type IssuedApiKey, Replays, requireFound } from './replays.js';
+import { ApiKeyLineage } from './api-key-lineage.service.js';
+import { ApiKeySecrets } from './api-key-secrets.queries.js';
+import { ApiKeysStore } from './api-keys.queries.js';
+import { Idempotency, type IdempotencyClaim } from './idempotency.service.js';
+import { LockedApiKeys } from './locked-api-keys.queries.js';
+import { type IssuedApiKey, Replays, requireFound } from './replays.service.js';
 
 /** Changes of the secrets of keys. Each method is one transaction. */
 @Injectable()

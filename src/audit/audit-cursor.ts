@@ -1,5 +1,5 @@
 import { isUuid } from '../common/uuid.js';
-import { parseTimestamp } from '../http/input-checks.js';
+import { parseTimestamp } from '../contract/input-checks.js';
 
 /**
  * The orders of the log. `newest_first` and `unnumbered` go by time; the latter holds rows from before rows were

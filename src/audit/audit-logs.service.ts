@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { type FieldError, validationFailed } from '../common/app-error.js';
 import { isDependencyFailure } from '../common/dependency-failure.js';
-import { ReportQueries } from '../database/report-queries.js';
+import { ReportQueries } from '../database/report.queries.js';
 import type { EventValue } from '../events/domain-events.js';
-import { EventPublisher } from '../events/event-publisher.js';
+import { EventPublisher } from '../events/event-publisher.service.js';
 import {
   type AuditLogPosition,
   COMMITTED_FROM_THE_START,

@@ -12,8 +12,8 @@ import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/s
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CurrentPrincipal, RequirePermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
-import { API_PATH } from '../http/api-path.js';
-import { Operation } from '../http/operation.js';
+import { API_PATH } from '../contract/api-path.js';
+import { Operation } from '../contract/operation.js';
 import {
   AuditLogListResponse,
   AuditLogQuery,

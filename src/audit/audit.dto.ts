@@ -6,7 +6,7 @@ import {
   ResponseField,
   TextField,
   TimestampField,
-} from '../http/fields.js';
+} from '../contract/fields.js';
 import type { AuditLog } from './audit-log.entity.js';
 import type { AuditLogOrder, AuditLogPage, AuditLogQuestion } from './audit-logs.service.js';
 

@@ -3,7 +3,7 @@ import { OnEvent } from '@nestjs/event-emitter';
 import { Redactor } from '../common/redactor.js';
 import type { DomainEvent } from '../events/domain-events.js';
 import { auditLogsOf } from './audit-log.row.js';
-import { AuditLogWriter } from './audit-log.writer.js';
+import { AuditLogWriter } from './audit-log-writer.service.js';
 
 /** Gives every event its row. An event whose row cannot be written fails, and with it the change. */
 @Injectable()

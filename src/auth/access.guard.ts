@@ -5,22 +5,22 @@ import type { Authority } from '../common/authority.js';
 import { Clock } from '../common/clock.js';
 import type { Secret } from '../common/secret.js';
 import { Config } from '../config/config.js';
-import { operationOf } from '../http/operation.js';
-import { isPublic } from '../http/public.decorator.js';
+import { operationOf } from '../contract/operation.js';
+import { isPublic } from '../contract/public.decorator.js';
 import {
   type Actor,
   type Caller,
   currentRequestContext,
   type OperationName,
-} from '../http/request-context.js';
+} from '../context/request-context.js';
 import { type AccessRule, accessRuleOf } from './access.decorators.js';
 import { requireOneOf } from './access.policy.js';
 import { Admission, type Judge } from './admission.js';
 import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
-import { DataPlaneAuthenticator } from './data-plane-authenticator.js';
-import { AccessTokenAuthenticator } from './access-token-authenticator.js';
-import { OwnershipCheck } from './ownership-check.js';
+import { DataPlaneAuthenticator } from './data-plane-authenticator.service.js';
+import { AccessTokenAuthenticator } from './access-token-authenticator.service.js';
+import { OwnershipCheck } from './ownership-check.service.js';
 import { actorOf, keysOf, type Principal } from './principal.js';
 
 /** A request that the guard has let through. */
@@ -136,7 +136,7 @@ export class AccessGuard implements CanActivate {
       requireRule(now, rule);
       return now;
     };
-    noteCaller({ principal, apiKeyIds: keysOf(principal), judgeAgain });
+    recordCaller({ principal, apiKeyIds: keysOf(principal), judgeAgain });
     admit(request, principal, rule);
     if (rule.kind === 'owner_or_permission')
       await this.ownership.require(request, request.operation, principal, rule.permission);
@@ -168,7 +168,7 @@ function admit(request: GuardedRequest, principal: Principal, rule: AccessRule):
   request.principal = principal;
   const actor = actorOf(principal);
   request.actor = actor;
-  if (!request.operation?.isDataPlane) noteActor(actor);
+  if (!request.operation?.isDataPlane) recordActor(actor);
   requireRule(principal, rule);
   return true;
 }
@@ -178,12 +178,12 @@ function requireRule(principal: Principal, rule: AccessRule): void {
   if (rule.kind === 'permission') requireOneOf(principal, rule.permission, rule.alternative);
 }
 
-function noteCaller(caller: Caller): void {
+function recordCaller(caller: Caller): void {
   const requestContext = currentRequestContext();
   if (requestContext !== undefined) requestContext.caller = caller;
 }
 
-function noteActor(actor: Actor): void {
+function recordActor(actor: Actor): void {
   const requestContext = currentRequestContext();
   if (requestContext !== undefined) requestContext.actor = actor;
 }

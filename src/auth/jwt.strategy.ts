@@ -6,9 +6,9 @@ import { ExtractJwt, Strategy } from 'passport-jwt';
 import { AppError } from '../common/app-error.js';
 import { isDependencyFailure } from '../common/dependency-failure.js';
 import { Config } from '../config/config.js';
-import { ACCESS_TOKEN, type AccessTokenClaims } from './access-token.js';
+import { ACCESS_TOKEN, type AccessTokenClaims } from './access-token.service.js';
 import type { Principal } from './principal.js';
-import { SessionPrincipals } from './session-principals.js';
+import { SessionPrincipals } from './session-principals.queries.js';
 
 /** Proves an access token: one pinned algorithm, our issuer and audience, an expiry, and a session that still lives. */
 @Injectable()

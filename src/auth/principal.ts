@@ -1,4 +1,4 @@
-import type { Actor } from '../http/request-context.js';
+import type { Actor } from '../context/request-context.js';
 
 /** The policy of a key as it stood. */
 export interface KeyVersion {

@@ -1,14 +1,11 @@
 import { Module } from '@nestjs/common';
-import { BudgetLedger } from './budget-ledger.js';
-import { BudgetLimits } from './budget-limits.js';
-import { BudgetNotices } from './budget-notices.js';
-import { BudgetStates } from './budget-states.js';
-import { HoldGrants } from './hold-grants.js';
-import { HoldSweeper } from './hold-sweeper.js';
+import { BudgetLimits } from './budget-limits.queries.js';
+import { BudgetAlerts } from './budget-alerts.service.js';
+import { BudgetStates } from './budget-states.service.js';
 
-/** The ledger of accounts that keeps budgets hard. It knows no HTTP. */
+/** Budget accounts: their limits, what is spent and held, thresholds. It knows no HTTP. */
 @Module({
-  providers: [BudgetLedger, BudgetLimits, BudgetNotices, BudgetStates, HoldGrants, HoldSweeper],
-  exports: [BudgetLedger, BudgetLimits, BudgetNotices, BudgetStates],
+  providers: [BudgetLimits, BudgetAlerts, BudgetStates],
+  exports: [BudgetLimits, BudgetAlerts, BudgetStates],
 })
 export class BudgetsModule {}

@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { Command } from 'commander';
 import { AppModule } from '../app.module.js';
-import { AdminRecovery } from '../auth/admin-recovery.js';
+import { AdminRecovery } from '../users/admin-recovery.service.js';
 import { AppError } from '../common/app-error.js';
 import { projectVersion } from '../common/project-path.js';
 import { StartFailure } from '../common/start-failure.js';
 import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load-config.js';
-import { startEmbeddedPostgres } from '../database/embedded/embedded-postgres.js';
+import { startEmbeddedPostgres } from '../embedded-postgres/embedded-postgres.js';
 import { waitForDatabase } from '../database/usable-database.js';
 
 /** PostgreSQL's code for a table that does not exist. */

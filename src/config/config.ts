@@ -50,7 +50,7 @@ export abstract class Config {
   /** Whole months that the audit log is kept besides the one that runs; undefined for ever. */
   abstract readonly auditRetentionMonths: number | undefined;
   /** Bytes that snapshots of keys may take in memory. */
-  abstract readonly snapshotCacheBytes: number;
+  abstract readonly keyCacheBytes: number;
   /** Sentences about variables that are ignored. */
   abstract readonly warnings: readonly string[];
 }

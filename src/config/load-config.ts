@@ -59,7 +59,7 @@ export function loadConfig(environment: Environment = process.env): Config {
     loginFailuresPerAddress: env.integer('LOGIN_FAILURES_PER_ADDRESS'),
     auditRetentionMonths: env.integer('AUDIT_RETENTION_MONTHS') || undefined,
     usageRetentionDays: env.integer('USAGE_RETENTION_DAYS'),
-    snapshotCacheBytes: env.integer('SNAPSHOT_CACHE_MEGABYTES') * 1_048_576,
+    keyCacheBytes: env.integer('SNAPSHOT_CACHE_MEGABYTES') * 1_048_576,
     shutdownDrainSeconds: env.integer('SHUTDOWN_DRAIN_SECONDS', isProduction ? { default: 5 } : {}),
     shutdownTimeoutSeconds: env.integer('SHUTDOWN_TIMEOUT_SECONDS'),
     startupTimeoutSeconds: env.integer('STARTUP_TIMEOUT_SECONDS'),

@@ -1,7 +1,7 @@
 import pg, { type PoolConfig } from 'pg';
 import type { DataSourceOptions } from 'typeorm';
 import type { DatabaseServer } from './database-server.js';
-import { EvictingClient } from './evicting-client.js';
+import { ClosingClient } from './closing-client.js';
 import { MigrationClient } from './migration-client.js';
 import { MIGRATIONS } from './migrations/index.js';
 import { SessionClient, type SessionConfig, type SessionSettings } from './session-client.js';
@@ -57,7 +57,7 @@ export function controlPlaneOptions(server: DatabaseServer, poolSize: number): D
         lockMs: CONTROL_PLANE.lockMs,
         idleInTransactionMs: CONTROL_PLANE.idleInTransactionMs,
       }),
-      Client: EvictingClient,
+      Client: ClosingClient,
       query_timeout: CONTROL_PLANE.statementMs + CLIENT_GRACE_MS,
     },
   };
@@ -94,7 +94,7 @@ export function unhurriedClientOptions(server: DatabaseServer): SessionConfig {
 export function authorityPoolOptions(server: DatabaseServer): PoolConfig {
   return {
     ...sessionOptions(server, { statementMs: CONTROL_PLANE.statementMs, lockMs: 0, idleInTransactionMs: 0 }),
-    Client: EvictingClient,
+    Client: ClosingClient,
     application_name: 'latchkey-authority',
     max: 2,
     connectionTimeoutMillis: CONTROL_PLANE.connectMs,

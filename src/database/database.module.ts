@@ -26,8 +26,8 @@ import {
   MeteringPool,
   ReportPool,
 } from './pools.js';
-import { ReportQueries } from './report-queries.js';
-import { SchemaState } from './schema-state.js';
+import { ReportQueries } from './report.queries.js';
+import { SchemaState } from './schema-state.service.js';
 
 /** Connections to PostgreSQL and the transactions of the control plane. Features bring their own entities. */
 @Global()

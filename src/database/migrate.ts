@@ -7,7 +7,7 @@ import { DatabaseServer } from './database-server.js';
 import { grantToServiceRole } from './grants.js';
 import { NotPrimaryError } from './not-primary-error.js';
 import { requireSessions } from './pooling-mode.js';
-import { knownMigrations } from './schema-state.js';
+import { knownMigrations } from './schema-state.service.js';
 import { SessionClient } from './session-client.js';
 import { applySqlFunctions } from './sql-functions.js';
 

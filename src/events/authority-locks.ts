@@ -1,6 +1,6 @@
-import type { Change } from '../database/change-feed.js';
+import type { Change } from '../change-feed/change-feed.service.js';
 import type { PreparedStatement } from '../database/prepared-statement.js';
-import type { Actor } from '../http/request-context.js';
+import type { Actor } from '../context/request-context.js';
 import type { ChangeEvents } from './domain-events.js';
 
 /**

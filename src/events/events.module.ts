@@ -1,8 +1,8 @@
 import { Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { EventEmitterModule } from '@nestjs/event-emitter';
-import { Changes } from './changes.js';
-import { EventPublisher } from './event-publisher.js';
+import { Changes } from './changes.service.js';
+import { EventPublisher } from './event-publisher.service.js';
 
 /** Domain events, how they are published, and the changes that they tell of. */
 @Global()

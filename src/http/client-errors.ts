@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { AppError } from '../common/app-error.js';
 import type { ErrorCode } from '../common/error-catalogue.js';
-import { PROBLEM_MEDIA_TYPE, problemDocument } from './problem.js';
+import { PROBLEM_MEDIA_TYPE, problemDocument } from '../contract/problem.js';
 
 const CODE_BY_CAUSE: Readonly<Record<string, ErrorCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request.timeout',

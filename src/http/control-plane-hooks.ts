@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
-import type { OperationSettings } from './operation.js';
+import type { OperationSettings } from '../contract/operation.js';
 
 type Done = (error?: Error) => void;
 

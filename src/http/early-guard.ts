@@ -3,7 +3,7 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { isAddressTooLong } from './address-bounds.js';
-import type { OperationSettings, RouteHandler } from './operation.js';
+import type { OperationSettings, RouteHandler } from '../contract/operation.js';
 import type { ProblemFilter } from './problem.filter.js';
 import { letBodyCome, passOverBody } from './unread-body.js';
 
@@ -15,7 +15,7 @@ export interface Guard {
 }
 
 /** What runs before and after every handler, however it is called. */
-export interface Surroundings {
+export interface Pipeline {
   readonly guard: Guard;
   readonly filter: ProblemFilter;
 }
@@ -27,8 +27,8 @@ type Handler = () => unknown;
  * Calls the guard before the body of a request is read, so that the service reads and checks only bodies of admitted
  * callers. URLs that are too long or match no route are answered here too. Call it before routes are registered.
  */
-export function guardBeforeBodies(server: FastifyInstance, surroundings: Surroundings): void {
-  const { filter } = surroundings;
+export function guardBeforeBodies(server: FastifyInstance, pipeline: Pipeline): void {
+  const { filter } = pipeline;
   server.addHook('onRequest', (request, reply, done) => {
     if (isAddressTooLong(request.raw.url)) refuse(new AppError('request.uri_too_long', TOO_LONG));
     else if (request.is404) refuse(new NotFoundException());
@@ -42,14 +42,14 @@ export function guardBeforeBodies(server: FastifyInstance, surroundings: Surroun
     const { handler }: OperationSettings = { ...route.config };
     if (handler === undefined) return;
     const earlier = route.onRequest === undefined ? [] : [route.onRequest].flat();
-    route.onRequest = [...earlier, hookOf(handler, surroundings)];
+    route.onRequest = [...earlier, hookOf(handler, pipeline)];
   });
 }
 
 const TOO_LONG =
   'An address may have 8192 characters and 128 query parameters, and each part of its path 256 characters.';
 
-function hookOf({ controller, method }: RouteHandler, { guard, filter }: Surroundings) {
+function hookOf({ controller, method }: RouteHandler, { guard, filter }: Pipeline) {
   const handler = (controller.prototype as Readonly<Record<string, Handler>>)[method] as Handler;
   /** Synchronous as long as the guard is. */
   return (request: FastifyRequest, reply: FastifyReply, done: Done): void => {

@@ -5,12 +5,12 @@ import type { FastifyReply } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { isErrorCode } from '../common/error-catalogue.js';
 import { projectPath } from '../common/project-path.js';
-import { AcceptedMediaType } from './accept.js';
-import { DOCS_PATH } from './api-document.js';
-import { TextField } from './fields.js';
+import { AcceptedMediaType } from '../contract/accept.js';
+import { DOCS_PATH } from '../contract/api-document.js';
+import { TextField } from '../contract/fields.js';
 import { htmlPage } from './html-page.js';
-import { Operation } from './operation.js';
-import { Public } from './public.decorator.js';
+import { Operation } from '../contract/operation.js';
+import { Public } from '../contract/public.decorator.js';
 
 class ErrorCodeParameter {
   @TextField({

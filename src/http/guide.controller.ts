@@ -2,14 +2,12 @@ import { Controller, Get, Req, Res } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
-import { acceptedMediaType } from './accept.js';
-import { type GuideFile, GuideFiles } from './guide-files.js';
-import { Operation } from './operation.js';
-import { Public } from './public.decorator.js';
-import { hasTag } from './unchanging-text.js';
-
-/** Where the docs site is served. */
-export const GUIDE_PATH = 'guide';
+import { acceptedMediaType } from '../contract/accept.js';
+import { GUIDE_PATH } from '../contract/api-path.js';
+import { type GuideFile, GuideFiles } from './guide-files.service.js';
+import { Operation } from '../contract/operation.js';
+import { Public } from '../contract/public.decorator.js';
+import { hasTag } from '../contract/unchanging-text.js';
 
 const OPERATION = {
   summary: 'Read the documents',

@@ -5,17 +5,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { validationFailed } from '../common/app-error.js';
 import type { Redactor } from '../common/redactor.js';
 import type { Config } from '../config/config.js';
-import { ClientAddresses } from './client-address.js';
+import { ClientAddresses } from './client-address.service.js';
 import { answerClientError } from './client-errors.js';
-import { RequestOrigins } from './request-origins.js';
+import { RequestContextFactory } from './request-context-factory.service.js';
 import { addControlPlaneHooks } from './control-plane-hooks.js';
-import { excessOf, parseJson } from './json-text.js';
-import type { OperationSettings } from './operation.js';
-import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
-import { openRequestContext, resumeRequestContext } from './request-context.js';
-import { BrokenSchema } from './route-schema.js';
-import { RouteTable } from './route-table.js';
-import { schemaValidator } from './schema-validator.js';
+import { excessOf, parseJson } from '../contract/json-text.js';
+import type { OperationSettings } from '../contract/operation.js';
+import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from '../contract/problem.js';
+import { openRequestContext, resumeRequestContext } from '../context/request-context.js';
+import { BrokenSchema } from '../contract/route-schema.js';
+import { RouteTable } from '../contract/route-table.service.js';
+import { schemaValidator } from '../contract/schema-validator.js';
 import { holdBackBodies } from './unread-body.js';
 
 const DEFAULT_BODY_LIMIT = 64 * 1024;
@@ -42,7 +42,7 @@ export function createHttpAdapter(config: Config, routes: RouteTable, redactor: 
   });
   const server: FastifyInstance = adapter.getInstance();
   holdBackBodies(server);
-  noteRoutes(server, routes);
+  recordRoutes(server, routes);
   openContexts(server, config);
   readJson(server);
   readForms(server);
@@ -58,7 +58,7 @@ function requestId(request: IncomingMessage, redactor: Redactor): string {
   return isUsable ? given : randomUUID();
 }
 
-function noteRoutes(server: FastifyInstance, routes: RouteTable): void {
+function recordRoutes(server: FastifyInstance, routes: RouteTable): void {
   server.addHook('onRoute', (route) => {
     if (route.url !== '*') routes.add(route.method, route.url);
     const settings: OperationSettings | undefined = route.config;
@@ -72,7 +72,7 @@ function noteRoutes(server: FastifyInstance, routes: RouteTable): void {
  * in callbacks of the connection, which belong to no request.
  */
 function openContexts(server: FastifyInstance, config: Config): void {
-  const origins = new RequestOrigins(new ClientAddresses(config));
+  const origins = new RequestContextFactory(new ClientAddresses(config));
   addControlPlaneHooks(server, {
     onRequest: (request, reply, done) => {
       void reply.header('x-request-id', request.id);

@@ -2,11 +2,16 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, Inject, Injectable, Lo
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
 import { Redactor } from '../common/redactor.js';
-import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from './problem.js';
-import type { OperationSettings } from './operation.js';
-import { type Actor, type OperationName, type RequestContext, requestContextOf } from './request-context.js';
-import { RequestOrigins } from './request-origins.js';
-import { RouteTable } from './route-table.js';
+import { pathOf, problemDocument, PROBLEM_MEDIA_TYPE, toAppError } from '../contract/problem.js';
+import type { OperationSettings } from '../contract/operation.js';
+import {
+  type Actor,
+  type OperationName,
+  type RequestContext,
+  requestContextOf,
+} from '../context/request-context.js';
+import { RequestContextFactory } from './request-context-factory.service.js';
+import { RouteTable } from '../contract/route-table.service.js';
 import { passOverBody } from './unread-body.js';
 
 /** Called with each error before it is answered; the answer waits for it. Refusals are audited through it. */
@@ -26,7 +31,7 @@ export class ProblemFilter implements ExceptionFilter {
   constructor(
     private readonly routes: RouteTable,
     private readonly redactor: Redactor,
-    private readonly origins: RequestOrigins,
+    private readonly origins: RequestContextFactory,
     @Inject(ErrorObserver) private readonly observer: ErrorObserver,
   ) {}
 

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { addControlPlaneHooks } from '../http/control-plane-hooks.js';
-import { pathOf } from '../http/problem.js';
-import { type RequestContext, requestContextOf } from '../http/request-context.js';
+import { pathOf } from '../contract/problem.js';
+import { type RequestContext, requestContextOf } from '../context/request-context.js';
 import { isServiceRoute, routePattern } from './request-route.js';
 
 /** What nginx logs when the caller left before the answer; nothing was sent. */

@@ -1,9 +1,9 @@
 import { Controller, Get, Header } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { Operation } from '../http/operation.js';
-import { Public } from '../http/public.decorator.js';
+import { Operation } from '../contract/operation.js';
+import { Public } from '../contract/public.decorator.js';
 import { LivenessResponse, ReadinessResponse } from './health.dto.js';
-import { Readiness } from './readiness.js';
+import { Readiness } from './readiness.service.js';
 
 @ApiTags('Service')
 @Controller('health')

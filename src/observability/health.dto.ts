@@ -1,5 +1,5 @@
 import { ApiSchema } from '@nestjs/swagger';
-import { ResponseField } from '../http/fields.js';
+import { ResponseField } from '../contract/fields.js';
 
 @ApiSchema({ name: 'Liveness' })
 export class LivenessResponse {

@@ -3,7 +3,7 @@ import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pin
 import { prettyFactory } from 'pino-pretty';
 import type { Redactor } from '../common/redactor.js';
 import type { Config } from '../config/config.js';
-import { currentRequestContext } from '../http/request-context.js';
+import { currentRequestContext } from '../context/request-context.js';
 import { RepeatedLines } from './repeated-lines.js';
 import { requestLine } from './request-line.js';
 

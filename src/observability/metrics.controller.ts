@@ -1,8 +1,8 @@
 import { Controller, Get, Header } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { Operation } from '../http/operation.js';
-import { Public } from '../http/public.decorator.js';
-import { Metrics, METRICS_MEDIA_TYPE } from './metrics.js';
+import { Operation } from '../contract/operation.js';
+import { Public } from '../contract/public.decorator.js';
+import { Metrics, METRICS_MEDIA_TYPE } from './metrics.service.js';
 
 @ApiTags('Service')
 @Controller('metrics')

@@ -1,12 +1,12 @@
 import { Global, Module } from '@nestjs/common';
-import { ChangeFeedMetrics } from './change-feed-metrics.js';
-import { ClockMetrics } from './clock-metrics.js';
-import { DatabasePoolMetrics } from './database-pool-metrics.js';
+import { ChangeFeedMetrics } from './change-feed-metrics.service.js';
+import { ClockMetrics } from './clock-metrics.service.js';
+import { DatabasePoolMetrics } from './database-pool-metrics.service.js';
 import { HealthController } from './health.controller.js';
-import { Metrics } from './metrics.js';
+import { Metrics } from './metrics.service.js';
 import { MetricsController } from './metrics.controller.js';
-import { Readiness } from './readiness.js';
-import { StorageMetrics } from './storage-metrics.js';
+import { Readiness } from './readiness.service.js';
+import { StorageMetrics } from './storage-metrics.service.js';
 
 /** What operators look at: health and measurements. Any module adds measurements of its own through `Metrics`. */
 @Global()

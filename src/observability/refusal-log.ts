@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { AppError } from '../common/app-error.js';
-import { pathOf } from '../http/problem.js';
+import { pathOf } from '../contract/problem.js';
 import type { ProblemFilter } from '../http/problem.filter.js';
-import type { RequestContext } from '../http/request-context.js';
+import type { RequestContext } from '../context/request-context.js';
 import { routePattern } from './request-route.js';
 
 /** The most lines of one error code per second. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { addControlPlaneHooks, type RequestHooks } from '../http/control-plane-hooks.js';
-import type { Metrics } from './metrics.js';
+import type { Metrics } from './metrics.service.js';
 import { routePattern } from './request-route.js';
 
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

@@ -1,4 +1,4 @@
-import type { RateLimitPolicy, TakeOutcome } from './rate-windows.policy.js';
+import type { RateLimitPolicy, ConsumeOutcome } from './rate-windows.policy.js';
 
 /** The cost with which `take` reads the windows and consumes nothing. */
 export const PEEK = 0;
@@ -17,12 +17,12 @@ export abstract class RateLimiter {
    * @param nowMs the time, in milliseconds since the epoch
    * @throws RangeError when `cost` is anything else
    */
-  abstract take(
+  abstract consume(
     apiKeyId: number,
     policy: RateLimitPolicy,
     cost: number,
     nowMs: number,
-  ): TakeOutcome | Promise<TakeOutcome>;
+  ): ConsumeOutcome | Promise<ConsumeOutcome>;
 }
 
 /** @throws RangeError for what would give back or confuse what was consumed */

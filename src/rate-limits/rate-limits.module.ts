@@ -1,12 +1,12 @@
 import { Module } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
-import { Metrics } from '../observability/metrics.js';
-import { InstanceRegistry } from './instance-registry.js';
-import { MemoryRateLimiter } from './memory-rate-limiter.js';
+import { Metrics } from '../observability/metrics.service.js';
+import { InstanceRegistry } from './instance-registry.service.js';
+import { MemoryRateLimiter } from './memory-rate-limiter.service.js';
 import { RateLimiter } from './rate-limiter.js';
 import { RedisRateLimiter } from './redis-rate-limiter.js';
-import { WindowCheckpoints } from './window-checkpoints.js';
+import { WindowCheckpoints } from './window-checkpoints.service.js';
 
 /** How much a key may do in a minute, an hour and a day: in Redis when there is one, else in this instance's memory. */
 @Module({

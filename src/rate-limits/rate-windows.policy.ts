@@ -22,7 +22,7 @@ export interface WindowState {
 }
 
 /** The answer to a take: from all windows together, or from none. */
-export interface TakeOutcome {
+export interface ConsumeOutcome {
   readonly allowed: boolean;
   /** The windows that are set, shortest first. */
   readonly windows: readonly WindowState[];
@@ -59,7 +59,7 @@ export function takeFrom(
   policy: RateLimitPolicy,
   cost: number,
   nowMs: number,
-): TakeOutcome {
+): ConsumeOutcome {
   const tick = advance(words, at, tickOf(nowMs));
   const { perMinute, perHour, perDay } = policy;
   const needed = cost === 0 ? 1 : cost;

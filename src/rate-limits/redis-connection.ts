@@ -1,5 +1,5 @@
 import { Cluster, Redis, type RedisOptions, type Result } from 'ioredis';
-import { EPOCH_SCRIPT, TAKE_SCRIPT } from './redis-take.js';
+import { EPOCH_SCRIPT, TAKE_SCRIPT } from './redis-consumption.js';
 import { isSentinelUrl, readSentinelUrl } from '../config/sentinel-url.js';
 
 declare module 'ioredis' {

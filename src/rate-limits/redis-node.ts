@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisLink } from './redis-link.js';
-import { epochKeyOf } from './redis-take.js';
+import { epochKeyOf } from './redis-consumption.js';
 
 /**
  * Time-outs are counted in turns of the event loop, each at least this many milliseconds, in which responses could have

@@ -1,12 +1,12 @@
 import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
-import type { Metrics } from '../observability/metrics.js';
-import type { InstanceRegistry } from './instance-registry.js';
-import type { MemoryRateLimiter } from './memory-rate-limiter.js';
+import type { Metrics } from '../observability/metrics.service.js';
+import type { InstanceRegistry } from './instance-registry.service.js';
+import type { MemoryRateLimiter } from './memory-rate-limiter.service.js';
 import { assertCost, RateLimiter } from './rate-limiter.js';
-import { isUnlimited, type RateLimitPolicy, type TakeOutcome } from './rate-windows.policy.js';
+import { isUnlimited, type RateLimitPolicy, type ConsumeOutcome } from './rate-windows.policy.js';
 import { RedisReports } from './redis-reports.js';
-import { hasLost, outcomeOf } from './redis-take.js';
+import { hasLost, outcomeOf } from './redis-consumption.js';
 import { RedisWindows } from './redis-windows.js';
 
 /** When to ask again about a cost that fits the limit but not this instance's part of it. */
@@ -60,15 +60,15 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
     return this.#redis.isAway;
   }
 
-  take(
+  consume(
     apiKeyId: number,
     policy: RateLimitPolicy,
     cost: number,
     nowMs: number,
-  ): TakeOutcome | Promise<TakeOutcome> {
+  ): ConsumeOutcome | Promise<ConsumeOutcome> {
     assertCost(cost);
-    if (isUnlimited(policy)) return this.local.take(apiKeyId, policy, cost, nowMs);
-    if (this.#redis.isAwayFor(apiKeyId)) return this.#takeLocally(apiKeyId, policy, cost, nowMs);
+    if (isUnlimited(policy)) return this.local.consume(apiKeyId, policy, cost, nowMs);
+    if (this.#redis.isAwayFor(apiKeyId)) return this.#consumeLocally(apiKeyId, policy, cost, nowMs);
     return this.#takeFromRedis(apiKeyId, policy, cost, nowMs);
   }
 
@@ -77,9 +77,9 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
     policy: RateLimitPolicy,
     cost: number,
     nowMs: number,
-  ): Promise<TakeOutcome> {
-    const reply = await this.#redis.take(apiKeyId, policy, cost, nowMs);
-    if (reply === undefined) return this.#takeLocally(apiKeyId, policy, cost, nowMs);
+  ): Promise<ConsumeOutcome> {
+    const reply = await this.#redis.consume(apiKeyId, policy, cost, nowMs);
+    if (reply === undefined) return this.#consumeLocally(apiKeyId, policy, cost, nowMs);
     if (hasLost(reply)) this.#reports.restored();
     const outcome = outcomeOf(reply, policy, cost, nowMs);
     if (outcome.allowed && cost > 0) this.local.note(apiKeyId, policy, cost, nowMs);
@@ -87,10 +87,10 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
   }
 
   /** Judges by this instance's part; the limits it answers are the key's. */
-  #takeLocally(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): TakeOutcome {
+  #consumeLocally(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): ConsumeOutcome {
     this.#localTakes++;
     const { count } = this.instances;
-    const outcome = this.local.takeUnshared(apiKeyId, partOf(policy, count), cost, nowMs);
+    const outcome = this.local.consumeUnshared(apiKeyId, partOf(policy, count), cost, nowMs);
     if (count === 1) return outcome;
     const limits = { minute: policy.perMinute, hour: policy.perHour, day: policy.perDay };
     const windows = outcome.windows.map((state) => ({

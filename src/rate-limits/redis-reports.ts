@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import type { Metrics } from '../observability/metrics.js';
+import type { Metrics } from '../observability/metrics.service.js';
 
 /** The same is logged again after this many milliseconds at the earliest. */
 const QUIET_MS = 10_000;

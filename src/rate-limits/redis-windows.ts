@@ -1,6 +1,6 @@
 import { RedisLink } from './redis-link.js';
 import { RedisNode, type RedisNodeEvents } from './redis-node.js';
-import { argumentsOf, redisKeyOf } from './redis-take.js';
+import { argumentsOf, redisKeyOf } from './redis-consumption.js';
 import type { RateLimitPolicy } from './rate-windows.policy.js';
 
 /** At start: how long to wait for Redis before going on without it. */
@@ -80,7 +80,7 @@ export class RedisWindows {
   }
 
   /** The answer of the script; undefined when Redis is away or late. Never rejected. */
-  take(
+  consume(
     apiKeyId: number,
     policy: RateLimitPolicy,
     cost: number,

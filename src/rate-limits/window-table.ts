@@ -107,7 +107,7 @@ export class WindowTable {
   }
 
   /** What was admitted in a window without Redis since the last call. */
-  takeUnshared(slot: number, window: WindowIndex): number {
+  consumeUnshared(slot: number, window: WindowIndex): number {
     const words = this.wordsOf(slot);
     const index = this.startOf(slot) + UNSHARED + window;
     const amount = words[index] as number;

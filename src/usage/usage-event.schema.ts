@@ -2,9 +2,9 @@ import { crc32 } from 'node:zlib';
 import type { FieldError } from '../common/app-error.js';
 import { parseCents } from '../common/money.js';
 import type { Redactor } from '../common/redactor.js';
-import { parseTimestamp } from '../http/input-checks.js';
-import { schemaValidator } from '../http/schema-validator.js';
-import { NO_SECRETS } from '../http/secret-text.js';
+import { parseTimestamp } from '../contract/input-checks.js';
+import { schemaValidator } from '../contract/schema-validator.js';
+import { NO_SECRETS } from '../contract/secret-text.js';
 import type { UsageEvent } from './usage-event.js';
 
 const MOST_TOKENS = 1_000_000_000;

@@ -3,9 +3,9 @@ import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { ApiKeyIdParameter } from '../api-keys/api-keys.dto.js';
 import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
-import { API_PATH } from '../http/api-path.js';
-import { NoBody } from '../http/no-body.js';
-import { Operation } from '../http/operation.js';
+import { API_PATH } from '../contract/api-path.js';
+import { NoBody } from '../contract/no-body.js';
+import { Operation } from '../contract/operation.js';
 import {
   RecordedEventResponse,
   RecordedEventsResponse,
@@ -13,7 +13,7 @@ import {
   UsageEventIdParameter,
   UsageEventsQuery,
 } from './usage-events.dto.js';
-import { UsageEvents } from './usage-events.js';
+import { UsageEvents } from './usage-events.queries.js';
 import { UsageReversals } from './usage-reversals.service.js';
 
 @ApiTags('Usage')

@@ -1,8 +1,8 @@
 import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
-import { IntegerField, ResponseField, TextField } from '../http/fields.js';
-import type { RecordedEvent } from './usage-events.js';
+import { IntegerField, ResponseField, TextField } from '../contract/fields.js';
+import type { RecordedEvent } from './usage-events.queries.js';
 
 const COUNT = { type: 'integer', format: 'int64' } as const;
 const NULLABLE_COUNT = { ...COUNT, nullable: true } as const;

@@ -2,8 +2,8 @@ import { Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { RequirePermission } from '../auth/access.decorators.js';
 import { type GuardedRequest, reporterOf } from '../auth/access.guard.js';
-import { API_PATH } from '../http/api-path.js';
-import { Operation } from '../http/operation.js';
+import { API_PATH } from '../contract/api-path.js';
+import { Operation } from '../contract/operation.js';
 import { USAGE_EVENT_SCHEMA } from './usage-event.schema.js';
 import { type IngestionResult, UsageIngestionService } from './usage-ingestion.service.js';
 

@@ -2,11 +2,11 @@ import { Injectable } from '@nestjs/common';
 import { type FieldError, MOST_ERRORS, shown, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { Redactor } from '../common/redactor.js';
-import type { Reporter } from '../budgets/reporter.js';
+import type { Reporter } from './reporter.js';
 import type { RecordStatus, UsageEvent } from './usage-event.js';
-import { UsageCounts } from './usage-counts.js';
+import { UsageCounts } from './usage-counts.service.js';
 import { checkUsageEvent } from './usage-event.schema.js';
-import { UsageRecorder } from './usage-recorder.js';
+import { UsageRecorder } from './usage-recorder.service.js';
 
 /** An event that was not recorded, by its place in what was sent. */
 export interface RejectedEvent {

@@ -1,16 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { ApiKeyLineage } from '../api-keys/api-key-lineage.js';
+import { ApiKeyLineage } from '../api-keys/api-key-lineage.service.js';
 import { actorOf, type Principal } from '../auth/principal.js';
 import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
-import { BudgetStates } from '../budgets/budget-states.js';
+import { BudgetStates } from '../budgets/budget-states.service.js';
 import { AppError } from '../common/app-error.js';
 import { decimalCentsFromMicroCents } from '../common/money.js';
 import { runPrepared } from '../database/prepared-statement.js';
 import { Change } from '../events/change.decorator.js';
-import { EventPublisher } from '../events/event-publisher.js';
-import { type EventRow, type RecordedEvent, SELECT_EVENTS, toRecordedEvent } from './usage-events.js';
+import { EventPublisher } from '../events/event-publisher.service.js';
+import { type EventRow, type RecordedEvent, SELECT_EVENTS, toRecordedEvent } from './usage-events.queries.js';
 
 interface ReversedRow {
   readonly is_found: boolean;

@@ -3,11 +3,11 @@ import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/s
 import { ApiKeyIdParameter } from '../api-keys/api-keys.dto.js';
 import { CurrentPrincipal, OwnerOrPermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
-import { AcceptedMediaType } from '../http/accept.js';
-import { API_PATH } from '../http/api-path.js';
-import { CSV_MEDIA_TYPE, csvFile } from '../http/csv.js';
-import { Operation } from '../http/operation.js';
-import { UsageSeries } from './usage-series.js';
+import { AcceptedMediaType } from '../contract/accept.js';
+import { API_PATH } from '../contract/api-path.js';
+import { CSV_MEDIA_TYPE, csvFile } from '../contract/csv.js';
+import { Operation } from '../contract/operation.js';
+import { UsageSeries } from './usage-series.queries.js';
 import {
   ApiKeyUsageSeriesResponse,
   toApiKeyUsageSeriesResponse,

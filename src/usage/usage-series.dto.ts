@@ -1,7 +1,7 @@
 import { ApiSchema } from '@nestjs/swagger';
-import type { CsvCell } from '../http/csv.js';
-import { ChoiceField, ResponseField, TimestampField } from '../http/fields.js';
-import type { ApiKeyUsageSeries, UsageSeriesQuestion } from './usage-series.js';
+import type { CsvCell } from '../contract/csv.js';
+import { ChoiceField, ResponseField, TimestampField } from '../contract/fields.js';
+import type { ApiKeyUsageSeries, UsageSeriesQuestion } from './usage-series.queries.js';
 import { USAGE_INTERVALS, type UsageInterval } from './usage-spans.policy.js';
 import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
 

@@ -2,11 +2,11 @@ import { Controller, Get, Header, Query, type StreamableFile } from '@nestjs/com
 import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import { CurrentPrincipal, OwnerOrPermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
-import { AcceptedMediaType } from '../http/accept.js';
-import { API_PATH } from '../http/api-path.js';
-import { CSV_MEDIA_TYPE, csvFile } from '../http/csv.js';
-import { Operation } from '../http/operation.js';
-import { UsageSummary } from './usage-summary.js';
+import { AcceptedMediaType } from '../contract/accept.js';
+import { API_PATH } from '../contract/api-path.js';
+import { CSV_MEDIA_TYPE, csvFile } from '../contract/csv.js';
+import { Operation } from '../contract/operation.js';
+import { UsageSummary } from './usage-summary.queries.js';
 import {
   toUsageSummaryQuestion,
   toUsageSummaryResponse,

@@ -1,7 +1,7 @@
 import { ApiSchema } from '@nestjs/swagger';
-import type { CsvCell } from '../http/csv.js';
-import { IntegerField, ResponseField, TimestampField } from '../http/fields.js';
-import type { SummedUsage, UsageSummaryQuestion } from './usage-summary.js';
+import type { CsvCell } from '../contract/csv.js';
+import { IntegerField, ResponseField, TimestampField } from '../contract/fields.js';
+import type { SummedUsage, UsageSummaryQuestion } from './usage-summary.queries.js';
 import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
 
 export class UsageSummaryQuery {

@@ -1,6 +1,6 @@
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
-import { ResponseField } from '../http/fields.js';
+import { ResponseField } from '../contract/fields.js';
 
 /** What was used in some time, by some keys, of some models. */
 export interface DetailedUsage {

@@ -3,10 +3,10 @@ import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { ApiKeyIdParameter } from '../api-keys/api-keys.dto.js';
 import { CurrentPrincipal, OwnerOrPermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
-import { API_PATH } from '../http/api-path.js';
-import { Operation } from '../http/operation.js';
+import { API_PATH } from '../contract/api-path.js';
+import { Operation } from '../contract/operation.js';
 import { ApiKeyUsageResponse, toApiKeyUsageResponse } from './usage.dto.js';
-import { UsageStatistics } from './usage-statistics.js';
+import { UsageStatistics } from './usage-statistics.queries.js';
 
 @ApiTags('Usage')
 @Controller(`${API_PATH}/api-keys`)

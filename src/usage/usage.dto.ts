@@ -1,8 +1,8 @@
 import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
-import { ResponseField } from '../http/fields.js';
-import type { ApiKeyUsage } from './usage-statistics.js';
+import { ResponseField } from '../contract/fields.js';
+import type { ApiKeyUsage } from './usage-statistics.queries.js';
 
 const COUNT = { type: 'integer', format: 'int64', description: '2^53 − 1 for more.' } as const;
 const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;

@@ -1,14 +1,14 @@
 import { Controller, Get, Query, Req, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { KeySnapshot } from '../api-keys/snapshot.js';
+import type { CachedKey } from '../api-keys/cached-key.js';
 import { presentedCredential } from '../auth/credentials.js';
 import { AppError } from '../common/app-error.js';
 import { Config } from '../config/config.js';
-import { API_PATH } from '../http/api-path.js';
-import { ClientAddresses } from '../http/client-address.js';
-import { Operation } from '../http/operation.js';
-import { Public } from '../http/public.decorator.js';
+import { API_PATH } from '../contract/api-path.js';
+import { ClientAddresses } from '../http/client-address.service.js';
+import { Operation } from '../contract/operation.js';
+import { Public } from '../contract/public.decorator.js';
 import { rateLimitHeaders } from '../rate-limits/rate-limit-headers.js';
 import { ForwardAuthQuery } from './forward-auth.dto.js';
 import { refusalOf } from './forward-auth.policy.js';
@@ -70,7 +70,7 @@ export class ForwardAuthController {
     });
     const limits = verdict.code === 'NOT_FOUND' ? {} : rateLimitHeaders(verdict.windows, verdict.nowMs);
     if (verdict.code !== 'VALID') throw refusalOf(verdict, limits);
-    void reply.headers({ ...limits, ...identityOf(verdict.snapshot) });
+    void reply.headers({ ...limits, ...identityOf(verdict.cachedKey) });
   }
 
   /** The secret of the request. What is no API key is judged like one: nobody has it. */
@@ -86,7 +86,7 @@ export class ForwardAuthController {
 }
 
 /** Who the request comes from, for the service behind the gateway. */
-function identityOf({ apiKeyId, name, userId, scopes }: KeySnapshot): Record<string, string> {
+function identityOf({ apiKeyId, name, userId, scopes }: CachedKey): Record<string, string> {
   return {
     'x-api-key-id': String(apiKeyId),
     'x-api-key-name': headerText(name),

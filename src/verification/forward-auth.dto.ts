@@ -1,4 +1,4 @@
-import { TextField, TextListField } from '../http/fields.js';
+import { TextField, TextListField } from '../contract/fields.js';
 
 /** What the gateway knows of the request beside its headers. */
 export class ForwardAuthQuery {

@@ -1,9 +1,9 @@
 import { Body, Controller, Header, HttpCode, Post } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import type { KeySnapshot } from '../api-keys/snapshot.js';
+import type { CachedKey } from '../api-keys/cached-key.js';
 import { RequirePermission } from '../auth/access.decorators.js';
-import { API_PATH } from '../http/api-path.js';
-import { Operation } from '../http/operation.js';
+import { API_PATH } from '../contract/api-path.js';
+import { Operation } from '../contract/operation.js';
 import { INTROSPECTION_SCHEMA, IntrospectionDto } from './introspection.dto.js';
 import { scopeList } from './scope-list.js';
 import type { RateLimitPolicy } from '../rate-limits/rate-windows.policy.js';
@@ -31,8 +31,8 @@ export class IntrospectionController {
   @ApiOkResponse({ content: { 'application/json': { schema: INTROSPECTION_SCHEMA } } })
   @Header('cache-control', 'no-store')
   async introspect(@Body() { token }: IntrospectionDto): Promise<Record<string, unknown>> {
-    const snapshot = await this.verification.findActive(token);
-    return snapshot === undefined || admitsNothing(snapshot) ? { active: false } : describe(snapshot);
+    const cachedKey = await this.verification.findActive(token);
+    return cachedKey === undefined || admitsNothing(cachedKey) ? { active: false } : describe(cachedKey);
   }
 }
 
@@ -40,34 +40,34 @@ export class IntrospectionController {
  * A key and its ancestors together may allow nothing at all. An empty list would mean "anything", so such a key is shown
  * as not active.
  */
-function admitsNothing({ addresses, models, chatbots }: KeySnapshot): boolean {
+function admitsNothing({ addresses, models, chatbots }: CachedKey): boolean {
   return [addresses?.entries, models?.patterns, chatbots?.patterns].some((list) => list?.length === 0);
 }
 
 /** The smallest limit of the line. */
-function leastLimit({ rateLimits, line }: KeySnapshot, window: keyof RateLimitPolicy): number | null {
+function leastLimit({ rateLimits, line }: CachedKey, window: keyof RateLimitPolicy): number | null {
   const limits = line?.map((key) => key.rateLimits[window]) ?? [rateLimits[window]];
   const set = limits.filter((limit) => limit !== null);
   return set.length === 0 ? null : Math.min(...set);
 }
 
-function describe(snapshot: KeySnapshot): Record<string, unknown> {
-  const endsAtMs = Math.min(snapshot.expiresAtMs, snapshot.retiresAtMs);
+function describe(cachedKey: CachedKey): Record<string, unknown> {
+  const endsAtMs = Math.min(cachedKey.expiresAtMs, cachedKey.retiresAtMs);
   return {
     active: true,
-    scope: scopeList(snapshot.scopes),
-    client_id: String(snapshot.apiKeyId),
-    sub: String(snapshot.userId),
-    username: snapshot.username,
+    scope: scopeList(cachedKey.scopes),
+    client_id: String(cachedKey.apiKeyId),
+    sub: String(cachedKey.userId),
+    username: cachedKey.username,
     ...(Number.isFinite(endsAtMs) ? { exp: Math.floor(endsAtMs / 1000) } : {}),
-    iat: Math.floor(snapshot.createdAtMs / 1000),
+    iat: Math.floor(cachedKey.createdAtMs / 1000),
     token_type: 'Bearer',
-    tags: snapshot.tags,
-    allowed_ips: snapshot.addresses?.entries ?? [],
-    allowed_models: snapshot.models?.patterns ?? [],
-    allowed_chatbots: snapshot.chatbots?.patterns ?? [],
-    rate_limit_per_minute: leastLimit(snapshot, 'perMinute'),
-    rate_limit_per_hour: leastLimit(snapshot, 'perHour'),
-    rate_limit_per_day: leastLimit(snapshot, 'perDay'),
+    tags: cachedKey.tags,
+    allowed_ips: cachedKey.addresses?.entries ?? [],
+    allowed_models: cachedKey.models?.patterns ?? [],
+    allowed_chatbots: cachedKey.chatbots?.patterns ?? [],
+    rate_limit_per_minute: leastLimit(cachedKey, 'perMinute'),
+    rate_limit_per_hour: leastLimit(cachedKey, 'perHour'),
+    rate_limit_per_day: leastLimit(cachedKey, 'perDay'),
   };
 }

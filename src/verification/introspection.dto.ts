@@ -1,5 +1,5 @@
 import { ApiSchema } from '@nestjs/swagger';
-import { TextField } from '../http/fields.js';
+import { TextField } from '../contract/fields.js';
 
 @ApiSchema({ name: 'IntrospectionRequest' })
 export class IntrospectionDto {

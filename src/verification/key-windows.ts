@@ -1,16 +1,16 @@
-import type { KeySnapshot } from '../api-keys/snapshot.js';
-import { takeFromLine } from '../rate-limits/line-take.js';
+import type { CachedKey } from '../api-keys/cached-key.js';
+import { consumeFromLine } from '../rate-limits/line-consumption.js';
 import type { RateLimiter } from '../rate-limits/rate-limiter.js';
-import type { TakeOutcome } from '../rate-limits/rate-windows.policy.js';
+import type { ConsumeOutcome } from '../rate-limits/rate-windows.policy.js';
 
 /** Consumes from all rate windows that bind a key, its own and its ancestors', or from none. */
-export function takeFor(
+export function consumeFor(
   limiter: RateLimiter,
-  { apiKeyId, rateLimits, line }: KeySnapshot,
+  { apiKeyId, rateLimits, line }: CachedKey,
   cost: number,
   nowMs: number,
-): TakeOutcome | Promise<TakeOutcome> {
+): ConsumeOutcome | Promise<ConsumeOutcome> {
   return line === undefined
-    ? limiter.take(apiKeyId, rateLimits, cost, nowMs)
-    : takeFromLine(limiter, line, cost, nowMs);
+    ? limiter.consume(apiKeyId, rateLimits, cost, nowMs)
+    : consumeFromLine(limiter, line, cost, nowMs);
 }

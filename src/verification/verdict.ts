@@ -1,5 +1,5 @@
-import type { KeySnapshot } from '../api-keys/snapshot.js';
-import type { Reporter } from '../budgets/reporter.js';
+import type { CachedKey } from '../api-keys/cached-key.js';
+import type { Reporter } from '../usage/reporter.js';
 import { type Budget, hasRoomFor, isExhausted } from '../budgets/budget.policy.js';
 
 /** What is asked of a key. An input that is absent is unknown, and unknown is not allowed where a restriction asks for it. */
@@ -53,23 +53,23 @@ export const VERDICT_CODES: readonly VerdictCode[] = [
 /** One check: what it looks at, and whether the key passes it. */
 export interface Rule {
   readonly refusal: Refusal;
-  passes(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number, budget: Budget): boolean;
+  passes(cachedKey: CachedKey, request: VerdictRequest, nowMs: number, budget: Budget): boolean;
   /** What the rule compared, for `explain`. */
-  inputs(snapshot: KeySnapshot, request: VerdictRequest, nowMs: number): Readonly<Record<string, unknown>>;
+  inputs(cachedKey: CachedKey, request: VerdictRequest, nowMs: number): Readonly<Record<string, unknown>>;
 }
 
 /** The checks in their order: free ones first, so that a refused call spends nothing. */
 export const RULES: readonly Rule[] = [
   {
     refusal: 'DISABLED',
-    passes: (snapshot) => snapshot.isActive && snapshot.isOwnerActive,
-    inputs: (snapshot) => ({ is_active: snapshot.isActive, is_owner_active: snapshot.isOwnerActive }),
+    passes: (cachedKey) => cachedKey.isActive && cachedKey.isOwnerActive,
+    inputs: (cachedKey) => ({ is_active: cachedKey.isActive, is_owner_active: cachedKey.isOwnerActive }),
   },
   {
     refusal: 'EXPIRED',
-    passes: (snapshot, _request, nowMs) => snapshot.expiresAtMs > nowMs,
-    inputs: (snapshot, _request, nowMs) => ({
-      expires_at: isoOrNull(snapshot.expiresAtMs),
+    passes: (cachedKey, _request, nowMs) => cachedKey.expiresAtMs > nowMs,
+    inputs: (cachedKey, _request, nowMs) => ({
+      expires_at: isoOrNull(cachedKey.expiresAtMs),
       now: new Date(nowMs).toISOString(),
     }),
   },
@@ -94,8 +94,8 @@ export const RULES: readonly Rule[] = [
   },
   {
     refusal: 'INSUFFICIENT_SCOPE',
-    passes: (snapshot, request) => request.scopes.every((scope) => snapshot.scopes.includes(scope)),
-    inputs: (snapshot, request) => ({ scopes: snapshot.scopes, required_scopes: request.scopes }),
+    passes: (cachedKey, request) => request.scopes.every((scope) => cachedKey.scopes.includes(scope)),
+    inputs: (cachedKey, request) => ({ scopes: cachedKey.scopes, required_scopes: request.scopes }),
   },
   {
     refusal: 'BUDGET_EXCEEDED',
@@ -113,13 +113,13 @@ export const RULES: readonly Rule[] = [
  * are left to ask.
  */
 export function decide(
-  snapshot: KeySnapshot,
+  cachedKey: CachedKey,
   request: VerdictRequest,
   nowMs: number,
   budget: Budget,
 ): Refusal | undefined {
   for (const rule of RULES) {
-    if (!rule.passes(snapshot, request, nowMs, budget)) return rule.refusal;
+    if (!rule.passes(cachedKey, request, nowMs, budget)) return rule.refusal;
   }
   return undefined;
 }

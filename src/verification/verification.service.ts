@@ -1,15 +1,15 @@
 import { Injectable } from '@nestjs/common';
-import { LastUse } from '../api-keys/last-use.js';
-import type { KeySnapshot } from '../api-keys/snapshot.js';
-import { Snapshots } from '../api-keys/snapshots.js';
-import { BudgetStates } from '../budgets/budget-states.js';
+import { LastUse } from '../api-keys/last-use.service.js';
+import type { CachedKey } from '../api-keys/cached-key.js';
+import { CachedKeys } from '../api-keys/cached-keys.service.js';
+import { BudgetStates } from '../budgets/budget-states.service.js';
 import { type Budget, NO_BUDGET } from '../budgets/budget.policy.js';
 import { Clock } from '../common/clock.js';
 import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
-import type { TakeOutcome, WindowState } from '../rate-limits/rate-windows.policy.js';
-import { takeFor } from './key-windows.js';
-import { VerdictCounts } from './verdict-counts.js';
-import { VerdictHolds } from './verdict-holds.js';
+import type { ConsumeOutcome, WindowState } from '../rate-limits/rate-windows.policy.js';
+import { consumeFor } from './key-windows.js';
+import { VerdictCounts } from './verdict-counts.service.js';
+import { VerdictHolds } from './verdict-holds.service.js';
 import { decide, type Refusal, type VerdictCode, type VerdictHold, type VerdictRequest } from './verdict.js';
 
 /** The answer to "may this key do this now?". Whole for every code but `NOT_FOUND`. */
@@ -17,7 +17,7 @@ export type Verdict =
   | { readonly code: 'NOT_FOUND' }
   | {
       readonly code: Exclude<VerdictCode, 'NOT_FOUND'>;
-      readonly snapshot: KeySnapshot;
+      readonly cachedKey: CachedKey;
       readonly windows: readonly WindowState[];
       readonly budget: Budget;
       /** What was set aside, when that was asked for and the code is `VALID`. */
@@ -40,17 +40,17 @@ const MOST_ATTEMPTS = 3;
 
 /** A key with its budget; both are of no key when it is unknown. */
 interface FoundKey {
-  readonly snapshot: KeySnapshot | undefined;
+  readonly cachedKey: CachedKey | undefined;
   readonly budget: Budget;
 }
 
-const UNKNOWN: FoundKey = { snapshot: undefined, budget: NO_BUDGET };
+const UNKNOWN: FoundKey = { cachedKey: undefined, budget: NO_BUDGET };
 
 /** Judges keys: parse, find, decide, take. Synchronous as long as everything needed is in memory. */
 @Injectable()
 export class VerificationService {
   constructor(
-    private readonly snapshots: Snapshots,
+    private readonly cachedKeys: CachedKeys,
     private readonly budgets: BudgetStates,
     private readonly limiter: RateLimiter,
     private readonly holds: VerdictHolds,
@@ -63,7 +63,7 @@ export class VerificationService {
   verify(secret: string, request: VerdictRequest): Verdict | Promise<Verdict> {
     const nowMs = this.clock.nowMs();
     const found = this.#find(secret, nowMs);
-    if (found instanceof Promise) return found.then((snapshot) => this.#judge(snapshot, request, nowMs));
+    if (found instanceof Promise) return found.then((cachedKey) => this.#judge(cachedKey, request, nowMs));
     return this.#judge(found, request, nowMs);
   }
 
@@ -77,22 +77,22 @@ export class VerificationService {
     const found = await this.#findAll(questions, nowMs);
     return Promise.all(
       questions.map(async ({ request }, index) => {
-        const { snapshot, budget } = found[index] ?? UNKNOWN;
-        return this.#judgeWith(snapshot, budget, request, nowMs);
+        const { cachedKey, budget } = found[index] ?? UNKNOWN;
+        return this.#judgeWith(cachedKey, budget, request, nowMs);
       }),
     );
   }
 
-  /** The snapshot of a key that is alive, with an owner who is; nothing else of it is judged and nothing is taken. */
-  async findActive(secret: string): Promise<KeySnapshot | undefined> {
+  /** The cached key of a key that is alive, with an owner who is; nothing else of it is judged and nothing is taken. */
+  async findActive(secret: string): Promise<CachedKey | undefined> {
     const nowMs = this.clock.nowMs();
-    const snapshot = await this.#find(secret, nowMs);
-    const isAlive = snapshot?.isActive && snapshot.isOwnerActive && snapshot.expiresAtMs > nowMs;
-    return isAlive ? snapshot : undefined;
+    const cachedKey = await this.#find(secret, nowMs);
+    const isAlive = cachedKey?.isActive && cachedKey.isOwnerActive && cachedKey.expiresAtMs > nowMs;
+    return isAlive ? cachedKey : undefined;
   }
 
-  /** The snapshot of a key, whatever may be wrong with it; undefined when there is none. */
-  find(secret: string, nowMs: number): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
+  /** The cached key of a key, whatever may be wrong with it; undefined when there is none. */
+  find(secret: string, nowMs: number): CachedKey | undefined | Promise<CachedKey | undefined> {
     return this.#find(secret, nowMs);
   }
 
@@ -100,86 +100,84 @@ export class VerificationService {
    * What had to be waited for may be past when it comes: evicted meanwhile, or this process was stopped for a while. It
    * is in memory now, and looked for once more.
    */
-  #find(
-    secret: string,
-    nowMs: number,
-    attempt = 1,
-  ): KeySnapshot | undefined | Promise<KeySnapshot | undefined> {
-    const found = this.snapshots.find(secret, nowMs);
+  #find(secret: string, nowMs: number, attempt = 1): CachedKey | undefined | Promise<CachedKey | undefined> {
+    const found = this.cachedKeys.find(secret, nowMs);
     if (!(found instanceof Promise) || attempt === MOST_ATTEMPTS) return found;
     return found.then(() => this.#find(secret, nowMs, attempt + 1));
   }
 
   /** The same for many and their budgets: when one had to be waited for, all are looked for once more. */
   async #findAll(questions: readonly Question[], nowMs: number, attempt = 1): Promise<FoundKey[]> {
-    const snapshots = questions.map(({ secret }) => this.snapshots.find(secret, nowMs));
-    const known = await Promise.all(snapshots.map(async (snapshot) => snapshot));
-    const budgets = known.map((snapshot) => (snapshot === undefined ? NO_BUDGET : this.#budgetOf(snapshot)));
-    const found = await Promise.all(
-      budgets.map(async (budget, index) => ({ snapshot: known[index], budget: await budget })),
+    const cachedKeys = questions.map(({ secret }) => this.cachedKeys.find(secret, nowMs));
+    const known = await Promise.all(cachedKeys.map(async (cachedKey) => cachedKey));
+    const budgets = known.map((cachedKey) =>
+      cachedKey === undefined ? NO_BUDGET : this.#budgetOf(cachedKey),
     );
-    const hasWaited = [...snapshots, ...budgets].some((each) => each instanceof Promise);
+    const found = await Promise.all(
+      budgets.map(async (budget, index) => ({ cachedKey: known[index], budget: await budget })),
+    );
+    const hasWaited = [...cachedKeys, ...budgets].some((each) => each instanceof Promise);
     return hasWaited && attempt < MOST_ATTEMPTS ? this.#findAll(questions, nowMs, attempt + 1) : found;
   }
 
   #judge(
-    snapshot: KeySnapshot | undefined,
+    cachedKey: CachedKey | undefined,
     request: VerdictRequest,
     nowMs: number,
   ): Verdict | Promise<Verdict> {
-    const budget = snapshot === undefined ? NO_BUDGET : this.#budgetOf(snapshot);
+    const budget = cachedKey === undefined ? NO_BUDGET : this.#budgetOf(cachedKey);
     return budget instanceof Promise
-      ? budget.then((found) => this.#judgeWith(snapshot, found, request, nowMs))
-      : this.#judgeWith(snapshot, budget, request, nowMs);
+      ? budget.then((found) => this.#judgeWith(cachedKey, found, request, nowMs))
+      : this.#judgeWith(cachedKey, budget, request, nowMs);
   }
 
-  #budgetOf({ hasBudget, apiKeyId, line }: KeySnapshot): Budget | Promise<Budget> {
+  #budgetOf({ hasBudget, apiKeyId, line }: CachedKey): Budget | Promise<Budget> {
     return hasBudget ? this.budgets.find(apiKeyId, line) : NO_BUDGET;
   }
 
   #judgeWith(
-    snapshot: KeySnapshot | undefined,
+    cachedKey: CachedKey | undefined,
     budget: Budget,
     request: VerdictRequest,
     nowMs: number,
   ): Verdict | Promise<Verdict> {
-    if (snapshot === undefined) return this.#notFound();
+    if (cachedKey === undefined) return this.#notFound();
     const { hold } = request;
-    if (hold !== undefined) return this.#judgeWithHold(snapshot, budget, { ...request, hold }, nowMs);
-    const refusal = decide(snapshot, request, nowMs, budget);
+    if (hold !== undefined) return this.#judgeWithHold(cachedKey, budget, { ...request, hold }, nowMs);
+    const refusal = decide(cachedKey, request, nowMs, budget);
     const cost = refusal === undefined ? request.cost : PEEK;
-    const taken = takeFor(this.limiter, snapshot, cost, nowMs);
+    const taken = consumeFor(this.limiter, cachedKey, cost, nowMs);
     return taken instanceof Promise
-      ? taken.then((outcome) => this.#conclude(snapshot, request, refusal, outcome, budget, nowMs))
-      : this.#conclude(snapshot, request, refusal, taken, budget, nowMs);
+      ? taken.then((outcome) => this.#conclude(cachedKey, request, refusal, outcome, budget, nowMs))
+      : this.#conclude(cachedKey, request, refusal, taken, budget, nowMs);
   }
 
   async #judgeWithHold(
-    snapshot: KeySnapshot,
+    cachedKey: CachedKey,
     known: Budget,
     request: VerdictRequest & { readonly hold: VerdictHold },
     nowMs: number,
   ): Promise<Verdict> {
-    const judgement = await this.holds.judge(snapshot, request, nowMs, known);
+    const judgement = await this.holds.judge(cachedKey, request, nowMs, known);
     if (judgement === undefined) return this.#notFound();
     const { refusal, outcome, budget, holdId } = judgement;
-    return this.#conclude(snapshot, request, refusal, outcome, budget, nowMs, holdId);
+    return this.#conclude(cachedKey, request, refusal, outcome, budget, nowMs, holdId);
   }
 
   #conclude(
-    snapshot: KeySnapshot,
+    cachedKey: CachedKey,
     { cost }: VerdictRequest,
     refusal: Refusal | undefined,
-    { allowed, windows, retryAfterSeconds }: TakeOutcome,
+    { allowed, windows, retryAfterSeconds }: ConsumeOutcome,
     budget: Budget,
     nowMs: number,
     holdId?: string,
   ): Verdict {
     const code = refusal ?? (allowed ? 'VALID' : 'RATE_LIMITED');
     this.counts.add(code);
-    if (code === 'VALID' && cost > PEEK) this.lastUse.note(snapshot, nowMs);
+    if (code === 'VALID' && cost > PEEK) this.lastUse.record(cachedKey, nowMs);
     const waitSeconds = code === 'RATE_LIMITED' ? retryAfterSeconds : null;
-    return { code, snapshot, windows, budget, holdId, retryAfterSeconds: waitSeconds, nowMs };
+    return { code, cachedKey, windows, budget, holdId, retryAfterSeconds: waitSeconds, nowMs };
   }
 
   #notFound(): Verdict {

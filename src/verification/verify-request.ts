@@ -1,4 +1,4 @@
-import type { Reporter } from '../budgets/reporter.js';
+import type { Reporter } from '../usage/reporter.js';
 import { type FieldError, validationFailed } from '../common/app-error.js';
 import { normaliseAddress } from '../common/ip-address.js';
 import { parseCents } from '../common/money.js';

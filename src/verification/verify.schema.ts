@@ -1,7 +1,7 @@
 import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
 import { isoTimestamp } from '../common/iso-timestamp.js';
 import type { WindowState } from '../rate-limits/rate-windows.policy.js';
-import type { Explanation } from './explanations.js';
+import type { Explanation } from './explanations.service.js';
 import type { Verdict } from './verification.service.js';
 import { isoOrNull, VERDICT_CODES } from './verdict.js';
 
@@ -155,16 +155,16 @@ export interface VerifyBody {
 /** A verdict as it leaves. */
 export function toVerdictResponse(verdict: Verdict): Record<string, unknown> {
   if (verdict.code === 'NOT_FOUND') return { valid: false, code: 'NOT_FOUND' };
-  const { code, snapshot, windows, budget, holdId, nowMs } = verdict;
+  const { code, cachedKey, windows, budget, holdId, nowMs } = verdict;
   return {
     valid: code === 'VALID',
     code,
-    api_key_id: snapshot.apiKeyId,
-    name: snapshot.name,
-    user_id: snapshot.userId,
-    scopes: snapshot.scopes,
-    tags: snapshot.tags,
-    expires_at: isoOrNull(snapshot.expiresAtMs),
+    api_key_id: cachedKey.apiKeyId,
+    name: cachedKey.name,
+    user_id: cachedKey.userId,
+    scopes: cachedKey.scopes,
+    tags: cachedKey.tags,
+    expires_at: isoOrNull(cachedKey.expiresAtMs),
     rate_limits: windows.map(toWindowResponse),
     budget: toBudgetResponse(budget, nowMs),
     hold_id: holdId,

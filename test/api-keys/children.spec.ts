@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { apiKeyBody, isAccepted } from '../support/api-keys.js';
-import { HeldRow } from '../support/held-row.js';
+import { HeldRow } from '../support/locked-row.js';
 import { expectProblem } from '../support/problems.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { FIELDS, MANAGE, PARENT, SCOPES } from './restrictions.js';

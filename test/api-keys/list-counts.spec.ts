@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Maintenance } from '../../src/database/maintenance.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import { untilAnswered } from '../support/api-keys.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isAccepted, ownerOfKeys } from '../support/api-keys.js';
-import { HeldRow } from '../support/held-row.js';
+import { HeldRow } from '../support/locked-row.js';
 import { expectProblem } from '../support/problems.js';
 import { TestApp } from '../support/test-app.js';
 

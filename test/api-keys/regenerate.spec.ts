@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Maintenance } from '../../src/database/maintenance.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import { currentSecretBody, isAccepted, ownerOfKeys, storedKey, untilAnswered } from '../support/api-keys.js';
 import { expectOneAuditRow } from '../support/audit-trail.js';
 import { expectInvalid, expectProblem } from '../support/problems.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LastUse } from '../../src/api-keys/last-use.js';
+import { LastUse } from '../../src/api-keys/last-use.service.js';
 import { codeOf } from '../verification/verdicts.js';
 import { currentSecretBody, isAccepted, ownerOfKeys } from '../support/api-keys.js';
 import { expectOneAuditRow } from '../support/audit-trail.js';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { Maintenance } from '../../src/database/maintenance.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import { migrate } from '../../src/database/migrate.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { withDatabase } from '../support/database-url.js';

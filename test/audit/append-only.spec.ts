@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Maintenance } from '../../src/database/maintenance.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import type { ApiAnswer } from '../support/api-client.js';
 import { TestApp } from '../support/test-app.js';
 

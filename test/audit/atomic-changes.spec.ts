@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RouteTable } from '../../src/http/route-table.js';
+import { RouteTable } from '../../src/contract/route-table.service.js';
 import { databaseContents } from '../security/database-contents.js';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { doom, installDoom } from '../support/audit-faults.js';

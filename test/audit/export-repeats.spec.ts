@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AuditLogsService } from '../../src/audit/audit-logs.service.js';
 import { ReportPool } from '../../src/database/pools.js';
-import { HeldTables } from '../support/held-tables.js';
+import { HeldTables } from '../support/locked-tables.js';
 import { ADMIN, TestApp } from '../support/test-app.js';
 
 /** Far more than sockets keep for a client that does not read. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AccessRefusals } from '../../src/auth/access-refusals.js';
+import { AccessRefusals } from '../../src/auth/access-refusals.service.js';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { UTC_TIMESTAMP } from '../support/api-keys.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { setAuditRetention } from '../../src/audit/audit-retention.js';
-import { Maintenance } from '../../src/database/maintenance.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import { TestApp } from '../support/test-app.js';
 
 describe('AUDIT_RETENTION_MONTHS', () => {

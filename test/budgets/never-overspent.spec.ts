@@ -9,7 +9,7 @@ import { storedAccount } from '../support/budgets.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 import { testEnvironment, type TestApiKey } from '../support/test-app.js';
-import { faultsIn, storm, type StormOutcome } from './hold-storm.js';
+import { faultsIn, storm, type StormOutcome } from '../holds/hold-storm.js';
 
 const IS_LONG = process.env['LATCHKEY_LONG'] === '1';
 const SEED = Number(process.env['STORM_SEED'] ?? Date.now() % 2 ** 31);

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { UsersService } from '../../src/auth/users.service.js';
+import { UsersService } from '../../src/users/users.service.js';
 import { isChange } from '../../src/events/change.decorator.js';
-import { EventPublisher } from '../../src/events/event-publisher.js';
+import { EventPublisher } from '../../src/events/event-publisher.service.js';
 import { TestApp } from '../support/test-app.js';
 
 /** A member of a class: what it is called, how it is decorated, what of its own class it calls. */
@@ -66,12 +66,12 @@ function belongsToChange(member: Member, members: readonly Member[]): boolean {
 /** What begins a transaction, and where that is no change: who may see what, the schema, leadership of jobs. */
 const TRANSACTION = /\bwithTransaction\(|\.transaction\(|startTransaction|createQueryRunner|['"`]BEGIN\b/;
 const OTHER_TRANSACTIONS = [
-  'api-keys/api-key-lineage.ts',
+  'api-keys/api-key-lineage.service.ts',
   'database/grants.ts',
-  'database/maintenance.ts',
+  'jobs/maintenance.service.ts',
   'database/pooling-mode.ts',
   'database/sql-functions.ts',
-  'events/changes.ts',
+  'events/changes.service.ts',
 ];
 
 /** What writes: statements, and functions of the database that hold some or call such a function. */
@@ -97,21 +97,21 @@ function writePattern(names: readonly string[]): RegExp {
 
 /** Writes on a connection of a pool, so in no change: the data plane's, of the service itself, and of traces. */
 const WRITES_BESIDE_CHANGES = [
-  'api-keys/last-use.ts',
-  'api-keys/search-texts.ts',
-  'api-keys/stored-key-checks.ts',
-  'audit/audit-log.writer.ts',
-  'audit/audit-partitions.ts',
-  'auth/login-throttle.ts',
-  'budgets/budget-ledger.ts',
-  'budgets/hold-grants.ts',
-  'budgets/hold-sweeper.ts',
-  'database/clock-guard.ts',
+  'api-keys/last-use.service.ts',
+  'api-keys/search-texts.service.ts',
+  'api-keys/stored-key-checks.service.ts',
+  'audit/audit-log-writer.service.ts',
+  'audit/audit-partitions.service.ts',
+  'users/login-throttle.service.ts',
+  'holds/budget-ledger.queries.ts',
+  'holds/hold-grants.queries.ts',
+  'holds/hold-sweeper.service.ts',
+  'jobs/clock-guard.service.ts',
   'database/grants.ts',
   'database/sql-functions.ts',
-  'rate-limits/instance-registry.ts',
-  'rate-limits/window-checkpoints.ts',
-  'usage/usage-recorder.ts',
+  'rate-limits/instance-registry.service.ts',
+  'rate-limits/window-checkpoints.service.ts',
+  'usage/usage-recorder.service.ts',
 ];
 
 /** Those in which all of the patterns are found; migrations run alone. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectPath } from '../../src/common/project-path.js';
-import { GuideFiles } from '../../src/http/guide-files.js';
+import { GuideFiles } from '../../src/http/guide-files.service.js';
 import { rawRequest } from '../security/raw-request.js';
 import { TestApp } from '../support/test-app.js';
 

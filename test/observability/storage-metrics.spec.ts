@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectPath } from '../../src/common/project-path.js';
-import { StorageMetrics } from '../../src/observability/storage-metrics.js';
+import { StorageMetrics } from '../../src/observability/storage-metrics.service.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { TestApp } from '../support/test-app.js';
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect } from 'vitest';
 import {
   type RateLimitPolicy,
-  type TakeOutcome,
+  type ConsumeOutcome,
   WINDOW_NAMES,
   WINDOW_SECONDS,
   type WindowName,
@@ -33,7 +33,7 @@ export class ExactLog {
 /** Holds an outcome against all that is promised of windows. Call it with every outcome, in order. */
 export function expectExact(
   log: ExactLog,
-  outcome: TakeOutcome,
+  outcome: ConsumeOutcome,
   policy: RateLimitPolicy,
   cost: number,
   nowMs: number,
@@ -65,7 +65,7 @@ export function expectExact(
 /** Holds an outcome against the promise of admissions alone: for clocks that do not tell the real time. */
 export function expectNoExcess(
   log: ExactLog,
-  outcome: TakeOutcome,
+  outcome: ConsumeOutcome,
   policy: RateLimitPolicy,
   cost: number,
   realMs: number,

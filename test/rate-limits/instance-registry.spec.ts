@@ -4,9 +4,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Config } from '../../src/config/config.js';
 import { backgroundPoolOptions } from '../../src/database/connection-options.js';
 import { DatabaseServer } from '../../src/database/database-server.js';
-import { Maintenance } from '../../src/database/maintenance.js';
-import { Metrics } from '../../src/observability/metrics.js';
-import { InstanceRegistry } from '../../src/rate-limits/instance-registry.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
+import { Metrics } from '../../src/observability/metrics.service.js';
+import { InstanceRegistry } from '../../src/rate-limits/instance-registry.service.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
 describe('the count of instances', () => {

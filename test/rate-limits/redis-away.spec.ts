@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Metrics } from '../../src/observability/metrics.js';
-import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.js';
-import type { TakeOutcome } from '../../src/rate-limits/rate-windows.policy.js';
+import { Metrics } from '../../src/observability/metrics.service.js';
+import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.service.js';
+import type { ConsumeOutcome } from '../../src/rate-limits/rate-windows.policy.js';
 import { RedisRateLimiter } from '../../src/rate-limits/redis-rate-limiter.js';
 import { HAS_REDIS, RedisServer } from '../support/redis-server.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
@@ -36,9 +36,9 @@ describe.skipIf(!HAS_REDIS)('rate limits with Redis away (needs redis-server)', 
     limiter = new RedisRateLimiter(url, new MemoryRateLimiter(new Metrics()), { count: INSTANCES }, metrics);
   }
 
-  async function take(id: number, cost = 1): Promise<TakeOutcome> {
+  async function take(id: number, cost = 1): Promise<ConsumeOutcome> {
     const sinceMs = performance.now();
-    const outcome = await limiter.take(id, POLICY, cost, Date.now());
+    const outcome = await limiter.consume(id, POLICY, cost, Date.now());
     expect(performance.now() - sinceMs).toBeLessThan(BOUND_MS);
     return outcome;
   }

@@ -3,10 +3,10 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Metrics } from '../../src/observability/metrics.js';
-import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.js';
+import { Metrics } from '../../src/observability/metrics.service.js';
+import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.service.js';
 import { RedisRateLimiter } from '../../src/rate-limits/redis-rate-limiter.js';
-import { redisKeyOf } from '../../src/rate-limits/redis-take.js';
+import { redisKeyOf } from '../../src/rate-limits/redis-consumption.js';
 import { slotOfTag } from '../../src/rate-limits/redis-slots.js';
 import { RedisCluster } from '../support/redis-cluster.js';
 import { HAS_REDIS, RedisServer } from '../support/redis-server.js';
@@ -31,9 +31,11 @@ class Instance {
   async admitted(
     requests: number,
     id = 1,
-    policy: Parameters<RedisRateLimiter['take']>[1] = POLICY,
+    policy: Parameters<RedisRateLimiter['consume']>[1] = POLICY,
   ): Promise<number> {
-    const takes = Array.from({ length: requests }, async () => this.limiter.take(id, policy, 1, Date.now()));
+    const takes = Array.from({ length: requests }, async () =>
+      this.limiter.consume(id, policy, 1, Date.now()),
+    );
     return (await Promise.all(takes)).filter(({ allowed }) => allowed).length;
   }
 
@@ -159,7 +161,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     await operator.call('CLUSTER', 'ADDSLOTSRANGE', 0, 8_191);
     await vi.waitFor(async () => {
       await instance.admitted(1, id);
-      expect(await instance.limiter.take(id, POLICY, 0, Date.now())).toMatchObject({ allowed: true });
+      expect(await instance.limiter.consume(id, POLICY, 0, Date.now())).toMatchObject({ allowed: true });
     }, BACK);
     await isBack(instance);
   });
@@ -202,9 +204,9 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     const server = await startRedis();
     const instance = await startInstance(server.url);
     const startMs = Date.now();
-    await instance.limiter.take(1, POLICY, 60, startMs - 61_000);
+    await instance.limiter.consume(1, POLICY, 60, startMs - 61_000);
     await clientOf(server.url).del(redisKeyOf(1));
-    expect((await instance.limiter.take(1, POLICY, 60, startMs)).allowed).toBe(true);
+    expect((await instance.limiter.consume(1, POLICY, 60, startMs)).allowed).toBe(true);
     expect(await instance.count('latchkey_rate_limiter_restored_total')).toBe(0);
   });
 

@@ -1,18 +1,18 @@
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { Metrics } from '../../src/observability/metrics.js';
-import { takeFromLine } from '../../src/rate-limits/line-take.js';
-import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.js';
+import { Metrics } from '../../src/observability/metrics.service.js';
+import { consumeFromLine } from '../../src/rate-limits/line-consumption.js';
+import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.service.js';
 import {
   type RateLimitPolicy,
   takeFrom,
-  type TakeOutcome,
+  type ConsumeOutcome,
 } from '../../src/rate-limits/rate-windows.policy.js';
 import { RateLimiter } from '../../src/rate-limits/rate-limiter.js';
 import { createRedisConnection } from '../../src/rate-limits/redis-connection.js';
 import { RedisRateLimiter } from '../../src/rate-limits/redis-rate-limiter.js';
-import { argumentsOf, outcomeOf, redisKeyOf, TAKE_SCRIPT } from '../../src/rate-limits/redis-take.js';
+import { argumentsOf, outcomeOf, redisKeyOf, TAKE_SCRIPT } from '../../src/rate-limits/redis-consumption.js';
 import { WINDOW_WORDS } from '../../src/rate-limits/window-rings.policy.js';
 import { HAS_REDIS, RedisServer } from '../support/redis-server.js';
 import { TestApp } from '../support/test-app.js';
@@ -66,7 +66,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     policy: RateLimitPolicy,
     cost: number,
     nowMs: number,
-  ): Promise<TakeOutcome> {
+  ): Promise<ConsumeOutcome> {
     const parameters = [...argumentsOf(policy, cost).slice(0, -1), nowMs];
     return outcomeOf(await redis.takeFromWindows(key, ...parameters), policy, cost, nowMs);
   }
@@ -113,7 +113,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     const id = nextId++;
     const instances = await Promise.all([1, 2, 3, 4].map(() => startLimiter()));
     const takes = Array.from({ length: 2_000 }, async (_value, index) =>
-      instances[index % 4]!.take(id, POLICY, 1, Date.now()),
+      instances[index % 4]!.consume(id, POLICY, 1, Date.now()),
     );
     const outcomes = await Promise.all(takes);
     expect(instances.map(({ isDegraded }) => isDegraded)).toEqual([false, false, false, false]);
@@ -130,17 +130,17 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     const children = [0, 1, 2, 3].map(() => ({ apiKeyId: nextId++, rateLimits: perHour(60) }));
     // Two come from the middle one, two from the origin itself.
     const lines = children.map((child, index) => (index < 2 ? [child, middle!, origin!] : [child, origin!]));
-    const takeFor = async (n: number, cost: number) =>
-      takeFromLine(pair[n % 2]!, lines[n % 4]!, cost, Date.now());
+    const consumeFor = async (n: number, cost: number) =>
+      consumeFromLine(pair[n % 2]!, lines[n % 4]!, cost, Date.now());
     const consumed = async () =>
       Promise.all(
         [origin!, middle!, ...children].map(async ({ apiKeyId, rateLimits }) => {
-          const { windows } = await pair[0]!.take(apiKeyId, rateLimits, 0, Date.now());
+          const { windows } = await pair[0]!.consume(apiKeyId, rateLimits, 0, Date.now());
           return rateLimits.perHour - windows[0]!.remaining;
         }),
       );
 
-    const outcomes = await Promise.all(Array.from({ length: 240 }, (_value, n) => takeFor(n, 1)));
+    const outcomes = await Promise.all(Array.from({ length: 240 }, (_value, n) => consumeFor(n, 1)));
     // At one time another may be admitted between the reading and the consuming of a line: never more than the limit.
     const admitted = outcomes.filter(({ allowed }) => allowed).length;
     const [ofOrigin, ofMiddle, ...ofChildren] = await consumed();
@@ -157,11 +157,11 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
       apiKeyId: nextId++,
       rateLimits: perHour([10, 5, 10][index]!),
     }));
-    const take = async (cost: number) => takeFromLine(pair[0]!, fresh, cost, Date.now());
+    const take = async (cost: number) => consumeFromLine(pair[0]!, fresh, cost, Date.now());
     const ofFresh = async () =>
       Promise.all(
         fresh.map(async ({ apiKeyId, rateLimits }) => {
-          const { windows } = await pair[1]!.take(apiKeyId, rateLimits, 0, Date.now());
+          const { windows } = await pair[1]!.consume(apiKeyId, rateLimits, 0, Date.now());
           return windows[0]!.remaining;
         }),
       );
@@ -179,13 +179,13 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     const limiter = await startLimiter();
     const id = nextId++;
     const longAgo = Date.UTC(2020, 0, 1);
-    await limiter.take(id, POLICY, 99, Date.now());
-    const outcome = await limiter.take(id, POLICY, 1, longAgo);
+    await limiter.consume(id, POLICY, 99, Date.now());
+    const outcome = await limiter.consume(id, POLICY, 1, longAgo);
     expect(outcome.windows[0]).toMatchObject({ window: 'minute', limit: 100, remaining: 0 });
     const resetInMs = outcome.windows[0]!.resetAtMs - longAgo;
     expect(resetInMs).toBeGreaterThan(60_000);
     expect(resetInMs).toBeLessThanOrEqual(66_000);
-    const refused = await limiter.take(id, POLICY, 1, longAgo);
+    const refused = await limiter.consume(id, POLICY, 1, longAgo);
     expect(refused.allowed).toBe(false);
     expect(refused.retryAfterSeconds).toBeGreaterThan(54);
     expect(refused.retryAfterSeconds).toBeLessThanOrEqual(66);
@@ -196,7 +196,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     const id = nextId++;
     const policy = { perMinute: 100, perHour: 10, perDay: null };
     const remaining = async (cost: number) => {
-      const { allowed, windows } = await limiter.take(id, policy, cost, Date.now());
+      const { allowed, windows } = await limiter.consume(id, policy, cost, Date.now());
       return [allowed, ...windows.map((state) => state.remaining)];
     };
     expect(await remaining(8)).toEqual([true, 92, 2]);
@@ -209,9 +209,9 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
   it('leave Redis by themselves when they are empty', async () => {
     const limiter = await startLimiter();
     const [minuteId, dayId, lookId] = [nextId++, nextId++, nextId++];
-    await limiter.take(minuteId, { perMinute: 10, perHour: null, perDay: null }, 1, Date.now());
-    await limiter.take(dayId, POLICY, 1, Date.now());
-    await limiter.take(lookId, POLICY, 0, Date.now());
+    await limiter.consume(minuteId, { perMinute: 10, perHour: null, perDay: null }, 1, Date.now());
+    await limiter.consume(dayId, POLICY, 1, Date.now());
+    await limiter.consume(lookId, POLICY, 0, Date.now());
     const minuteMs = await redis.pttl(redisKeyOf(minuteId));
     expect(minuteMs).toBeGreaterThan(50_000);
     expect(minuteMs).toBeLessThanOrEqual(66_000);
@@ -224,10 +224,10 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
   it('go on when Redis forgets the script', async () => {
     const limiter = await startLimiter();
     const id = nextId++;
-    await limiter.take(id, POLICY, 1, Date.now());
+    await limiter.consume(id, POLICY, 1, Date.now());
     await redis.script('FLUSH');
     const outcomes = await Promise.all(
-      Array.from({ length: 20 }, async () => limiter.take(id, POLICY, 1, Date.now())),
+      Array.from({ length: 20 }, async () => limiter.consume(id, POLICY, 1, Date.now())),
     );
     expect(Math.min(...outcomes.map(({ windows }) => windows[0]!.remaining))).toBe(79);
     expect(limiter.isDegraded).toBe(false);
@@ -235,7 +235,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
 
   it('answer keys without limits without asking Redis', async () => {
     const limiter = await startLimiter();
-    const outcome = limiter.take(1, { perMinute: null, perHour: null, perDay: null }, 1, Date.now());
+    const outcome = limiter.consume(1, { perMinute: null, perHour: null, perDay: null }, 1, Date.now());
     expect(outcome).toEqual({ allowed: true, windows: [], retryAfterSeconds: null });
   });
 
@@ -244,8 +244,8 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     const one = await TestApp.start({ environment });
     const other = await TestApp.start({ environment, database: one.database });
     const [id, now] = [nextId++, Date.now()];
-    const first = await one.app.get(RateLimiter, { strict: false }).take(id, POLICY, 60, now);
-    const second = await other.app.get(RateLimiter, { strict: false }).take(id, POLICY, 41, now);
+    const first = await one.app.get(RateLimiter, { strict: false }).consume(id, POLICY, 60, now);
+    const second = await other.app.get(RateLimiter, { strict: false }).consume(id, POLICY, 41, now);
     expect([first.allowed, second.allowed]).toEqual([true, false]);
     await other.stop();
     await one.stop();
@@ -265,8 +265,8 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     }
     const limiter = await startLimiter(nodes.map(({ url }) => url).join(','));
     const ids = Array.from({ length: 200 }, (_value, index) => index + 1);
-    await Promise.all(ids.map(async (id) => limiter.take(id, POLICY, 1 + (id % 7), Date.now())));
-    const outcomes = await Promise.all(ids.map(async (id) => limiter.take(id, POLICY, 0, Date.now())));
+    await Promise.all(ids.map(async (id) => limiter.consume(id, POLICY, 1 + (id % 7), Date.now())));
+    const outcomes = await Promise.all(ids.map(async (id) => limiter.consume(id, POLICY, 0, Date.now())));
     expect(limiter.isDegraded).toBe(false);
     expect(outcomes.map(({ windows }) => windows[0]!.remaining)).toEqual(ids.map((id) => 99 - (id % 7)));
     const sizes = await Promise.all(clients.map((client) => client.dbsize()));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ClockGuard } from '../../src/database/clock-guard.js';
-import { Maintenance } from '../../src/database/maintenance.js';
+import { ClockGuard } from '../../src/jobs/clock-guard.service.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import type { ApiClient } from '../support/api-client.js';
 import { askToHold, heldId, keyWithBudget, step, storedAccount } from '../support/budgets.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';

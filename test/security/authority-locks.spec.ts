@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { authorityName } from '../../src/events/authority-locks.js';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
-import { HeldTables } from '../support/held-tables.js';
+import { HeldTables } from '../support/locked-tables.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 
 /** A user, a key of theirs, and a key that this one made. */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
-import { HeldTables } from '../support/held-tables.js';
+import { HeldTables } from '../support/locked-tables.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { auditRowsOf } from '../support/audit-trail.js';
-import { HeldTables } from '../support/held-tables.js';
+import { HeldTables } from '../support/locked-tables.js';
 import { usageEvent } from '../support/usage-events.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { databaseContents } from './database-contents.js';

@@ -1,5 +1,5 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { describeApi } from '../../src/http/api-document.js';
+import { describeApi } from '../../src/contract/api-document.js';
 
 /** What the API document says of one property or parameter. */
 export interface DescribedValue {

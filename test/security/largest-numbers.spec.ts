@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Maintenance } from '../../src/database/maintenance.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import { heldId, keyWithBudget, step } from '../support/budgets.js';
 import type { ApiRequest } from '../support/api-client.js';
-import { HeldTables } from '../support/held-tables.js';
+import { HeldTables } from '../support/locked-tables.js';
 import { type TestApiKey, TestApp, type TestUser, USER_PASSWORD } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 import { type DeclaredRoute, declaredRoutes, validBody } from './routes.js';

@@ -4,9 +4,9 @@ import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { FASTIFY_ROUTE_CONFIG_METADATA } from '@nestjs/platform-fastify/constants.js';
 import { type AccessRule, accessRuleOf } from '../../src/auth/access.decorators.js';
-import { operationOf, type OperationSettings } from '../../src/http/operation.js';
-import { isPublic } from '../../src/http/public.decorator.js';
-import { type Route, RouteTable } from '../../src/http/route-table.js';
+import { operationOf, type OperationSettings } from '../../src/contract/operation.js';
+import { isPublic } from '../../src/contract/public.decorator.js';
+import { type Route, RouteTable } from '../../src/contract/route-table.service.js';
 import { USER_PASSWORD } from '../support/test-app.js';
 
 /** What a handler says about who may call it; undefined when it says nothing. */

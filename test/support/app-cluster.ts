@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
-} from '../../src/database/embedded/embedded-postgres.js';
+} from '../../src/embedded-postgres/embedded-postgres.js';
 import { AppProcess } from './app-process.js';
 import { DataDirectory } from './data-directory.js';
 import { ADMIN } from './test-app.js';

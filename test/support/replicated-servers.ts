@@ -5,7 +5,7 @@ import { vi } from 'vitest';
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
-} from '../../src/database/embedded/embedded-postgres.js';
+} from '../../src/embedded-postgres/embedded-postgres.js';
 import { DataDirectory } from './data-directory.js';
 
 // What these switch off is not what tests of replication are about.

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../src/app.factory.js';
-import { FirstAdmin } from '../../src/auth/first-admin.js';
+import { FirstAdmin } from '../../src/users/first-admin.service.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import { ApiClient, type ApiAnswer } from './api-client.js';
 import { untilAnswered } from './api-keys.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { acceptedMediaType } from '../../src/http/accept.js';
-import { csvText } from '../../src/http/csv.js';
+import { acceptedMediaType } from '../../src/contract/accept.js';
+import { csvText } from '../../src/contract/csv.js';
 import { expectProblem } from '../support/problems.js';
 import { type TestApiKey, TestApp } from '../support/test-app.js';
 import { writeRollup } from '../support/usage-rows.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Maintenance } from '../../src/database/maintenance.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import type { ApiClient } from '../support/api-client.js';
 import { expectOneAuditRow } from '../support/audit-trail.js';
 import { ownerOfKeys, UTC_TIMESTAMP } from '../support/api-keys.js';

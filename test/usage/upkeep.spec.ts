@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Maintenance } from '../../src/database/maintenance.js';
-import { untilWaiting } from '../support/held-row.js';
+import { Maintenance } from '../../src/jobs/maintenance.service.js';
+import { untilWaiting } from '../support/locked-row.js';
 import { type TestApiKey, TestApp } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 

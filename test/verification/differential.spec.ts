@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ChangeFeed } from '../../src/database/change-feed.js';
+import { ChangeFeed } from '../../src/change-feed/change-feed.service.js';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { TestApp } from '../support/test-app.js';
 import { PEPPERS, PREFIXES, RandomWorld, WORLD_TIME } from './random-world.js';

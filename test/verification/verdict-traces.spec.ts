@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { LastUse } from '../../src/api-keys/last-use.js';
+import { LastUse } from '../../src/api-keys/last-use.service.js';
 import { TestApp, type TestApiKey } from '../support/test-app.js';
 import { newSecret } from './secrets.js';
 import { act, codeOf } from './verdicts.js';

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { ChangeFeed } from '../../src/database/change-feed.js';
+import { ChangeFeed } from '../../src/change-feed/change-feed.service.js';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import type { TestApp, TestApiKey } from '../support/test-app.js';
 

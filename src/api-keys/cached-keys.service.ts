@@ -1,0 +1,121 @@
+import { hash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { Config } from '../config/config.js';
+import { ChangeFeed } from '../change-feed/change-feed.service.js';
+import { Evictions } from '../change-feed/evictions.js';
+import { isWellFormedSecret, lengthOfSecret } from './secret-format.js';
+import type { KeyRestrictions, CachedKey } from './cached-key.js';
+import { CachedKeyLoader } from './cached-key.queries.js';
+
+interface CacheEntry {
+  readonly cachedKey: CachedKey;
+  /** Where the evictions stood when its load began. */
+  readonly position: number;
+}
+
+const UNKNOWN_KEY_TTL_MS = 1_000;
+const MOST_UNKNOWN_KEYS = 20_000;
+/** Measured with a million entries: object, strings and place in the cache. */
+const ENTRY_BYTES = 960;
+const BYTES_PER_LIST_ENTRY = 80;
+const ADDRESS_LIST_BYTES = 1_500;
+const BYTES_PER_ANCESTOR = 500;
+
+/**
+ * Finds the cached key of a secret: in memory while the change feed is fresh, else in the database, once for all who ask
+ * at the same time. In memory a secret is known by its SHA-256 alone; the keyed digest is made only for the database.
+ */
+@Injectable()
+export class CachedKeys {
+  readonly #prefixes: readonly string[];
+  readonly #lengths: ReadonlySet<number>;
+  readonly #known: LRUCache<string, CacheEntry>;
+  readonly #unknown = new LRUCache<string, number>({ max: MOST_UNKNOWN_KEYS });
+  readonly #loading = new Map<string, Promise<CachedKey | undefined>>();
+  readonly #evictions = new Evictions();
+
+  constructor(
+    config: Config,
+    private readonly loader: CachedKeyLoader,
+    private readonly feed: ChangeFeed,
+  ) {
+    this.#prefixes = config.apiKeyPrefixes;
+    this.#lengths = new Set(this.#prefixes.map(lengthOfSecret));
+    this.#known = new LRUCache({ maxSize: config.keyCacheBytes, sizeCalculation: sizeOf });
+    feed.subscribe((changes) => this.#evictions.apply(changes));
+  }
+
+  /**
+   * The cached key of a live key's secret, at once when it is in memory. Undefined for a malformed or unknown secret,
+   * and for one past its grace.
+   * @throws AppError `service.unavailable` when neither memory nor the database may answer
+   */
+  find(secret: string, nowMs: number): CachedKey | undefined | Promise<CachedKey | undefined> {
+    // Long texts that are no secret are not digested: that would be expensive.
+    if (!this.#lengths.has(secret.length)) return undefined;
+    const fingerprint = hash('sha256', secret, 'binary');
+    const cached = this.#known.get(fingerprint);
+    // What is in memory was well formed, and to look there costs less than to check again.
+    if (cached === undefined && !isWellFormedSecret(secret, this.#prefixes)) return undefined;
+    this.feed.requireFresh();
+    if (cached !== undefined) {
+      const { cachedKey, position } = cached;
+      if (this.#isCurrent(cachedKey, position)) return unlessRetired(cachedKey, nowMs);
+      this.#known.delete(fingerprint);
+    }
+    if ((this.#unknown.get(fingerprint) ?? 0) > performance.now()) return undefined;
+    return this.#loadOnce(secret, fingerprint).then(
+      (cachedKey) => cachedKey && unlessRetired(cachedKey, nowMs),
+    );
+  }
+
+  /** The same, read from the database for this very call. */
+  async findFresh(secret: string, nowMs: number): Promise<CachedKey | undefined> {
+    if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
+    const cachedKey = await this.loader.load(secret);
+    return cachedKey && unlessRetired(cachedKey, nowMs);
+  }
+
+  /** A key is also judged by its ancestors, so a change of one of them makes it stale. */
+  #isCurrent({ apiKeyId, userId, line }: CachedKey, position: number): boolean {
+    if (!this.#evictions.isCurrent(position, apiKeyId, userId)) return false;
+    return (
+      line === undefined || line.every((key) => this.#evictions.isCurrent(position, key.apiKeyId, userId))
+    );
+  }
+
+  #loadOnce(secret: string, fingerprint: string): Promise<CachedKey | undefined> {
+    const running = this.#loading.get(fingerprint);
+    if (running !== undefined) return running;
+    const load = this.#load(secret, fingerprint).finally(() => this.#loading.delete(fingerprint));
+    this.#loading.set(fingerprint, load);
+    return load;
+  }
+
+  async #load(secret: string, fingerprint: string): Promise<CachedKey | undefined> {
+    const { position } = this.#evictions;
+    const cachedKey = await this.loader.load(secret);
+    if (cachedKey === undefined) this.#unknown.set(fingerprint, performance.now() + UNKNOWN_KEY_TTL_MS);
+    else this.#known.set(fingerprint, { cachedKey, position });
+    return cachedKey;
+  }
+}
+
+function unlessRetired(cachedKey: CachedKey, nowMs: number): CachedKey | undefined {
+  return cachedKey.retiresAtMs > nowMs ? cachedKey : undefined;
+}
+
+function sizeOf({ cachedKey }: CacheEntry): number {
+  const { tags, permissions, line } = cachedKey;
+  let bytes = ENTRY_BYTES + (tags.length + permissions.length) * BYTES_PER_LIST_ENTRY;
+  for (const key of line ?? [cachedKey]) bytes += sizeOfLists(key);
+  return line === undefined ? bytes : bytes + line.length * BYTES_PER_ANCESTOR;
+}
+
+function sizeOfLists({ scopes, addresses, models, chatbots }: KeyRestrictions): number {
+  const entries = scopes.length + (models?.patterns.length ?? 0) + (chatbots?.patterns.length ?? 0);
+  const addressBytes =
+    addresses === undefined ? 0 : ADDRESS_LIST_BYTES + addresses.entries.length * BYTES_PER_LIST_ENTRY;
+  return entries * BYTES_PER_LIST_ENTRY + addressBytes;
+}

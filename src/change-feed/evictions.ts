@@ -1,0 +1,45 @@
+import type { Change } from './change-feed.service.js';
+
+/** Beyond this many the whole cache is dropped: cheaper than remembering each. */
+const MOST_REMEMBERED = 100_000;
+
+/**
+ * Which keys and users changed, and when, on a count of its own. An entry remembers the position at which its load
+ * began and is good while nothing it was made of changed after that: a load that began before an eviction is never
+ * kept, whichever ends first.
+ */
+export class Evictions {
+  #position = 0;
+  #everythingAt = 0;
+  readonly #apiKeys = new Map<number, number>();
+  readonly #users = new Map<number, number>();
+
+  /** Where the count stands; take it before a load begins. */
+  get position(): number {
+    return this.#position;
+  }
+
+  apply(changes: readonly Change[]): void {
+    this.#position += 1;
+    for (const change of changes) {
+      if (change.kind === 'everything') this.#evictEverything();
+      else (change.kind === 'api_key' ? this.#apiKeys : this.#users).set(change.id, this.#position);
+    }
+    if (this.#apiKeys.size + this.#users.size > MOST_REMEMBERED) this.#evictEverything();
+  }
+
+  /** Whether what was loaded from `position` on still holds. */
+  isCurrent(position: number, apiKeyId: number, userId: number): boolean {
+    return (
+      position >= this.#everythingAt &&
+      (this.#apiKeys.get(apiKeyId) ?? 0) <= position &&
+      (this.#users.get(userId) ?? 0) <= position
+    );
+  }
+
+  #evictEverything(): void {
+    this.#everythingAt = this.#position;
+    this.#apiKeys.clear();
+    this.#users.clear();
+  }
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { dump } from 'js-yaml';
+import { projectPath } from '../common/project-path.js';
+import { addProblemResponses } from './api-document-problems.js';
+import { GUIDE_PATH } from './api-path.js';
+import { serveUnchangingText } from './unchanging-text.js';
+
+/** Where the pages of the API document are served. */
+export const DOCS_PATH = 'docs';
+
+/** Describes the application from its controllers: the OpenAPI 3.1 document that `openapi.json` holds. */
+export function describeApi(app: NestFastifyApplication, version: string): OpenAPIObject {
+  const builder = new DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
+    .setTitle('Latchkey')
+    .setDescription(
+      'The API-key service of an AI platform: create, restrict, budget, rotate and revoke API keys, and read what they were used for. ' +
+        'Errors are problem documents (RFC 9457); their `type` is the address of a page that explains them.',
+    )
+    .setVersion(version)
+    .setLicense('MIT', 'https://opensource.org/license/mit')
+    .addServer('/')
+    .addBearerAuth(
+      {
+        type: 'http',
+        scheme: 'bearer',
+        bearerFormat: 'JWT',
+        description: 'An access token from `login`, or an API key.',
+      },
+      'accessToken',
+    )
+    .addApiKey(
+      {
+        type: 'apiKey',
+        in: 'header',
+        name: 'X-API-Key',
+        description: 'An API key; it acts as its owner, limited to its scopes.',
+      },
+      'apiKey',
+    );
+  for (const [name, description] of TAGS) builder.addTag(name, description);
+  const document = SwaggerModule.createDocument(app, builder.build());
+  document.info.contact = { name: 'The operators of this installation' };
+  return addProblemResponses(document);
+}
+
+/** Serves the checked-in document as JSON, as YAML and as pages for people. */
+export function serveApiDocument(app: NestFastifyApplication): void {
+  const document = JSON.parse(readFileSync(projectPath('openapi.json'), 'utf8')) as OpenAPIObject;
+  serveUnchangingText(app, '/openapi.json', 'application/json', () => JSON.stringify(document));
+  serveUnchangingText(app, '/openapi.yaml', 'text/yaml', () => dump(document, { noRefs: true }));
+  // Of this server alone: the document itself may be read anywhere.
+  const externalDocs = { description: 'Tutorial and guides', url: `/${GUIDE_PATH}` };
+  SwaggerModule.setup(
+    DOCS_PATH,
+    app,
+    { ...document, externalDocs },
+    {
+      // Nest's own routes convert the document for each request.
+      raw: false,
+      customSiteTitle: 'Latchkey API',
+      swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
+    },
+  );
+}
+
+const TAGS = [
+  ['Authentication', 'Log in, refresh, log out, and ask who a credential belongs to.'],
+  ['API keys', 'Create, restrict, budget, rotate and revoke API keys.'],
+  ['Verification', 'Ask whether a key may do something now.'],
+  ['Usage', 'What keys were used for.'],
+  ['Budget holds', 'Set amounts of budgets aside before they are spent.'],
+  ['Users', 'Administration of users, their roles and permissions.'],
+  ['Audit', 'The record of every action.'],
+  ['Service', 'Health, metrics and error pages.'],
+] as const;

@@ -1,0 +1,147 @@
+import { ApiSchema } from '@nestjs/swagger';
+import type { FieldError } from '../common/app-error.js';
+import {
+  BooleanField,
+  ChoiceField,
+  IdField,
+  ResponseField,
+  TextField,
+  TextListField,
+} from '../contract/fields.js';
+import { CROSS_FIELD_ERRORS, type HasCrossFieldRules } from '../contract/input.pipe.js';
+import { textCheck } from '../contract/input-checks.js';
+import { passwordErrors } from './password.policy.js';
+import { PERMISSION_PATTERN } from '../auth/permission.policy.js';
+import { normalizeUsername } from './username.js';
+import type { ShownUser } from './users-reader.service.js';
+
+const ROLES = ['admin', 'developer', 'auditor', 'service', 'user'] as const;
+const permissionCheck = textCheck(1, 200, {
+  regex: PERMISSION_PATTERN,
+  rule: 'a permission such as platform:api-keys:read',
+});
+const USERNAME = { regex: /^[A-Za-z0-9._@+-]+$/, rule: 'made of the characters A-Z a-z 0-9 . _ @ + -' };
+
+export class UserIdParameter {
+  @IdField('The id of a user.')
+  id!: number;
+}
+
+@ApiSchema({ name: 'UserCreate' })
+export class CreateUserDto implements HasCrossFieldRules {
+  @TextField({
+    minLength: 1,
+    maxLength: 64,
+    pattern: USERNAME,
+    description: 'Kept in lower case; unique.',
+    example: 'dana',
+  })
+  username!: string;
+
+  @TextField({ minLength: 12, maxLength: 72, isSecret: true, description: '12 characters to 72 bytes.' })
+  password!: string;
+
+  @ChoiceField({ choices: ROLES, optional: true, default: 'user' })
+  role: string = 'user';
+
+  @TextListField({
+    entryCheck: permissionCheck,
+    optional: true,
+    default: [],
+    description: 'Beyond those of the role.',
+  })
+  permissions: string[] = [];
+
+  [CROSS_FIELD_ERRORS](isBroken: (field: string) => boolean): readonly FieldError[] {
+    const username = isBroken('username') ? undefined : normalizeUsername(this.username);
+    return isBroken('password') ? [] : passwordErrors('password', this.password, username);
+  }
+}
+
+@ApiSchema({ name: 'UserUpdate' })
+export class UpdateUserDto {
+  @ChoiceField({ choices: ROLES, optional: true })
+  role?: string;
+
+  @TextListField({ entryCheck: permissionCheck, optional: true })
+  permissions?: string[];
+
+  @BooleanField({
+    optional: true,
+    description: 'A disabled user cannot log in; its sessions end and its keys are refused.',
+  })
+  is_active?: boolean;
+}
+
+@ApiSchema({ name: 'PasswordUpdate' })
+export class SetPasswordDto implements HasCrossFieldRules {
+  @TextField({
+    minLength: 1,
+    maxLength: 256,
+    isSecret: true,
+    optional: true,
+    description: 'Needed to change one’s own password.',
+  })
+  current_password?: string;
+
+  @TextField({ minLength: 12, maxLength: 72, isSecret: true, description: '12 characters to 72 bytes.' })
+  new_password!: string;
+
+  [CROSS_FIELD_ERRORS](isBroken: (field: string) => boolean): readonly FieldError[] {
+    return isBroken('new_password') ? [] : passwordErrors('new_password', this.new_password);
+  }
+}
+
+@ApiSchema({ name: 'User' })
+export class UserResponse {
+  @ResponseField({ type: 'integer', example: 1 })
+  id!: number;
+
+  @ResponseField({ type: 'string', example: 'dana' })
+  username!: string;
+
+  @ResponseField({ type: 'string', enum: [...ROLES], example: 'developer' })
+  role!: string;
+
+  @ResponseField({ type: 'array', items: { type: 'string' } })
+  permissions!: string[];
+
+  @ResponseField({ type: 'boolean' })
+  is_active!: boolean;
+
+  @ResponseField({ type: 'string', format: 'date-time' })
+  created_at!: string;
+
+  @ResponseField({ type: 'string', format: 'date-time' })
+  updated_at!: string;
+}
+
+@ApiSchema({ name: 'UserList' })
+export class UserListResponse {
+  @ResponseField({ type: () => [UserResponse] })
+  users!: UserResponse[];
+
+  @ResponseField({ type: 'integer' })
+  total!: number;
+
+  @ResponseField({ type: 'integer', nullable: true, description: 'Null where a cursor was sent.' })
+  page!: number | null;
+
+  @ResponseField({ type: 'integer' })
+  size!: number;
+
+  @ResponseField({ type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' })
+  next_cursor!: string | null;
+}
+
+export function toUserResponse(user: ShownUser): UserResponse {
+  return {
+    id: user.id,
+    username: user.username,
+    role: user.role,
+    permissions: user.permissions,
+    is_active: user.isActive,
+    created_at: user.createdAt.toISOString(),
+    updated_at: user.updatedAt.toISOString(),
+  };
+}

@@ -1,0 +1,90 @@
+import { Injectable, Logger } from '@nestjs/common';
+import type { CachedKey } from '../api-keys/cached-key.js';
+import { BudgetLedger } from '../holds/budget-ledger.queries.js';
+import type { Budget } from '../budgets/budget.policy.js';
+import type { HoldWithBudget } from '../holds/hold.js';
+import type { Reporter } from '../usage/reporter.js';
+import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
+import { isBeyond, type ConsumeOutcome } from '../rate-limits/rate-windows.policy.js';
+import { consumeFor } from './key-windows.js';
+import { decide, type Refusal, type VerdictHold, type VerdictRequest } from './verdict.js';
+
+/** What became of a verdict that was to hold an amount. */
+export interface HeldJudgement {
+  readonly refusal: Refusal | undefined;
+  readonly outcome: ConsumeOutcome;
+  /** After the hold. */
+  readonly budget: Budget;
+  /** Set when the verdict is valid. */
+  readonly holdId?: string;
+}
+
+/** Verdicts that set an amount aside. */
+@Injectable()
+export class VerdictHolds {
+  readonly #logger = new Logger(VerdictHolds.name);
+
+  constructor(
+    private readonly ledger: BudgetLedger,
+    private readonly limiter: RateLimiter,
+  ) {}
+
+  /**
+   * Looks at the windows, holds, then takes from the windows: whoever is limited writes nothing, and whoever the budget
+   * refuses spends nothing. Whether there is room is for the ledger to say; what the budget was known to stand at only
+   * decides which of two refusals comes first. Undefined when the key has gone meanwhile.
+   */
+  async judge(
+    cachedKey: CachedKey,
+    request: VerdictRequest & { readonly hold: VerdictHold },
+    nowMs: number,
+    budget: Budget,
+  ): Promise<HeldJudgement | undefined> {
+    const { apiKeyId } = cachedKey;
+    const refusal = decide(cachedKey, request, nowMs, budget);
+    const look = await consumeFor(this.limiter, cachedKey, PEEK, nowMs);
+    const isLimited = isBeyond(look.windows, request.cost);
+    if (isLimited || (refusal !== undefined && refusal !== 'BUDGET_EXCEEDED'))
+      return { refusal, outcome: { ...look, allowed: !isLimited }, budget };
+    const { hold } = request;
+    const granted = await this.ledger.grantHold({ apiKeyId, ...hold, requestId: null });
+    switch (granted.kind) {
+      case 'unknown_key':
+        return undefined;
+      case 'key_refused':
+        return { refusal: granted.refusal, outcome: look, budget: granted.budget };
+      case 'conflict':
+        throw new Error('A hold without a request id met another.');
+      case 'refused':
+        return { refusal: 'BUDGET_EXCEEDED', outcome: look, budget: granted.budget };
+      case 'granted':
+        return this.#take(cachedKey, request, granted, nowMs);
+    }
+  }
+
+  async #take(
+    cachedKey: CachedKey,
+    { cost, hold: { takenBy } }: VerdictRequest & { readonly hold: VerdictHold },
+    { hold, budget }: HoldWithBudget,
+    nowMs: number,
+  ): Promise<HeldJudgement> {
+    try {
+      const outcome = await consumeFor(this.limiter, cachedKey, cost, nowMs);
+      if (outcome.allowed) return { refusal: undefined, outcome, budget, holdId: hold.id };
+      return { refusal: undefined, outcome, budget: (await this.#giveBack(hold.id, takenBy)) ?? budget };
+    } catch (error) {
+      await this.#giveBack(hold.id, takenBy);
+      throw error;
+    }
+  }
+
+  /** One that cannot be given back lapses. */
+  async #giveBack(holdId: string, takenBy: Reporter): Promise<Budget | undefined> {
+    try {
+      return (await this.ledger.release(holdId, takenBy))?.budget;
+    } catch (error) {
+      this.#logger.warn(`Hold ${holdId} could not be released and will lapse: ${String(error)}`);
+      return undefined;
+    }
+  }
+}
