@@ -4,7 +4,7 @@
  * `<!-- generated: jobs -->` and `<!-- end -->`, and `.env.example` as a whole. With --check it changes nothing and fails,
  * naming each file that is not what the code says.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -174,9 +174,23 @@ function wrongErrorPages() {
   );
 }
 
+/** @returns {string[]} sentences about files that a page names and that are not there */
+function missingFiles() {
+  const places = ['', 'src', 'test', 'docs', 'scripts'];
+  return pages.flatMap((page) =>
+    [...read(page).matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.(?:ts|mjs|cjs|sql|json|md))`/g)]
+      .map(([, name = '']) => name)
+      .filter((name) => !/^(dist|DATA_DIR)\//.test(name))
+      .filter((name) => !places.some((place) => existsSync(path.join(root, place, name))))
+      .map((name) => `${page} names ${name}, which is not there`),
+  );
+}
+
 const pages = [
   'README.md',
   'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
   ...readdirSync(path.join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
@@ -191,7 +205,7 @@ for (const { name, text } of changed) {
   if (isCheck) console.error(`${name} is not what the code says; to renew it: npm run docs`);
   else writeFileSync(path.join(root, name), text);
 }
-const wrong = wrongErrorPages();
+const wrong = [...wrongErrorPages(), ...missingFiles()];
 for (const sentence of wrong) console.error(sentence);
 // Whatever the described application left open must not keep this waiting.
 process.exit(wrong.length > 0 || (isCheck && changed.length > 0) ? 1 : 0);
