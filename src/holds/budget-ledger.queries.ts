@@ -8,7 +8,13 @@ import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
 import { BudgetStates } from '../budgets/budget-states.service.js';
 import { HoldGrants } from './hold-grants.queries.js';
 import { NO_BUDGET } from '../budgets/budget.policy.js';
-import type { HoldOutcome, HoldRequest, HoldStatus, HoldWithBudget } from './hold.js';
+import {
+  holdStatusOf,
+  type HoldOutcome,
+  type HoldRequest,
+  type HoldWithBudget,
+  type StoredHoldStatus,
+} from './hold.js';
 import { type Reporter, reporterNumber } from '../usage/reporter.js';
 
 interface HoldRow {
@@ -16,7 +22,7 @@ interface HoldRow {
   readonly api_key_id: number;
   /** Null when it is not known who took it. */
   readonly taken_by: number | null;
-  readonly status: HoldStatus;
+  readonly status: StoredHoldStatus;
   readonly amount: string;
   readonly cost: string | null;
   readonly expires_at: Date;
@@ -149,7 +155,7 @@ function toHold(row: HoldRow): HoldWithBudget['hold'] {
   return {
     id: row.id,
     apiKeyId: row.api_key_id,
-    status: row.status,
+    status: holdStatusOf(row.status),
     amountMicroCents: BigInt(row.amount),
     costMicroCents: row.cost === null ? null : BigInt(row.cost),
     expiresAt: row.expires_at,

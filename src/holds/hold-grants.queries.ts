@@ -6,7 +6,13 @@ import { Metrics } from '../observability/metrics.service.js';
 import { type BudgetRows, budgetsOf } from '../budgets/budget-rows.js';
 import { BudgetStates } from '../budgets/budget-states.service.js';
 import { type Budget, NO_BUDGET } from '../budgets/budget.policy.js';
-import type { HoldOutcome, HoldRefusalReason, HoldRequest, HoldStatus } from './hold.js';
+import {
+  type HoldOutcome,
+  type HoldRefusalReason,
+  type HoldRequest,
+  holdStatusOf,
+  type StoredHoldStatus,
+} from './hold.js';
 import { HoldSweeper } from './hold-sweeper.service.js';
 import { reporterNumber } from '../usage/reporter.js';
 
@@ -15,7 +21,7 @@ type IdentifiedRequest = HoldRequest & { readonly id: string };
 interface GrantedRow {
   readonly outcome: 'granted' | 'existing';
   readonly id: string;
-  readonly status: HoldStatus;
+  readonly status: StoredHoldStatus;
   readonly amount: string | bigint;
   readonly expires_at: Date;
 }
@@ -134,7 +140,7 @@ function toOutcome(row: AnsweredRow, { apiKeyId, amountMicroCents }: IdentifiedR
       const hold = {
         id,
         apiKeyId,
-        status,
+        status: holdStatusOf(status),
         amountMicroCents,
         costMicroCents: null,
         expiresAt,

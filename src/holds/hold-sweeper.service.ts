@@ -25,7 +25,7 @@ export class HoldSweeper {
   ) {
     // Each sweep is a transaction of its own: two in one would lock accounts out of their order.
     maintenance.register({
-      name: 'sweep-lapsed-holds',
+      name: 'expire-holds',
       purpose: 'returns the amounts of expired holds to their budgets',
       everySeconds: SWEEP_EVERY_SECONDS,
       isDestructive: false,

@@ -1,7 +1,14 @@
 import type { Budget } from '../budgets/budget.policy.js';
 import type { Reporter } from '../usage/reporter.js';
 
-export type HoldStatus = 'held' | 'settled' | 'released' | 'lapsed';
+export type HoldStatus = 'held' | 'settled' | 'released' | 'expired';
+
+/** A status as the tables keep it, which say `lapsed` of a hold that has expired. */
+export type StoredHoldStatus = Exclude<HoldStatus, 'expired'> | 'lapsed';
+
+export function holdStatusOf(stored: StoredHoldStatus): HoldStatus {
+  return stored === 'lapsed' ? 'expired' : stored;
+}
 
 /** An amount set aside from a budget for a time. Amounts are micro-cents. */
 export interface Hold {

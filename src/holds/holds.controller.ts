@@ -63,7 +63,7 @@ export class HoldsController {
     ...ROUTE,
     summary: 'Replace a hold by what was really spent',
     description:
-      'Records a usage event, of which only `cost_cents` is needed; its request id is `hold:<id>` unless told. The cost is recorded in full, also beyond the amount and after the hold has lapsed. Again with the same cost: the same answer; with another one, or after a release: 409.',
+      'Records a usage event, of which only `cost_cents` is needed; its request id is `hold:<id>` by default. The cost is recorded in full, also beyond the amount and after the hold has expired. Again with the same cost: the same answer; with another one, or after a release: 409.',
   })
   @ApiBody({ schema: SETTLEMENT_SCHEMA as object })
   @ApiOkResponse(HOLD_ANSWER)

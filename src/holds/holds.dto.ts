@@ -72,7 +72,7 @@ export const HOLD_SCHEMA = {
   properties: {
     id: { type: 'string', format: 'uuid' },
     api_key_id: { type: 'integer' },
-    status: { type: 'string', enum: ['held', 'settled', 'released', 'lapsed'] },
+    status: { type: 'string', enum: ['held', 'settled', 'released', 'expired'] },
     amount_cents_decimal: { type: 'string' },
     expires_at: { type: 'string', format: 'date-time' },
     budget: BUDGET_SCHEMA,

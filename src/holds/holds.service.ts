@@ -149,5 +149,5 @@ const CONFLICTS: Readonly<Record<HoldStatus, string>> = {
   held: 'Another event was recorded with this request id; the hold was not …, and is still held.',
   settled: 'The hold was settled before, and cannot be … like this.',
   released: 'The hold was released, and cannot be ….',
-  lapsed: 'The hold has lapsed, and cannot be ….',
+  expired: 'The hold has expired, and cannot be ….',
 };

@@ -168,7 +168,7 @@ describe('R10: a jump of the clock changes nothing that lasts', () => {
       await app.anonymous.post('/auth/login', { username: 'nobody', password: 'a wrong passphrase' });
     }
     await jump({ database: 0, service: 0 });
-    await app.app.get(Maintenance).runNow('sweep-lapsed-holds');
+    await app.app.get(Maintenance).runNow('expire-holds');
     const [row] = await database.query<{ is_soon: boolean }>(
       `SELECT expires_at < now() + interval '25 hours' AS is_soon FROM budget_holds WHERE id = $1`,
       [hold],

@@ -125,7 +125,7 @@ describe('budget holds', () => {
       expect((await askToHold(service, key, '0.000001')).body['reason']).toBe('amount_exceeds_limit');
     });
 
-    it('gives back what lapsed holds held before it refuses', async () => {
+    it('gives back what expired holds held before it refuses', async () => {
       const key = await keyWithBudget(app, 100);
       const ids = await Promise.all([40, 60].map((amount) => heldId(service, key, amount)));
       expect((await askToHold(service, key, 50)).body['reason']).toBe('held');
@@ -296,7 +296,7 @@ describe('budget holds', () => {
       expect((await askToHold(service, key, '0.000001')).body).toMatchObject({ reason: 'budget_exhausted' });
     });
 
-    it('records the real cost of a hold that has lapsed, swept or not', async () => {
+    it('records the real cost of a hold that has expired, swept or not', async () => {
       const key = await keyWithBudget(app, 100);
       const [swept, unswept] = [await heldId(service, key, 40), await heldId(service, key, 40)];
       await endTimeOf(app.database, swept);
@@ -380,13 +380,13 @@ describe('budget holds', () => {
         ]);
     });
 
-    it('leaves a hold that has lapsed as it is, and refuses one that is settled', async () => {
+    it('leaves a hold that has expired as it is, and refuses one that is settled', async () => {
       const key = await keyWithBudget(app, 100);
-      const [lapsed, settled] = [await heldId(service, key, 40), await heldId(service, key, 40)];
-      await endTimeOf(app.database, lapsed);
+      const [expired, settled] = [await heldId(service, key, 40), await heldId(service, key, 40)];
+      await endTimeOf(app.database, expired);
       await step(service, settled, 'settle', { cost_cents: 1 });
-      expect((await step(service, lapsed, 'release')).body).toMatchObject({
-        status: 'lapsed',
+      expect((await step(service, expired, 'release')).body).toMatchObject({
+        status: 'expired',
         budget: budget(100, 1, 0),
       });
       expectProblem(await step(service, settled, 'release'), 'budget_hold.conflict');
@@ -407,15 +407,15 @@ describe('budget holds', () => {
 
     it('cannot bring back a hold that has ended', async () => {
       const key = await keyWithBudget(app, 100);
-      const [lapsed, released, settled] = [
+      const [expired, released, settled] = [
         await heldId(service, key, 10),
         await heldId(service, key, 10),
         await heldId(service, key, 10),
       ];
-      await endTimeOf(app.database, lapsed);
+      await endTimeOf(app.database, expired);
       await step(service, released, 'release');
       await step(service, settled, 'settle', { cost_cents: 1 });
-      for (const id of [lapsed, released, settled])
+      for (const id of [expired, released, settled])
         expectProblem(await step(service, id, 'extend', { ttl_seconds: 60 }), 'budget_hold.conflict');
     });
 
