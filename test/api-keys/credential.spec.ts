@@ -130,6 +130,39 @@ describe('an API key as a credential', () => {
       }
     });
 
+    it.each([0, 1, 2])(
+      'is refused from where key %i of its line is not allowed any more, on both planes',
+      async (restricted) => {
+        const scopes = ['platform:api-keys:create', 'platform:api-keys:verify', 'platform:usage:write'];
+        const owner = await app.user({ permissions: ['platform:*'] });
+        const line = [await app.apiKey(owner.client, { scopes })];
+        while (line.length < 3)
+          line.push(await app.apiKey(app.anonymous.withApiKey(line.at(-1)!.secret), { scopes }));
+        const { id } = line[restricted]!;
+        const child = app.anonymous.withApiKey(line[2]!.secret);
+        const statuses = async () => [
+          (await child.get('/auth/me')).status,
+          (await child.post('/api-keys/verify', { key: 'en_unknown' })).status,
+          (await child.post('/usage', [])).status,
+          (await child.post('/api-keys', { name: 'A child', scopes })).status,
+        ];
+        expect(await statuses()).toEqual([200, 200, 200, 201]);
+        const change = { allowed_ips: ['192.0.2.0/24'] };
+        expect((await app.admin.put(`/api-keys/${id}`, change)).status).toBe(200);
+        expect(await statuses()).toEqual([401, 401, 401, 401]);
+        const elsewhere = behindProxy.anonymous.withApiKey(line[2]!.secret);
+        for (const [address, status] of [
+          ['192.0.2.7', 200],
+          ['198.51.100.1', 401],
+        ] as const) {
+          const answer = await elsewhere.get('/auth/me', { 'x-forwarded-for': address });
+          expect([address, answer.status]).toEqual([address, status]);
+        }
+        expect((await app.admin.put(`/api-keys/${id}`, { allowed_ips: [] })).status).toBe(200);
+        expect(await statuses()).toEqual([200, 200, 200, 201]);
+      },
+    );
+
     it('takes the right-most address that a trusted proxy did not vouch for', async () => {
       const { secret } = await app.apiKey(developer.client, {
         allowed_ips: ['192.0.2.0/24', '2001:db8::/32'],

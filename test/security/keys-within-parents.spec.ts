@@ -5,7 +5,7 @@ import { untilAnswered } from '../support/api-keys.js';
 import { TestApp, type TestUser } from '../support/test-app.js';
 
 const SEED = Number(process.env['LINEAGE_SEED'] ?? Math.floor(Math.random() * 1e9));
-const LINES = 8;
+const LINES = 14;
 const STEPS = 12;
 const MANAGE = ['platform:api-keys:create', 'platform:api-keys:update'];
 
@@ -18,6 +18,32 @@ const ips = fc.constantFrom<string[]>(
 );
 const names = fc.constantFrom<string[]>([], ['*'], ['gpt-*'], ['gpt-4', 'claude-*'], ['gpt-4*']);
 const scopes = fc.constantFrom<string[]>(MANAGE, [...MANAGE, 'chat'], [...MANAGE, 'chat', 'admin']);
+const DAYS_AHEAD = [1, 10, 100].map((days) => new Date(Date.now() + days * 86_400_000).toISOString());
+const expiry = fc.constantFrom(null, ...DAYS_AHEAD);
+const limit = fc.constantFrom(null, 5, 50, 500);
+const budget = fc.constantFrom<{ is_unlimited?: boolean; budget_limit_cents?: number }>(
+  { is_unlimited: true },
+  ...[10, 100, 1_000].map((cents) => ({ is_unlimited: false, budget_limit_cents: cents })),
+);
+const limits = {
+  rate_limit_per_minute: limit,
+  rate_limit_per_hour: limit,
+  rate_limit_per_day: limit,
+};
+/** Mostly absent, and mostly narrow, so that much of it is granted. */
+const perhaps = (narrow: object, ...others: fc.Arbitrary<object>[]) =>
+  fc.oneof(
+    { weight: 8, arbitrary: fc.constant({}) },
+    { weight: 3, arbitrary: fc.constant(narrow) },
+    { weight: 1, arbitrary: fc.oneof(...others) },
+  );
+const narrowing = fc
+  .tuple(
+    perhaps({ expires_at: DAYS_AHEAD[0] }, fc.record({ expires_at: expiry })),
+    perhaps({ rate_limit_per_minute: 5 }, fc.record(limits, { requiredKeys: [] })),
+    perhaps({ is_unlimited: false, budget_limit_cents: 10 }, budget),
+  )
+  .map((parts): Record<string, unknown> => Object.assign({}, ...parts) as Record<string, unknown>);
 const fields = fc.record(
   {
     allowed_ips: sometimes(ips),
@@ -28,21 +54,54 @@ const fields = fc.record(
   },
   { requiredKeys: ['allowed_ips', 'allowed_models', 'allowed_chatbots', 'scopes'] },
 );
-const origin = fc.record({ allowed_ips: ips, allowed_models: names, allowed_chatbots: names, scopes });
+const lists = fc.record({ allowed_ips: ips, allowed_models: names, allowed_chatbots: names, scopes });
+const origin = fc
+  .tuple(lists, fc.record({ expires_at: expiry, ...limits }), budget)
+  .map(([ofLists, ofLimits, ofBudget]) => ({ ...ofLists, ...ofLimits, ...ofBudget }));
 const step = fc.record({
   caller: fc.nat(),
   target: fc.nat(),
-  action: fc.constantFrom('create', 'create', 'change', 'change', 'regenerate', 'activate'),
-  fields,
+  action: fc.constantFrom('create', 'create', 'create', 'change', 'change', 'regenerate', 'activate'),
+  fields: fc.tuple(fields, narrowing).map(([ofLists, others]) => ({ ...ofLists, ...others })),
 });
 const question = fc.record({
   ip: fc.constantFrom('127.0.0.1', '127.0.0.2', '10.0.0.1', '192.0.2.1', '2001:db8::1'),
   model: fc.constantFrom('gpt-4', 'gpt-4o', 'gpt-5', 'claude-3', 'other'),
   chatbot: fc.constantFrom('gpt-4', 'gpt-5', 'claude-3', 'other'),
   scopes: fc.constantFrom<string[]>([], ['chat'], ['admin'], ['chat', 'admin']),
+  // It only looks: rate limits are compared, not used up.
+  cost: fc.constant(0),
 });
 
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** How much a key may by the verdict about it: the moment of its end, requests for each window, cents. */
+type Extent = Readonly<Record<'expiry' | 'minute' | 'hour' | 'day' | 'budget', number>>;
+
+/** What a verdict shows of how much a key may. */
+interface Shown {
+  readonly expires_at: string | null;
+  readonly rate_limits: readonly { readonly window: string; readonly limit: number }[];
+  readonly budget: { readonly limit_cents: number } | null;
+}
+
+function extentOf({ expires_at: expiresAt, rate_limits: windows, budget: balance }: Shown): Extent {
+  const limitOf = (name: string) => windows.find(({ window }) => window === name)?.limit ?? Infinity;
+  return {
+    expiry: expiresAt === null ? Infinity : Date.parse(expiresAt),
+    minute: limitOf('minute'),
+    hour: limitOf('hour'),
+    day: limitOf('day'),
+    budget: balance?.limit_cents ?? Infinity,
+  };
+}
+
+/** Where a key may more than each of the bounds. */
+function excess(extent: Extent, bounds: readonly Extent[]): string[] {
+  return Object.entries(extent)
+    .filter(([name, value]) => bounds.every((bound) => value > bound[name as keyof Extent]))
+    .map(([name, value]) => `${name}: ${value}`);
+}
 
 interface Key {
   readonly id: number;
@@ -73,6 +132,12 @@ describe(`a key never exceeds its parent (LINEAGE_SEED=${SEED})`, { timeout: 120
     );
   }
 
+  async function extents(secrets: readonly string[]): Promise<Extent[]> {
+    const requests = secrets.map((key) => ({ key, cost: 0 }));
+    const { body } = await untilAnswered(() => app.admin.post('/api-keys/verify/batch', { requests }));
+    return (body['verdicts'] as Shown[]).map(extentOf);
+  }
+
   it('whatever it and what came from it create and change, one after the other', async () => {
     const sequences = fc.sample(
       fc.tuple(origin, origin, fc.array(step, { minLength: STEPS, maxLength: STEPS })),
@@ -86,6 +151,7 @@ describe(`a key never exceeds its parent (LINEAGE_SEED=${SEED})`, { timeout: 120
       const before = await admitted([root.secret, foreign.secret], questions);
       // What the root itself admits cannot grow, so what it admitted first is the bound.
       const [ofRoot, ofForeign] = before as [boolean[], boolean[]];
+      const [rootExtent, foreignExtent] = (await extents([root.secret, foreign.secret])) as [Extent, Extent];
       const keys: Key[] = [
         { ...root, isStranger: false },
         { ...foreign, isStranger: true },
@@ -99,6 +165,11 @@ describe(`a key never exceeds its parent (LINEAGE_SEED=${SEED})`, { timeout: 120
         const beyond = questions.filter(
           (_asked, at) => after[index]![at] && !ofRoot[at] && !(isStranger && ofForeign[at]),
         );
+        expect({ policy, foreignPolicy, steps, id, beyond }).toMatchObject({ beyond: [] });
+      }
+      const extended = await extents(keys.map(({ secret }) => secret));
+      for (const [index, { id, isStranger }] of keys.entries()) {
+        const beyond = excess(extended[index]!, isStranger ? [rootExtent, foreignExtent] : [rootExtent]);
         expect({ policy, foreignPolicy, steps, id, beyond }).toMatchObject({ beyond: [] });
       }
       await untilAnswered(() => owner.client.post(`/api-keys/${root.id}/deactivate`));
