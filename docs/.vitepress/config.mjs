@@ -37,6 +37,8 @@ export default {
   base: '/guide/',
   cleanUrls: true,
   metaChunk: true,
+  // Without transitions, which a style that is added while the page runs would stop.
+  appearance: { disableTransition: false },
   // Dead links end the build.
   ignoreDeadLinks: false,
   head: [['link', { rel: 'icon', href: 'data:,' }]],
