@@ -174,6 +174,17 @@ function wrongErrorPages() {
   );
 }
 
+/** @returns {string[]} sentences about links that lead to no file */
+function deadLinks() {
+  return pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^()\s#]+)(?:#[^()\s]*)?\)/g)]
+      .map(([, target = '']) => target)
+      .filter((target) => !/^(https?|mailto):/.test(target))
+      .filter((target) => !existsSync(path.join(root, path.dirname(page), target)))
+      .map((target) => `${page} has a link to ${target}, which is not there`),
+  );
+}
+
 /** @returns {string[]} sentences about files that a page names and that are not there */
 function missingFiles() {
   const places = ['', 'src', 'test', 'docs', 'scripts'];
@@ -191,6 +202,7 @@ const pages = [
   'ARCHITECTURE.md',
   'CONTRIBUTING.md',
   'SECURITY.md',
+  'CHANGELOG.md',
   ...readdirSync(path.join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
@@ -205,7 +217,7 @@ for (const { name, text } of changed) {
   if (isCheck) console.error(`${name} is not what the code says; to renew it: npm run docs`);
   else writeFileSync(path.join(root, name), text);
 }
-const wrong = [...wrongErrorPages(), ...missingFiles()];
+const wrong = [...wrongErrorPages(), ...missingFiles(), ...deadLinks()];
 for (const sentence of wrong) console.error(sentence);
 // Whatever the described application left open must not keep this waiting.
 process.exit(wrong.length > 0 || (isCheck && changed.length > 0) ? 1 : 0);
