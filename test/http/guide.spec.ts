@@ -36,6 +36,12 @@ describe('the docs site', () => {
     }
   });
 
+  it('is linked to from the API documentation, where the start page leads', async () => {
+    const start = await get('/');
+    expect(start.headers.get('location')).toBe('/docs');
+    expect(await (await get('/docs/swagger-ui-init.js')).text()).toContain('"url": "/guide"');
+  });
+
   it('needs nothing but this server: every script, style and link of every page is there', async () => {
     const pages = ['/guide/'];
     const seen = new Map<string, number>();
