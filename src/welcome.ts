@@ -2,9 +2,12 @@ import { relative } from 'node:path';
 import type { FirstAdminState } from './users/first-admin.service.js';
 import { projectVersion } from './common/project-path.js';
 import type { Config } from './config/config.js';
+import { redisHosts } from './config/redis-hosts.js';
 import type { UsableDatabase } from './database/usable-database.js';
 import { DOCS_PATH } from './contract/api-document.js';
 import type { OperatorOutput } from './observability/operator-output.js';
+
+const RESET_PASSWORD = 'npx latchkey admin reset-password';
 
 /** What a start reports when the service is ready. */
 export interface StartReport {
@@ -29,9 +32,14 @@ export function announceFirstAdmin(admin: FirstAdminState, output: OperatorOutpu
       `  Admin:    ${username}`,
       `  Password: ${password.reveal()}`,
       `  ${kept}`,
+      `  Lost? ${RESET_PASSWORD}`,
     ],
     'The first admin was created.',
-    { admin: username, ...(file === undefined ? { password: password.reveal() } : { password_file: file }) },
+    {
+      admin: username,
+      ...(file === undefined ? { password: password.reveal() } : { password_file: file }),
+      reset_password: RESET_PASSWORD,
+    },
   );
 }
 
@@ -47,7 +55,7 @@ export function welcome(
     `  API:   ${url}/api/v1`,
     `  Docs:  ${url}/${DOCS_PATH}`,
     `  Admin: ${username}${passwordFile === undefined ? '' : ` (password in ${shown(passwordFile)})`}`,
-    '  Password lost? npx latchkey admin reset-password',
+    `  Password lost? ${RESET_PASSWORD}`,
   ];
   output.show(lines, 'ready', {
     version: projectVersion(),
@@ -56,15 +64,10 @@ export function welcome(
     database: `${database.address.server}/${database.address.database}`,
     database_version: database.version,
     migrations,
-    redis: config.redisUrl === undefined ? null : hostsOf(config.redisUrl.reveal()),
+    redis: config.redisUrl === undefined ? null : redisHosts(config.redisUrl.reveal()),
     admin: username,
-    reset_password: 'npx latchkey admin reset-password',
+    reset_password: RESET_PASSWORD,
   });
-}
-
-/** The hosts of one or more comma-separated URLs, without user and password. */
-function hostsOf(urls: string): string {
-  return urls.replaceAll(/[^,/]*\/\/(?:[^,@]*@)?/g, '');
 }
 
 function shown(path: string): string {

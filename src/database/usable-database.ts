@@ -82,7 +82,7 @@ async function inspect({ variable, url }: NamedUrl, address: DatabaseAddress): P
     const { rows } = await client.query<ServerRow>(`
       SELECT current_setting('server_version') AS version,
         current_setting('server_version_num')::integer AS version_number,
-        current_database() || ' since ' || pg_postmaster_start_time() AS identity,
+        current_database() || ' since ' || extract(epoch FROM pg_postmaster_start_time()) AS identity,
         current_setting('is_superuser')::boolean AS is_superuser`);
     const [row] = rows;
     if (row === undefined) throw new Error('PostgreSQL returned no row.');
@@ -101,19 +101,22 @@ async function inspect({ variable, url }: NamedUrl, address: DatabaseAddress): P
  * Checks that the role may create and change the schema.
  * @throws StartFailure naming the right that is missing, or the role that owns the tables
  */
-export async function requireSchemaRights({ variable, url }: NamedUrl, schema: string): Promise<void> {
+export async function requireSchemaRights(named: NamedUrl, schema: string): Promise<void> {
+  const { variable, url } = named;
   const address = databaseAddress(url);
   const client = openClient(new DatabaseServer(url, schema));
-  await client.connect();
   try {
+    await client.connect();
     const { rows } = await client.query<{
       owner: string | null;
       owns: boolean;
+      exists: boolean;
       creates: boolean;
       extends: boolean;
     }>(
       `
       SELECT owner.rolname AS owner, coalesce(pg_has_role(owner.oid, 'USAGE'), true) AS owns,
+        EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS exists,
         coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1),
           has_database_privilege(current_database(), 'CREATE')) AS creates,
         has_database_privilege(current_database(), 'CREATE')
@@ -123,6 +126,7 @@ export async function requireSchemaRights({ variable, url }: NamedUrl, schema: s
       [schema],
     );
     const [rights] = rows;
+    const role = pg.escapeIdentifier(address.user);
     const as = `${variable} connects to ${nameOf(address)} as ${address.user}`;
     if (rights?.owner != null && !rights.owns)
       throw new StartFailure(
@@ -130,14 +134,18 @@ export async function requireSchemaRights({ variable, url }: NamedUrl, schema: s
       );
     if (rights?.creates !== true)
       throw new StartFailure(
-        `${as}, which may not create tables. Run: GRANT CREATE ON SCHEMA ${schema} TO ${pg.escapeIdentifier(address.user)};`,
+        rights?.exists === false
+          ? `${as}, which may not create the schema ${schema}. Run: CREATE SCHEMA ${pg.escapeIdentifier(schema)} AUTHORIZATION ${role};`
+          : `${as}, which may not create tables. Run: GRANT CREATE ON SCHEMA ${pg.escapeIdentifier(schema)} TO ${role};`,
       );
     if (!rights.extends)
       throw new StartFailure(
         `${as}, which may not create the extension pg_trgm. Run as a superuser in that database: CREATE EXTENSION pg_trgm;`,
       );
+  } catch (error) {
+    throw error instanceof StartFailure ? error : failureOf(error, named, address, 0);
   } finally {
-    await client.end();
+    await client.end().catch(() => undefined);
   }
 }
 
@@ -156,7 +164,8 @@ function failureOf(
   address: DatabaseAddress,
   timeoutSeconds: number,
 ): StartFailure {
-  const { server, database, user } = address;
+  const { database, user } = address;
+  const server = nameOf(address);
   const code = codeOf(error);
   const failure = (text: string) => new StartFailure(text, { cause: error });
   if (isNotThereYet(error))
@@ -175,11 +184,15 @@ function failureOf(
     );
   if (code === '3D000')
     return failure(
-      `PostgreSQL at ${server} has no database ${database} (${variable}). Create it: CREATE DATABASE ${pg.escapeIdentifier(database)};`,
+      `PostgreSQL at ${address.server} has no database ${database} (${variable}). Create it: CREATE DATABASE ${pg.escapeIdentifier(database)};`,
     );
   if (code === '42501')
-    return failure(`PostgreSQL at ${server} does not let ${user} connect to ${database} (${variable}).`);
-  return failure(`PostgreSQL at ${server} cannot be used (${variable}): ${reasonOf(error)}.`);
+    return failure(
+      `PostgreSQL at ${address.server} does not let ${user} connect to ${database} (${variable}). Run: GRANT CONNECT ON DATABASE ${pg.escapeIdentifier(database)} TO ${pg.escapeIdentifier(user)};`,
+    );
+  return failure(
+    `PostgreSQL at ${server} cannot be used (${variable}): ${reasonOf(error)}. Correct what it says; the log of PostgreSQL may say more.`,
+  );
 }
 
 function isNotThereYet(error: unknown): boolean {

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { requireSameDatabase, waitForDatabase } from '../../src/database/usable-database.js';
 import { explainStartFailure } from '../../src/start-failures.js';
 import { AppProcess } from '../support/app-process.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -54,17 +55,19 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
   const byTcp = (user: string, password = PASSWORD) =>
     proxy.urlOf(database.url).replace(/\/\/[^@]*@/, `//${user}:${password}@`);
 
+  const databaseName = () => new URL(byTcp(role)).pathname.slice(1);
+
   it('where nobody listens', async () => {
     const port = await freePort();
     expect(await failureOf({ DATABASE_URL: `postgresql://me:${PASSWORD}@127.0.0.1:${port}/x` })).toBe(
-      `PostgreSQL does not answer at 127.0.0.1:${port} (DATABASE_URL): connect ECONNREFUSED 127.0.0.1:${port}. ` +
+      `PostgreSQL does not answer at 127.0.0.1:${port}/x (DATABASE_URL): connect ECONNREFUSED 127.0.0.1:${port}. ` +
         'Start it, or correct the host and port; it was tried for 0 s.',
     );
   });
 
   it('where the host is unknown', async () => {
     expect(await failureOf({ DATABASE_URL: `postgresql://me:${PASSWORD}@no-such-host.invalid/x` })).toBe(
-      'The host of DATABASE_URL is unknown: no-such-host.invalid:5432. Check its name; it was tried for 0 s.',
+      'The host of DATABASE_URL is unknown: no-such-host.invalid:5432/x. Check its name; it was tried for 0 s.',
     );
   });
 
@@ -79,7 +82,7 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
     await sleep(200);
     try {
       expect(await failureOf({ DATABASE_URL: byTcp(role, 'not-it') })).toBe(
-        `PostgreSQL at 127.0.0.1:${proxy.port} does not let ${role} in (DATABASE_URL): ` +
+        `PostgreSQL at 127.0.0.1:${proxy.port}/${databaseName()} does not let ${role} in (DATABASE_URL): ` +
           'the role or its password is wrong, or pg_hba.conf refuses it.',
       );
     } finally {
@@ -98,8 +101,17 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
     const empty = await createTestDatabase({ isEmpty: true });
     const url = empty.url.replace(/\/\/[^@]*@/, `//${role}@`);
     expect(await failureOf({ DATABASE_URL: url })).toContain(
-      `as ${role}, which may not create tables. Run: GRANT CREATE ON SCHEMA public TO "${role}";`,
+      `as ${role}, which may not create tables. Run: GRANT CREATE ON SCHEMA "public" TO "${role}";`,
     );
+    expect(await failureOf({ DATABASE_URL: url, DATABASE_SCHEMA: 'not_there' })).toContain(
+      `as ${role}, which may not create the schema not_there. Run: CREATE SCHEMA "not_there" AUTHORIZATION "${role}";`,
+    );
+    const name = new URL(empty.url.replace('@/', '@localhost/')).pathname.slice(1);
+    await empty.query(`REVOKE CONNECT ON DATABASE ${name} FROM PUBLIC`);
+    expect(await failureOf({ DATABASE_URL: url })).toContain(
+      `does not let ${role} connect to ${name} (DATABASE_URL). Run: GRANT CONNECT ON DATABASE "${name}" TO "${role}";`,
+    );
+    await empty.query(`GRANT CONNECT ON DATABASE ${name} TO PUBLIC`);
     await empty.query(`GRANT CREATE ON SCHEMA public TO ${role}`);
     expect(await failureOf({ DATABASE_URL: url })).toContain(
       `as ${role}, which may not create the extension pg_trgm. Run as a superuser`,
@@ -113,6 +125,16 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
     expect(await failureOf({ DATABASE_URL: url })).toContain(
       `as ${role}, but the tables belong to postgres. Connect as postgres, or set DATABASE_MIGRATION_URL to do so.`,
     );
+  });
+
+  it('but not where two roles of one database are in different time zones', async () => {
+    const url = database.url.replace(/\/\/[^@]*@/, `//${role}@`);
+    await database.query(`ALTER ROLE ${role} SET timezone = 'Asia/Kolkata'`);
+    const [one, other] = await Promise.all([
+      waitForDatabase({ variable: 'DATABASE_URL', url }, 5, () => undefined),
+      waitForDatabase({ variable: 'DATABASE_MIGRATION_URL', url: database.url }, 5, () => undefined),
+    ]);
+    expect(() => requireSameDatabase(one, other)).not.toThrow();
   });
 
   it('where DATABASE_MIGRATION_URL names another database', async () => {

@@ -141,13 +141,13 @@ describe('every change is made by the one mechanism for changes', () => {
 
   it('no method opens a transaction of its own beside it', () => {
     expect(sourcesWith(/@Transactional\((?!Propagation\.Mandatory\))/)).toEqual([]);
-    expect(sourcesWith(TRANSACTION)).toEqual(OTHER_TRANSACTIONS);
+    expect(sourcesWith(TRANSACTION)).toEqual(OTHER_TRANSACTIONS.toSorted());
   });
 
   it('nothing but what is listed writes on a connection of a pool', () => {
     for (const name of ['record_usage', 'reverse_usage', 'extend_holds', 'release_holds'])
       expect([name, WRITE.test(`SELECT ${name}($1)`)]).toEqual([name, true]);
-    expect(sourcesWith(/Pool\b|DataSource\b/, WRITE)).toEqual(WRITES_BESIDE_CHANGES);
+    expect(sourcesWith(/Pool\b|DataSource\b/, WRITE)).toEqual(WRITES_BESIDE_CHANGES.toSorted());
   });
 
   it('the mark stays with the method that runs', () => {
