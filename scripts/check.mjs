@@ -12,7 +12,17 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /** Steps of one stage are independent of each other; a stage needs the one before it to have ended. */
 const stages = [
-  ['build', 'types', 'lint', 'boundaries', 'deadcode', 'format:check', 'openapi:lint', 'migrations:check'],
+  [
+    'build',
+    'types',
+    'lint',
+    'boundaries',
+    'deadcode',
+    'duplicates',
+    'format:check',
+    'openapi:lint',
+    'migrations:check',
+  ],
   ['openapi:check', 'docs:check'],
   ['test'],
 ];

@@ -2,6 +2,7 @@ import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../contract/fields.js';
+import { DocumentPage, ListPage } from '../contract/paging.js';
 import type { ApiKeyRecord, ApiKeySecretRecord } from './api-key.js';
 import { API_KEY_STATES, type ApiKeyState, stateOf } from './api-key.policy.js';
 
@@ -166,8 +167,9 @@ export class ApiKeyWithSecretResponse {
   secret_key!: string | null;
 }
 
+@DocumentPage()
 @ApiSchema({ name: 'ApiKeyList' })
-export class ApiKeyListResponse {
+export class ApiKeyListResponse extends ListPage {
   @ResponseField({ type: () => [ApiKeyResponse] })
   api_keys!: ApiKeyResponse[];
 
@@ -184,15 +186,6 @@ export class ApiKeyListResponse {
     description: 'False when a filter matches more than 10 000 keys: they are not counted further.',
   })
   total_is_exact!: boolean;
-
-  @ResponseField({ type: 'integer', nullable: true, description: 'Null where a cursor was sent.' })
-  page!: number | null;
-
-  @ResponseField({ type: 'integer' })
-  size!: number;
-
-  @ResponseField({ type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' })
-  next_cursor!: string | null;
 }
 
 /** A key as it is shown at `now`. */

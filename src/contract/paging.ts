@@ -1,5 +1,6 @@
+import type { ApiPropertyOptions } from '@nestjs/swagger';
 import { validationFailed } from '../common/app-error.js';
-import { IntegerField, TextField } from './fields.js';
+import { IntegerField, ResponseField, TextField } from './fields.js';
 
 /** `?page=1&size=10`, as in the seed, or `?cursor=…&size=10`. */
 export class PageQuery {
@@ -31,6 +32,29 @@ export class PageQuery {
       'The `next_cursor` of an answer of the same list, with the same filters and order, in place of `page`. It repeats and skips nothing when entries are made or deleted meanwhile.',
   })
   cursor?: string;
+}
+
+/** What every answer with a page of a list ends with. `DocumentPage` documents it. */
+export abstract class ListPage {
+  page!: number | null;
+  size!: number;
+  next_cursor!: string | null;
+}
+
+const PAGE_FIELDS: Record<keyof ListPage, ApiPropertyOptions> = {
+  page: { type: 'integer', nullable: true, description: 'Null where a cursor was sent.' },
+  size: { type: 'integer' },
+  next_cursor: { type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' },
+};
+
+/**
+ * Documents the fields of `ListPage` after those of the class itself: with decorators in `ListPage` they would come
+ * first in the API document, before the list.
+ */
+export function DocumentPage(): (listClass: { readonly prototype: ListPage }) => void {
+  return ({ prototype }) => {
+    for (const [name, schema] of Object.entries(PAGE_FIELDS)) ResponseField(schema)(prototype, name);
+  };
 }
 
 /** Which part of a list is asked for: a page by its number, or what follows a cursor. */

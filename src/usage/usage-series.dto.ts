@@ -2,22 +2,15 @@ import { ApiSchema } from '@nestjs/swagger';
 import type { CsvCell } from '../contract/csv.js';
 import { ChoiceField, ResponseField, TimestampField } from '../contract/fields.js';
 import type { ApiKeyUsageSeries, UsageSeriesQuestion } from './usage-series.queries.js';
+import { FROM, fromQuery, TO, TO_QUERY } from './usage-span-fields.js';
 import { USAGE_INTERVALS, type UsageInterval } from './usage-spans.policy.js';
 import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
 
 export class UsageSeriesQuery {
-  @TimestampField({
-    optional: true,
-    description: 'The first moment; 24 hours, 30 days or 12 months before `to` unless told.',
-    example: '2026-11-01T00:00:00Z',
-  })
+  @TimestampField(fromQuery('24 hours, 30 days or 12 months'))
   from?: Date;
 
-  @TimestampField({
-    optional: true,
-    description: 'The moment after the last; now unless told.',
-    example: '2026-12-01T00:00:00Z',
-  })
+  @TimestampField(TO_QUERY)
   to?: Date;
 
   @ChoiceField({ choices: USAGE_INTERVALS, optional: true, default: 'day' })
@@ -61,14 +54,10 @@ export class ApiKeyUsageSeriesResponse {
   @ResponseField({ type: 'string', enum: ['model'], nullable: true })
   group_by!: 'model' | null;
 
-  @ResponseField({ type: 'string', format: 'date-time', description: 'The first moment: a full hour.' })
+  @ResponseField(FROM)
   from!: string;
 
-  @ResponseField({
-    type: 'string',
-    format: 'date-time',
-    description: 'The moment after the last: a full hour.',
-  })
+  @ResponseField(TO)
   to!: string;
 
   @ResponseField({ type: () => [UsageLineResponse] })

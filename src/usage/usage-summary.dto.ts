@@ -1,22 +1,15 @@
 import { ApiSchema } from '@nestjs/swagger';
 import type { CsvCell } from '../contract/csv.js';
 import { IntegerField, ResponseField, TimestampField } from '../contract/fields.js';
+import { FROM, fromQuery, TO, TO_QUERY } from './usage-span-fields.js';
 import type { SummedUsage, UsageSummaryQuestion } from './usage-summary.queries.js';
 import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
 
 export class UsageSummaryQuery {
-  @TimestampField({
-    optional: true,
-    description: 'The first moment; 30 days before `to` unless told.',
-    example: '2026-11-01T00:00:00Z',
-  })
+  @TimestampField(fromQuery('30 days'))
   from?: Date;
 
-  @TimestampField({
-    optional: true,
-    description: 'The moment after the last; now unless told.',
-    example: '2026-12-01T00:00:00Z',
-  })
+  @TimestampField(TO_QUERY)
   to?: Date;
 
   @IntegerField({
@@ -55,14 +48,10 @@ export class UsageSummaryResponse {
   @ResponseField({ type: 'integer', nullable: true, description: 'Whose keys; null for everyone.' })
   user_id!: number | null;
 
-  @ResponseField({ type: 'string', format: 'date-time', description: 'The first moment: a full hour.' })
+  @ResponseField(FROM)
   from!: string;
 
-  @ResponseField({
-    type: 'string',
-    format: 'date-time',
-    description: 'The moment after the last: a full hour.',
-  })
+  @ResponseField(TO)
   to!: string;
 
   @ResponseField({ type: () => DetailedUsageFields })

@@ -10,6 +10,7 @@ import {
 } from '../contract/fields.js';
 import { CROSS_FIELD_ERRORS, type HasCrossFieldRules } from '../contract/input.pipe.js';
 import { textCheck } from '../contract/input-checks.js';
+import { DocumentPage, ListPage } from '../contract/paging.js';
 import { passwordErrors } from './password.policy.js';
 import { PERMISSION_PATTERN } from '../auth/permission.policy.js';
 import { normalizeUsername } from './username.js';
@@ -116,22 +117,14 @@ export class UserResponse {
   updated_at!: string;
 }
 
+@DocumentPage()
 @ApiSchema({ name: 'UserList' })
-export class UserListResponse {
+export class UserListResponse extends ListPage {
   @ResponseField({ type: () => [UserResponse] })
   users!: UserResponse[];
 
   @ResponseField({ type: 'integer' })
   total!: number;
-
-  @ResponseField({ type: 'integer', nullable: true, description: 'Null where a cursor was sent.' })
-  page!: number | null;
-
-  @ResponseField({ type: 'integer' })
-  size!: number;
-
-  @ResponseField({ type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' })
-  next_cursor!: string | null;
 }
 
 export function toUserResponse(user: ShownUser): UserResponse {
