@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
 import { loadConfig } from './src/config/load-config.js';
-import { unhurriedOptions } from './src/database/connection-options.js';
+import { longRunningOptions } from './src/database/connection-options.js';
 import { startEmbeddedPostgres } from './src/embedded-postgres/embedded-postgres.js';
 import { ownerServer } from './src/database/migrate.js';
 import { join } from 'node:path';
@@ -14,4 +14,4 @@ const url =
   (config.databaseMigrationUrl ?? config.databaseUrl)?.reveal() ??
   (await startEmbeddedPostgres({ dataDirectory: join(config.dataDir, 'postgres') })).url;
 
-export default new DataSource(unhurriedOptions(await ownerServer(url, config.databaseSchema)));
+export default new DataSource(longRunningOptions(await ownerServer(url, config.databaseSchema)));

@@ -52,9 +52,9 @@ const HEADER = [
 ];
 
 interface Measured extends Trial {
-  /** 1 unless told. */
+  /** Default: 1. */
   readonly eventsPerRequest?: number;
-  /** Requests that there are for a second; any number unless told. */
+  /** Requests that there are for a second. Default: any number. */
   readonly mostPerSecond?: number;
 }
 

@@ -1,4 +1,4 @@
-import { unhurriedClientOptions } from '../database/connection-options.js';
+import { longRunningClientOptions } from '../database/connection-options.js';
 import { DatabaseServer } from '../database/database-server.js';
 import { SessionClient } from '../database/session-client.js';
 
@@ -11,7 +11,7 @@ export async function setAuditRetention(
   months: number | undefined,
   schema: string = 'public',
 ): Promise<void> {
-  const client = new SessionClient(unhurriedClientOptions(new DatabaseServer(ownerUrl, schema)));
+  const client = new SessionClient(longRunningClientOptions(new DatabaseServer(ownerUrl, schema)));
   await client.connect();
   try {
     await client.query('UPDATE audit_retention SET months = $1 WHERE months IS DISTINCT FROM $1', [

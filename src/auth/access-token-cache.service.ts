@@ -40,7 +40,7 @@ export class AccessTokenCache {
 
   /**
    * Undefined for a token that was not proved yet.
-   * @throws AppError `service.unavailable` when memory is too old: whoever asks would wait for the database in vain
+   * @throws AppError `service.unavailable` when memory is too old; the database would not answer either
    */
   find(token: string): Principal | undefined {
     this.feed.requireFresh();

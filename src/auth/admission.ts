@@ -4,7 +4,7 @@ import type { Authority } from '../common/authority.js';
 import { requirePermission } from './access.policy.js';
 import type { Principal } from './principal.js';
 
-/** For so long an admission counts: authority that was taken away while a body trickled in is noticed. */
+/** How long an admission counts, so that authority taken away while a slow body arrives is noticed. */
 const ADMITTED_MS = 1_000;
 
 /** Judges callers of the data plane. */
@@ -16,7 +16,7 @@ export interface Judge {
   judge(request: FastifyRequest, context: ExecutionContext): Principal | Promise<Principal>;
 }
 
-/** For which handler a request was let through, and when. */
+/** That a request was admitted, for which handler, and when. */
 export class Admission implements Authority {
   #alsoNeeded: string | undefined;
 

@@ -1,13 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import type pg from 'pg';
-import { listenerOptions } from '../database/connection-options.js';
+import { LONGEST_LIFE_SECONDS, listenerOptions } from '../database/connection-options.js';
 import { DatabaseServer } from '../database/database-server.js';
 import { SessionClient } from '../database/session-client.js';
 
 const CHANNEL = 'latchkey_changes';
 const RECONNECT_MS = 500;
-/** As long as any other connection lives at most; what is missed in between, the feed reads. */
-const LONGEST_LIFE_MS = 600_000;
 
 /** Hears the notifications of the change feed on a connection of its own, and connects again when that is lost. */
 @Injectable()
@@ -43,7 +41,8 @@ export class ChangeListener {
       await client.connect();
       await client.query(`LISTEN ${CHANNEL}`);
       this.#onNotification();
-      this.#renewal = setTimeout(() => this.#lose(client), LONGEST_LIFE_MS);
+      // What changes until it has connected again, the feed reads anyway.
+      this.#renewal = setTimeout(() => this.#lose(client), LONGEST_LIFE_SECONDS * 1_000);
       this.#renewal.unref();
     } catch {
       this.#lose(client);

@@ -10,8 +10,8 @@ export interface DevelopmentSecrets {
 }
 
 /**
- * Reads `<dataDir>/secrets.json`, or makes it once with mode 0600. Two processes that start together
- * agree: the file appears whole under its name, and whoever comes second reads the first one's.
+ * Reads `<dataDir>/secrets.json`, or creates it once with mode 0600. Two processes that start together use the same secrets:
+ * the file is renamed into place whole, and the second process reads that of the first.
  */
 export function developmentSecrets(dataDir: string): DevelopmentSecrets {
   const path = join(dataDir, 'secrets.json');

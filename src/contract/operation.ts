@@ -12,7 +12,7 @@ interface OperationOptions {
   readonly description: string;
   /** The kind of thing it acts on, as audit rows name it. */
   readonly resourceType: string;
-  /** Bytes of body accepted; 64 kB unless told. */
+  /** Bytes of body accepted. Default: 64 kB. */
   readonly bodyLimit?: number;
   /**
    * The route belongs to the data plane: the caller is known from memory, within the bound of the change feed, and

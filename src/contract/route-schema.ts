@@ -10,7 +10,7 @@ import { mayHoldUnstorableText } from './json-text.js';
 export interface JsonRoute {
   readonly body: object;
   readonly answer: object;
-  /** Of the answer; 200 unless told. */
+  /** Of the response. Default: 200. */
   readonly status?: 200 | 201;
 }
 
@@ -43,7 +43,7 @@ export function JsonSchemaRoute({ body, answer, status = 200 }: JsonRoute): Meth
  * breaks, so that one answer names them all.
  * @throws AppError `validation.failed`
  */
-// The schema of the route is what makes the body one; TypeScript is told which.
+// The schema of the route has checked the body, which TypeScript cannot know.
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
 export function checkedBody<Body>(
   request: FastifyRequest,

@@ -36,7 +36,7 @@ function exactInteger(text: string): number {
  * The longest life of a connection, in seconds: when an address is moved to another server and the old one keeps
  * responding, only a new connection notices. The feed's is the first to notice.
  */
-const LONGEST_LIFE_SECONDS = 600;
+export const LONGEST_LIFE_SECONDS = 600;
 const LONGEST_FEED_LIFE_SECONDS = 30;
 
 const NO_BOUND: SessionSettings = { statementMs: 0, lockMs: 0, idleInTransactionMs: 0 };
@@ -64,7 +64,7 @@ export function controlPlaneOptions(server: DatabaseServer, poolSize: number): D
 }
 
 /** Options for work that nobody waits on and that may take long: migrations and the command line. */
-export function unhurriedOptions(server: DatabaseServer): DataSourceOptions {
+export function longRunningOptions(server: DatabaseServer): DataSourceOptions {
   const { types: _exact, ...options } = sessionOptions(server, NO_BOUND);
   return {
     type: 'postgres',
@@ -80,7 +80,7 @@ export function unhurriedOptions(server: DatabaseServer): DataSourceOptions {
 }
 
 /** Options of a single connection for such work. */
-export function unhurriedClientOptions(server: DatabaseServer): SessionConfig {
+export function longRunningClientOptions(server: DatabaseServer): SessionConfig {
   return {
     connectionString: server.connectionString,
     application_name: 'latchkey-migrations',
@@ -104,7 +104,7 @@ export function authorityPoolOptions(server: DatabaseServer): PoolConfig {
 
 /** Options of the data plane: when the database is unavailable, the request fails within moments. */
 export function dataPlanePoolOptions(server: DatabaseServer): PoolConfig {
-  return { ...hastyOptions(server), application_name: 'latchkey-data-plane', max: 4 };
+  return { ...failFastOptions(server), application_name: 'latchkey-data-plane', max: 4 };
 }
 
 /** Options of metering: few connections, each of them busy with groups, sent one behind the other. */
@@ -123,7 +123,7 @@ export function meteringPoolOptions(server: DatabaseServer): PoolConfig {
 /** Options of the change feed's reader. */
 export function feedPoolOptions(server: DatabaseServer): PoolConfig {
   return {
-    ...hastyOptions(server),
+    ...failFastOptions(server),
     application_name: 'latchkey-feed',
     max: 1,
     maxLifetimeSeconds: LONGEST_FEED_LIFE_SECONDS,
@@ -167,7 +167,7 @@ export function backgroundPoolOptions(server: DatabaseServer): PoolConfig {
   };
 }
 
-function hastyOptions(server: DatabaseServer): PoolConfig {
+function failFastOptions(server: DatabaseServer): PoolConfig {
   return {
     ...sessionOptions(server, { statementMs: 250, lockMs: 0, idleInTransactionMs: 0 }),
     connectionTimeoutMillis: 300,

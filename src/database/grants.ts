@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { DataSource, EntityManager } from 'typeorm';
-import { unhurriedClientOptions } from './connection-options.js';
+import { longRunningClientOptions } from './connection-options.js';
 import type { DatabaseServer } from './database-server.js';
 import { SessionClient } from './session-client.js';
 
@@ -53,7 +53,7 @@ async function takeTemporaryTables(owner: EntityManager): Promise<void> {
 }
 
 async function roleOf(service: DatabaseServer): Promise<string> {
-  const client = new SessionClient(unhurriedClientOptions(service));
+  const client = new SessionClient(longRunningClientOptions(service));
   try {
     await client.connect();
     const { rows } = await client.query<{ role: string }>('SELECT current_user AS role');

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { StartFailure } from '../common/start-failure.js';
-import { unhurriedClientOptions, unhurriedOptions } from './connection-options.js';
+import { longRunningClientOptions, longRunningOptions } from './connection-options.js';
 import { DatabaseServer } from './database-server.js';
 import { grantToServiceRole } from './grants.js';
 import { NotPrimaryError } from './not-primary-error.js';
@@ -52,7 +52,7 @@ export async function migrate(
  * its own.
  */
 export async function ownerServer(url: string, schema: string): Promise<DatabaseServer> {
-  const client = new SessionClient(unhurriedClientOptions(new DatabaseServer(url, schema)));
+  const client = new SessionClient(longRunningClientOptions(new DatabaseServer(url, schema)));
   try {
     await client.connect();
     if (schema !== 'public') await ensureSchema(client, schema);
@@ -78,7 +78,7 @@ async function ensureSchema(client: SessionClient, schema: string): Promise<void
 }
 
 async function underLock<Result>(owner: DatabaseServer, work: () => Promise<Result>): Promise<Result> {
-  const lockHolder = new SessionClient(unhurriedClientOptions(owner));
+  const lockHolder = new SessionClient(longRunningClientOptions(owner));
   await lockHolder.connect();
   try {
     while (!(await tryLock(lockHolder))) await sleep(POLL_MS);
@@ -96,7 +96,7 @@ async function tryLock(client: SessionClient): Promise<boolean> {
 }
 
 async function runMigrations(owner: DatabaseServer, service: DatabaseServer): Promise<string[]> {
-  const dataSource = await new DataSource(unhurriedOptions(owner)).initialize();
+  const dataSource = await new DataSource(longRunningOptions(owner)).initialize();
   try {
     const done = await dataSource.runMigrations();
     const isNewer = await hasUnknown(dataSource, 'SELECT name FROM schema_migrations');

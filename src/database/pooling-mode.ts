@@ -1,5 +1,5 @@
 import { StartFailure } from '../common/start-failure.js';
-import { unhurriedClientOptions } from './connection-options.js';
+import { longRunningClientOptions } from './connection-options.js';
 import type { DatabaseServer } from './database-server.js';
 import { SessionClient } from './session-client.js';
 
@@ -12,8 +12,8 @@ import { SessionClient } from './session-client.js';
  * @throws StartFailure
  */
 export async function requireSessions(server: DatabaseServer, variable: string): Promise<void> {
-  const first = new SessionClient(unhurriedClientOptions(server));
-  const second = new SessionClient(unhurriedClientOptions(server));
+  const first = new SessionClient(longRunningClientOptions(server));
+  const second = new SessionClient(longRunningClientOptions(server));
   try {
     await first.connect();
     await second.connect();

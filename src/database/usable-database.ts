@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { StartFailure } from '../common/start-failure.js';
-import { unhurriedClientOptions } from './connection-options.js';
+import { longRunningClientOptions } from './connection-options.js';
 import { type DatabaseAddress, databaseAddress } from './database-address.js';
 import { DatabaseServer } from './database-server.js';
 import { READ_ONLY_SQLSTATE } from './not-primary-error.js';
@@ -151,7 +151,7 @@ export async function requireSchemaRights(named: NamedUrl, schema: string): Prom
 
 function openClient(server: DatabaseServer): SessionClient {
   return new SessionClient({
-    ...unhurriedClientOptions(server),
+    ...longRunningClientOptions(server),
     connectionTimeoutMillis: CONNECT_MS,
     query_timeout: CONNECT_MS,
   } satisfies SessionConfig);

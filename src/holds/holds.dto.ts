@@ -123,7 +123,7 @@ export function toHoldTarget(
 const AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at most six decimals';
 
 /**
- * The event that settles a hold. Only its cost has to be told; the event is named after the hold unless told.
+ * The event that settles a hold. Only its cost is required; by default the event is named after the hold.
  * @throws AppError `validation.failed`
  */
 export function toSettlement(body: unknown, id: string, now: Date, redactor: Redactor): Settlement {

@@ -160,8 +160,8 @@ export class SessionsService {
 }
 
 /**
- * The token that another is exchanged for: the same each time, so that whoever repeats an exchange gets no second line
- * of tokens, whose use nobody would notice. It takes the secret of the service to tell it from the token before.
+ * The token that another is exchanged for. It is the same each time, so that repeating an exchange starts no second chain of
+ * tokens, whose use would go unnoticed. Without the secret of the service nobody can derive it from the token before.
  */
 function successorOf(refreshToken: string, secret: Secret): string {
   const bytes = createHmac('sha256', secret.reveal()).update(`refresh token after ${refreshToken}`).digest();

@@ -53,7 +53,7 @@ export const USAGE_EVENT_SCHEMA = {
     occurred_at: {
       type: 'string',
       maxLength: 40,
-      description: 'Within the last 30 days and at most 5 minutes ahead; the time of receipt unless told.',
+      description: 'Within the last 30 days and at most 5 minutes ahead. Default: the time of receipt.',
       examples: ['2026-11-22T08:12:00.000Z'],
     },
     hold_id: { type: ['string', 'null'], pattern: UUID, description: 'The hold that this event settles.' },

@@ -19,8 +19,8 @@ interface Recorded {
 }
 
 /** Connections of which each has statements of its own. */
-const LANES = 2;
-/** Lists from this length on are split by key among the lanes; what is shorter goes together, which costs least. */
+const SHARDS = 2;
+/** Lists from this length on are split by key among the shards; what is shorter goes together, which costs least. */
 const SPLIT_FROM = 50;
 /** Half a second of events at full speed; a group beyond it would only make its callers wait. */
 const MOST_EVENTS_IN_GROUP = 5_000;
@@ -40,7 +40,7 @@ const RECORD_USAGE = {
  */
 @Injectable()
 export class UsageRecorder {
-  readonly #lanes: readonly Lane[];
+  readonly #shards: readonly Shard[];
 
   constructor(
     pool: MeteringPool,
@@ -48,7 +48,7 @@ export class UsageRecorder {
     private readonly notices: BudgetAlerts,
     private readonly counts: UsageCounts,
   ) {
-    this.#lanes = Array.from({ length: LANES }, () => {
+    this.#shards = Array.from({ length: SHARDS }, () => {
       const connection = new PinnedConnection(pool);
       return new GroupCommit({
         commit: (batches) => this.#commit(batches, connection),
@@ -63,7 +63,7 @@ export class UsageRecorder {
 
   /** One status per event, in order, once they are committed. When it fails, some may have been recorded. */
   async record(events: readonly UsageEvent[], reporter: Reporter): Promise<readonly RecordStatus[]> {
-    const [together] = this.#lanes;
+    const [together] = this.#shards;
     const statuses =
       events.length < SPLIT_FROM && together !== undefined
         ? await together.submit({ events, reporter })
@@ -73,9 +73,13 @@ export class UsageRecorder {
   }
 
   async #recordApart(events: readonly UsageEvent[], reporter: Reporter): Promise<readonly RecordStatus[]> {
-    const shares = this.#lanes.map((lane) => ({ lane, places: [] as number[], events: [] as UsageEvent[] }));
+    const shares = this.#shards.map((shard) => ({
+      shard,
+      places: [] as number[],
+      events: [] as UsageEvent[],
+    }));
     for (const [place, event] of events.entries()) {
-      const share = shares[event.apiKeyId % LANES];
+      const share = shares[event.apiKeyId % SHARDS];
       share?.places.push(place);
       share?.events.push(event);
     }
@@ -83,7 +87,7 @@ export class UsageRecorder {
     await Promise.all(
       shares.map(async (share) => {
         if (share.events.length === 0) return;
-        const recorded = await share.lane.submit({ events: share.events, reporter });
+        const recorded = await share.shard.submit({ events: share.events, reporter });
         for (const [index, place] of share.places.entries())
           statuses[place] = recorded[index] as RecordStatus;
       }),
@@ -121,7 +125,7 @@ interface Batch {
   readonly reporter: Reporter;
 }
 
-type Lane = GroupCommit<Batch, readonly RecordStatus[]>;
+type Shard = GroupCommit<Batch, readonly RecordStatus[]>;
 
 /** For each event, the user and the number of who reports it. */
 function reportersOf(batches: readonly Batch[]): [userIds: number[], reporters: number[]] {

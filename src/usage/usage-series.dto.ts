@@ -84,7 +84,7 @@ export function toApiKeyUsageSeriesResponse(series: ApiKeyUsageSeries): ApiKeyUs
   };
 }
 
-/** The columns of a series as CSV; the model is one of them where models are told apart. */
+/** The columns of a series as CSV; the model is one of them where the series is grouped by model. */
 export function usageSeriesColumns({ byModel }: ApiKeyUsageSeries): string[] {
   return ['start', ...(byModel ? ['model'] : []), ...USAGE_FIELD_NAMES];
 }

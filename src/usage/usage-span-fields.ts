@@ -7,7 +7,7 @@
 export function fromQuery(defaultSpan: string) {
   return {
     optional: true,
-    description: `The first moment; ${defaultSpan} before \`to\` unless told.`,
+    description: `The first moment; ${defaultSpan} before \`to\` by default.`,
     example: '2026-11-01T00:00:00Z',
   } as const;
 }
@@ -15,7 +15,7 @@ export function fromQuery(defaultSpan: string) {
 /** `to` of a query. */
 export const TO_QUERY = {
   optional: true,
-  description: 'The moment after the last; now unless told.',
+  description: 'The moment after the last. Default: now.',
   example: '2026-12-01T00:00:00Z',
 } as const;
 

@@ -17,7 +17,7 @@ export class UsageSummaryQuery {
     maximum: Number.MAX_SAFE_INTEGER,
     fromText: true,
     optional: true,
-    description: 'Whose keys; one’s own, or with `platform:api-keys:read` everyone’s, unless told.',
+    description: 'Whose keys. Default: the caller’s own; with `platform:api-keys:read`, everyone’s.',
   })
   user_id?: number;
 }

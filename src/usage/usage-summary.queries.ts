@@ -19,7 +19,7 @@ import {
 export interface UsageSummaryQuestion {
   readonly from?: Date | undefined;
   readonly to?: Date | undefined;
-  /** Whose keys; the caller's own, or everyone's, unless told. */
+  /** Whose keys. Default: the caller's own, or everyone's with the permission to read all. */
   readonly userId?: number | undefined;
 }
 

@@ -8,8 +8,8 @@ import { PasswordHasher } from './password-hasher.service.js';
 import type { User } from './user.entity.js';
 
 /**
- * Checks the current password of a user who changes it. It is throttled and recorded like a login, and counted with logins:
- * whoever holds a stolen access token must not learn the password by trying, nor try unseen.
+ * Checks the current password of a user who changes it. Attempts are throttled, recorded and counted together with logins, so
+ * that the holder of a stolen access token cannot guess the password, and attempts leave audit rows.
  */
 @Injectable()
 export class CurrentPasswords {

@@ -98,7 +98,7 @@ export class UsersService {
     await this.replacePassword(principal, userId, user.passwordHash, await this.passwords.hash(newPassword));
   }
 
-  /** Ends the user; whoever subscribes ends what is theirs. @throws AppError `permission.denied`, `user.not_found`, `user.last_admin` */
+  /** Deletes the user; subscribers of the event end their sessions and keys. @throws AppError `permission.denied`, `user.not_found`, `user.last_admin` */
   @Change()
   async delete(principal: Principal, userId: number): Promise<void> {
     const user = await this.#findLocked(userId);

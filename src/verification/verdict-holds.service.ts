@@ -30,9 +30,9 @@ export class VerdictHolds {
   ) {}
 
   /**
-   * Looks at the windows, holds, then takes from the windows: whoever is limited writes nothing, and whoever the budget
-   * refuses spends nothing. Whether there is room is for the ledger to say; what the budget was known to stand at only
-   * decides which of two refusals comes first. Undefined when the key has gone meanwhile.
+   * Peeks at the windows, takes the hold, then consumes from the windows. So a limited key writes nothing, and a key that
+   * the budget refuses consumes nothing. The ledger decides whether the budget has room; the cached budget only decides
+   * which of two refusals comes first. Undefined when the key was deleted meanwhile.
    */
   async judge(
     cachedKey: CachedKey,

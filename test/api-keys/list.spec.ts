@@ -42,7 +42,7 @@ describe('GET /api-keys', () => {
     });
     const names = (...numbers: number[]) => numbers.map((n) => `Key ${n}`);
 
-    it('shows ten whole keys, newest first, unless told otherwise', async () => {
+    it('shows ten whole keys, newest first by default', async () => {
       const { status, body } = await owner.client.get(`/api-keys?user_id=${owner.id}`);
       expect(status).toBe(200);
       expect(body).toStrictEqual({

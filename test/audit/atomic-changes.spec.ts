@@ -20,7 +20,7 @@ interface Change {
   readonly title?: string;
   readonly route: string;
   readonly action: string;
-  /** Status without the fault; 200 unless told. */
+  /** Status without the fault. Default: 200. */
   readonly status?: number;
   /** Makes what is to be changed. */
   prepare(): Promise<Attempt>;

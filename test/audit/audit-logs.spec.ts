@@ -202,7 +202,7 @@ describe('GET /audit-logs', () => {
     expect((await app.anonymous.get('/audit-logs')).status).toBe(401);
   });
 
-  it('answers newest first, 50 unless told', async () => {
+  it('answers newest first, 50 by default', async () => {
     await insertRows('many', 60, `now() - i * interval '1 minute'`);
     const { body } = await app.admin.get('/audit-logs?action=many');
     const times = body['audit_logs'].map((row: ApiAnswer['body']) => row['created_at']);

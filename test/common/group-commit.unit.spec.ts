@@ -228,4 +228,25 @@ describe('a group commit', () => {
     expect(await Promise.all(results)).toEqual(['A', 'B']);
     await groups.drain();
   });
+
+  it('drains: waits for those whose authority is judged again, and for their items', async () => {
+    const store = new Store();
+    let judged = (): void => undefined;
+    let isCurrent = false;
+    const authority = {
+      isCurrent: () => isCurrent,
+      judgeAgain: () => new Promise<void>((resolve) => (judged = resolve)),
+    };
+    const groups = new GroupCommit<string, string>({ commit: store.commit, authorityOf: () => authority });
+    const result = groups.submit('a');
+    let isDrained = false;
+    const drained = groups.drain().then(() => (isDrained = true));
+    await new Promise(setImmediate);
+    expect([isDrained, store.groups]).toEqual([false, []]);
+    isCurrent = true;
+    judged();
+    await store.finish();
+    await drained;
+    expect(await result).toBe('A');
+  });
 });

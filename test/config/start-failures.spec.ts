@@ -51,7 +51,7 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
     return String(line?.['msg']);
   }
 
-  /** An address of the test server by TCP, where `pg_hba.conf` trusts nobody unless told. */
+  /** An address of the test server by TCP, where `pg_hba.conf` trusts nobody by default. */
   const byTcp = (user: string, password = PASSWORD) =>
     proxy.urlOf(database.url).replace(/\/\/[^@]*@/, `//${user}:${password}@`);
 

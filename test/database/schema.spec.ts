@@ -4,7 +4,7 @@ import { AuditLog } from '../../src/audit/audit-log.entity.js';
 import { ApiKey, ApiKeySecret } from '../../src/api-keys/api-key.entity.js';
 import { RefreshToken, Session } from '../../src/sessions/session.entity.js';
 import { Role, User } from '../../src/users/user.entity.js';
-import { unhurriedOptions } from '../../src/database/connection-options.js';
+import { longRunningOptions } from '../../src/database/connection-options.js';
 import { DatabaseServer } from '../../src/database/database-server.js';
 import { migrate } from '../../src/database/migrate.js';
 import { applySqlFunctions, sqlFunctions } from '../../src/database/sql-functions.js';
@@ -22,7 +22,7 @@ describe('the schema', () => {
   it('is what the entities say, after all migrations', async () => {
     await migrate(database.url);
     const dataSource = await new DataSource({
-      ...unhurriedOptions(new DatabaseServer(database.url)),
+      ...longRunningOptions(new DatabaseServer(database.url)),
       entities: ENTITIES,
     }).initialize();
     const { upQueries } = await dataSource.driver.createSchemaBuilder().log();
@@ -75,7 +75,7 @@ describe('the schema', () => {
     await database.query(`UPDATE schema_functions SET hash = 'of another text' WHERE name = 'budget_month'`);
     await database.query(`
       CREATE OR REPLACE FUNCTION budget_month(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'`);
-    const dataSource = await new DataSource(unhurriedOptions(new DatabaseServer(database.url))).initialize();
+    const dataSource = await new DataSource(longRunningOptions(new DatabaseServer(database.url))).initialize();
     expect(await applySqlFunctions(dataSource)).toEqual(['budget_month']);
     expect(await applySqlFunctions(dataSource)).toEqual([]);
     await dataSource.destroy();
@@ -86,7 +86,7 @@ describe('the schema', () => {
   });
 
   it('goes back to nothing, migration by migration, and forth again', async () => {
-    const dataSource = await new DataSource(unhurriedOptions(new DatabaseServer(database.url))).initialize();
+    const dataSource = await new DataSource(longRunningOptions(new DatabaseServer(database.url))).initialize();
     for (const _migration of dataSource.migrations) await dataSource.undoLastMigration();
     await dataSource.query('DROP TABLE schema_migrations');
     const left = await dataSource.query<{ name: string }[]>(`

@@ -4,7 +4,7 @@ import { hash } from 'bcrypt';
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { projectPath } from '../../src/common/project-path.js';
-import { unhurriedOptions } from '../../src/database/connection-options.js';
+import { longRunningOptions } from '../../src/database/connection-options.js';
 import { DatabaseServer } from '../../src/database/database-server.js';
 import { migrate } from '../../src/database/migrate.js';
 import { MIGRATIONS } from '../../src/database/migrations/index.js';
@@ -29,7 +29,7 @@ describe('R12: an upgrade from 0.1.0', () => {
 
   beforeAll(async () => {
     database = await createTestDatabase({ isEmpty: true });
-    const options = { ...unhurriedOptions(new DatabaseServer(database.url)), migrations: RELEASED };
+    const options = { ...longRunningOptions(new DatabaseServer(database.url)), migrations: RELEASED };
     const dataSource = await new DataSource(options).initialize();
     await dataSource.runMigrations();
     await dataSource.destroy();
@@ -110,7 +110,7 @@ describe('R12: an upgrade from 0.1.0', () => {
     expect(refused).toEqual([]);
   });
 
-  it('counts no request again that 0.1.0 recorded, whoever reports it', async () => {
+  it('does not count again a request that 0.1.0 recorded, from any reporter', async () => {
     const [asBefore] = await database.query<{ others: unknown }>(`
       SELECT others FROM record_usage(ARRAY[1]::bigint[], ARRAY['r-1'], ARRAY['/chat'], ARRAY['POST'], ARRAY['gpt'],
         ARRAY[10]::bigint[], ARRAY[5]::bigint[], ARRAY[1000000]::bigint[], ARRAY[200], ARRAY[12]::bigint[], ARRAY[now()],

@@ -75,7 +75,7 @@ describe('usage as CSV', () => {
     );
   });
 
-  it('is answered only when it is asked for; JSON unless told', async () => {
+  it('is answered only when it is asked for; JSON by default', async () => {
     for (const accept of ['*/*', 'application/json', 'application/*', 'application/json, text/csv']) {
       expect((await series('', accept)).headers.get('content-type')).toMatch(/^application\/json/);
     }

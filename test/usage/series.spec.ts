@@ -165,7 +165,7 @@ describe('GET /api-keys/{id}/usage/series', () => {
   it.each([
     ['hour', 24, HOUR_MS],
     ['day', 30, DAY_MS],
-  ])('shows by %s the last %d unless told, up to now', async (interval, count, length) => {
+  ])('shows by %s the last %d by default, up to now', async (interval, count, length) => {
     const now = app.clock.now().getTime();
     const buckets = await bucketsOf({ interval });
     expect(buckets).toHaveLength(count);
@@ -173,7 +173,7 @@ describe('GET /api-keys/{id}/usage/series', () => {
     expect(Date.parse(buckets[0]!.start)).toBe(now - (now % length) - (count - 1) * length);
   });
 
-  it('shows by month the last twelve unless told', async () => {
+  it('shows by month the last twelve by default', async () => {
     const now = app.clock.now();
     const buckets = await bucketsOf({ interval: 'month' });
     expect(buckets).toHaveLength(12);

@@ -133,7 +133,7 @@ describe('GET /usage/summary', () => {
     });
   });
 
-  it('shows the last 30 days unless told, an event of a moment ago and a late one included', async () => {
+  it('shows the last 30 days by default, an event of a moment ago and a late one included', async () => {
     const { owner, key } = await ownerOfKeys(app, 1);
     const now = app.clock.now().getTime();
     const late = new Date(now - 29 * DAY_MS).toISOString();

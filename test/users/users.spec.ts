@@ -20,7 +20,7 @@ describe('/users', () => {
   const create = (fields: Record<string, unknown>) =>
     app.admin.post('/users', { username: newName(), password: USER_PASSWORD, ...fields });
 
-  it('POST makes a user who may do nothing unless told', async () => {
+  it('POST makes a user who may do nothing by default', async () => {
     const username = newName();
     const answer = await create({ username });
     expect([answer.status, answer.body]).toEqual([

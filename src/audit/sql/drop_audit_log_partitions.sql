@@ -1,9 +1,9 @@
--- Drops the partitions of months that are older than the owner of the schema said, and no others, whoever asks; one part of
--- that with each call, so that none takes long. Answers whether there is more to do, as 1 or 0. A month is first detached:
--- readers and writers of the log are not held up, for when one is in the way, it fails and is called again later. Then its
--- rows are read in the order of the log, some at a time. With the last of them the table goes, and one row comes into the
--- log: how many there were, from which to which, and a digest. The digest begins empty and is, for each row, the SHA-256 of
--- itself and of the row as row_to_json writes it in UTC.
+-- Drops the partitions of months older than the retention that the owner of the schema has set; a caller cannot choose others.
+-- Each call does one short part and returns 1 when there is more to do, else 0. It first detaches a month. When a reader or
+-- writer of the log holds a lock, it gives up and is called again later, so that nobody waits for it. Then it reads the rows
+-- in the order of the log, some with each call. After the last row it drops the table and adds one row to the log: the number
+-- of rows, the first and the last, and a digest. The digest starts empty; for each row it becomes the SHA-256 of the digest
+-- so far and of the row as row_to_json writes it in UTC.
 CREATE OR REPLACE FUNCTION drop_audit_log_partitions() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '200ms' SET timezone = 'UTC' AS $$
 DECLARE

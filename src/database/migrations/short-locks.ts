@@ -5,8 +5,8 @@ const LOCK_NOT_AVAILABLE = '55P03';
 const MOST_ATTEMPTS = 120;
 
 /**
- * Runs statements that lock whole tables, in one transaction that gives up after a second and is tried again: whoever waits for
- * such a lock keeps others waiting.
+ * Runs statements that lock whole tables, in one transaction. It gives up after a second without the lock and tries again, since
+ * all later queries on a table wait behind a statement that waits for its lock.
  */
 export async function withShortLocks(runner: QueryRunner, text: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {

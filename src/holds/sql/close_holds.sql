@@ -1,5 +1,5 @@
--- Gives back what open holds held: those whose time is over lapse, the others are released unless only_lapsed.
--- Answers how many were closed.
+-- Closes open holds and returns their amounts to the budgets. Those whose time is over get the status lapsed, which the API
+-- shows as expired; the others are released, unless only_lapsed is true. Returns how many were closed.
 CREATE OR REPLACE FUNCTION close_holds(ids uuid[], only_lapsed boolean) RETURNS integer LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
   at timestamptz;

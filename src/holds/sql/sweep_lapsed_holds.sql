@@ -1,6 +1,7 @@
--- Closes lapsed holds, at most so many: any, or those that count in the accounts of these keys. Answers how many,
--- with the states of the budgets of their keys. None while the clock has jumped under the eyes of an instance: what it
--- would close has not lapsed. A hold that was taken while the clock was ahead ends when the longest would that was taken now.
+-- Closes at most `most` expired holds: of any key, or only those that count in the budgets of `of_keys`. Returns how many,
+-- with the states of the budgets of their keys. Closes none while an instance sees that the clock has jumped, since those
+-- holds have not really expired. A hold that was taken while the clock was ahead expires no later than the longest hold
+-- that could be taken now.
 CREATE OR REPLACE FUNCTION sweep_lapsed_holds(most integer, of_keys bigint[] DEFAULT NULL)
 RETURNS TABLE (swept integer, states json) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE

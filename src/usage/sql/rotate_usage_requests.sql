@@ -1,7 +1,7 @@
 -- Begins the next generation of request ids when the newest is 31 days old, and drops each that ended 31 days ago, so that
--- an id is known for 31 to 62 days. Dropping costs the same however many ids there are. It waits briefly for those who use
--- the ids, since all others queue behind it; what could not be locked is left for the next call. Answers how many were
--- dropped. Generation 0 is the table of the version before, which is emptied instead.
+-- an id is known for 31 to 62 days. A drop costs the same however many ids there are. All other statements on the ids queue
+-- behind the lock of a drop, so it waits for that lock only briefly and otherwise leaves the drop to the next call.
+-- Returns how many generations were dropped. Generation 0 is the table of version 0.1.0, which is emptied instead.
 CREATE OR REPLACE FUNCTION rotate_usage_requests() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '200ms' AS $$
 DECLARE
@@ -14,14 +14,14 @@ BEGIN
   SELECT * INTO newest FROM usage_request_generations ORDER BY number DESC LIMIT 1;
   IF newest.began_at < now() - interval '31 days' THEN
     partition := 'usage_requests_' || (newest.number + 1);
-    -- Made beside the table and attached, which waits for nobody who adds or looks up ids.
+    -- Created apart and attached: that does not wait for statements that add or look up ids.
     EXECUTE format('CREATE TABLE public.%I (LIKE usage_requests INCLUDING DEFAULTS, CONSTRAINT %I PRIMARY KEY (api_key_id, request_id, reporter))',
       partition, partition || '_pkey');
     EXECUTE format('ALTER TABLE usage_requests ATTACH PARTITION public.%I FOR VALUES IN (%s)', partition, newest.number + 1);
     UPDATE usage_request_generations SET ended_at = now() WHERE number = newest.number;
     INSERT INTO usage_request_generations (number, began_at) VALUES (newest.number + 1, now());
   END IF;
-  -- Whoever added to it as a function of the version before has ended: statements have a time-out of seconds.
+  -- An instance of version 0.1.0 may still have been adding to it; its statements time out within seconds.
   DELETE FROM usage_request_generations
     WHERE number = 0 AND ended_at < now() - interval '1 minute' AND NOT EXISTS (SELECT FROM usage_request_ids);
   FOR old_number IN
