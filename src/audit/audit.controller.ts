@@ -9,9 +9,10 @@ import {
   StreamableFile,
 } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, RequirePermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
+import { AcceptedMediaType } from '../contract/accept.js';
 import { API_PATH } from '../contract/api-path.js';
 import { Operation } from '../contract/operation.js';
 import {
@@ -23,12 +24,7 @@ import {
   toAuditLogQuestion,
 } from './audit.dto.js';
 import { AuditLogsService } from './audit-logs.service.js';
-import { NDJSON_MEDIA_TYPE, ndjsonLines, prefersNdjson } from './ndjson.js';
-
-/** True when the caller asked for a stream. Not `@Headers('accept')`, which OpenAPI must not list as a parameter. */
-const WantsStream = createParamDecorator((_data: unknown, context: ExecutionContext): boolean =>
-  prefersNdjson(context.switchToHttp().getRequest<FastifyRequest>().headers.accept),
-);
+import { NDJSON_MEDIA_TYPE, ndjsonLines } from './ndjson.js';
 
 /** Aborted when the answer has been sent or the client has left. */
 const AnswerEnded = createParamDecorator((_data: unknown, context: ExecutionContext): AbortSignal => {
@@ -66,11 +62,11 @@ export class AuditController {
   async list(
     @CurrentPrincipal() { userId }: Principal,
     @Query() query: AuditLogQuery,
-    @WantsStream() wantsStream: boolean,
+    @AcceptedMediaType(['application/json', NDJSON_MEDIA_TYPE]) mediaType: string,
     @AnswerEnded() ended: AbortSignal,
   ): Promise<AuditLogListResponse | StreamableFile> {
     const question = toAuditLogQuestion(query);
-    if (!wantsStream) {
+    if (mediaType !== NDJSON_MEDIA_TYPE) {
       return toAuditLogListResponse(await this.auditLogs.list(userId, question, query.limit));
     }
     const batches = await this.auditLogs.export(userId, question, ended);

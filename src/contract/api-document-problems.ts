@@ -96,6 +96,7 @@ const SPECIAL_STATUSES: Readonly<Record<string, readonly number[]>> = {
   get_error_page: [404, 406],
   get_api_key_usage_series: [406],
   get_usage_summary: [406],
+  list_audit_logs: [406],
   list_error_pages: [406],
   create_budget_hold: [402, 404],
   settle_budget_hold: [409],

@@ -64,6 +64,9 @@ export class GuideFiles {
       return { ...listed, content, compressed };
     } catch (error) {
       this.#logger.warn(`The docs site lacks ${listed.file}: ${String(error)}`);
+      // It was perhaps built again meanwhile: the next request reads the new list.
+      this.#manifest = undefined;
+      this.#loaded.clear();
       return undefined;
     }
   }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer } from '../support/api-client.js';
+import { expectProblem } from '../support/problems.js';
 import { ADMIN, TestApp } from '../support/test-app.js';
 
 const NDJSON = { accept: 'application/x-ndjson' };
@@ -273,6 +274,11 @@ describe('GET /audit-logs', () => {
 });
 
 describe('GET /audit-logs as application/x-ndjson', () => {
+  it('is refused beside JSON when neither is acceptable, as on every other route', async () => {
+    const answer = await app.admin.get('/audit-logs', { accept: 'text/html' });
+    expectProblem(answer, 'request.not_acceptable');
+  });
+
   it('streams the whole selection, one row in each line, whatever the limit', async () => {
     await insertRows('streamed', 2_500, `now() - i * interval '1 hour'`);
     const answer = await app.admin.get('/audit-logs?action=streamed&limit=10', NDJSON);

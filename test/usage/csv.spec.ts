@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { acceptedMediaType } from '../../src/contract/accept.js';
 import { csvText } from '../../src/contract/csv.js';
 import { expectProblem } from '../support/problems.js';
 import { type TestApiKey, TestApp } from '../support/test-app.js';
@@ -117,20 +116,5 @@ describe('usage as CSV', () => {
     [-1, '-1'],
   ])('writes %j as %j', (cell, written) => {
     expect(csvText(['h'], [[cell]])).toBe(`h\r\n${written}\r\n`);
-  });
-
-  it.each([
-    [undefined, 'a/json'],
-    ['', 'a/json'],
-    ['a/json;q=0.1, t/csv;q=0.2', 't/csv'],
-    ['t/csv, a/json', 't/csv'],
-    ['*/*, t/csv', 't/csv'],
-    ['*/*;q=0.9, a/json;q=0.1', 't/csv'],
-    ['t/csv;q=0, */*', 'a/json'],
-    ['a/*;q=0, */*;q=0.1', 't/csv'],
-    ['x/y', undefined],
-    ['a/json;q=nonsense', undefined],
-  ])('takes Accept: %j to mean %j', (accept, type) => {
-    expect(acceptedMediaType(accept, ['a/json', 't/csv'])).toBe(type);
   });
 });
