@@ -46,7 +46,7 @@ export class HoldsController {
     isDirect: true,
     summary: 'Set an amount of a budget aside',
     description:
-      'Granted when what is spent and held stays within every limit that binds the key; 402 with a `reason` otherwise. No hold for a key that a verdict would refuse: 409 with its code as `verdict`. The hold is yours: others find none. The same `request_id` of the same caller is answered the same hold; with another amount: 409. A hold that is not settled lapses.',
+      'Granted when what is spent and held stays within every limit that binds the key; 402 with a `reason` otherwise. No hold for a key that a verdict would refuse: 409 with its code as `verdict`. The hold is yours: others find none. The same `request_id` of the same caller is answered the same hold; with another amount: 409. A hold that is not settled expires.',
   })
   @JsonSchemaRoute({ body: HOLD_REQUEST_SCHEMA, answer: HOLD_SCHEMA, status: 201 })
   async create(@Req() request: GuardedRequest): HoldAnswer {

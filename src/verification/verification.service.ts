@@ -46,7 +46,7 @@ interface FoundKey {
 
 const UNKNOWN: FoundKey = { cachedKey: undefined, budget: NO_BUDGET };
 
-/** Judges keys: parse, find, decide, take. Synchronous as long as everything needed is in memory. */
+/** Judges keys: find, decide, consume. Synchronous as long as everything needed is in memory. */
 @Injectable()
 export class VerificationService {
   constructor(
@@ -68,8 +68,8 @@ export class VerificationService {
   }
 
   /**
-   * Judges many at once. Nothing is taken before every key and its budget was found, so that a database that is away
-   * for one of them costs the others nothing.
+   * Judges many at once. It consumes nothing before it has found every key and its budget, so that the others lose nothing
+   * when the database cannot answer for one of them.
    * @throws AppError `service.unavailable`
    */
   async verifyAll(questions: readonly Question[]): Promise<Verdict[]> {

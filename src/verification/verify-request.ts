@@ -11,9 +11,10 @@ const NO_ADDRESS = /\s|%.*[^\w.-]/;
 
 /**
  * A request as it is judged; a hold that it takes belongs to the caller.
- * @throws AppError `validation.failed` for an address that is none, and for a hold that cannot be
+ * `caller` takes the hold, if one is asked for.
+ * @throws AppError `validation.failed` for an invalid address, and for an incomplete or invalid hold
  */
-export function toVerdictRequest(body: VerifyBody, caller: Reporter): VerdictRequest {
+export function toVerdictRequest(body: VerifyBody, caller: Reporter | undefined): VerdictRequest {
   const request = requestOf(body, caller);
   if (request === undefined) throw validationFailed(questionErrors(body));
   return request;
@@ -30,7 +31,7 @@ export interface BatchedQuestion {
  * The questions of a batch, in order.
  * @throws AppError `validation.failed` with every rule that one of them breaks
  */
-export function toBatch(bodies: readonly VerifyBody[], caller: Reporter): BatchedQuestion[] {
+export function toBatch(bodies: readonly VerifyBody[], caller: Reporter | undefined): BatchedQuestion[] {
   const batch = bodies.flatMap((body) => {
     const request = requestOf(body, caller);
     return request === undefined ? [] : [{ secret: body.key, isExplained: body.explain, request }];
@@ -64,7 +65,7 @@ export function batchErrors(batch: unknown): FieldError[] {
 const HOLD_AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at most six decimals';
 
 /** Undefined when a rule beyond the schema is broken. */
-function requestOf(body: VerifyBody, caller: Reporter): VerdictRequest | undefined {
+function requestOf(body: VerifyBody, caller: Reporter | undefined): VerdictRequest | undefined {
   const { ip, model, chatbot, scopes = NO_SCOPES, cost } = body;
   const address = ip === undefined ? undefined : addressOf(ip);
   if (ip !== undefined && address === undefined) return undefined;
@@ -79,10 +80,11 @@ function addressOf(ip: string): string | undefined {
 
 function holdOf(
   { hold_cents: cents, hold_ttl_seconds: ttlSeconds }: VerifyBody,
-  takenBy: Reporter,
+  takenBy: Reporter | undefined,
 ): VerdictHold | undefined {
   const amountMicroCents = parseCents(cents);
-  return amountMicroCents && ttlSeconds !== undefined ? { amountMicroCents, ttlSeconds, takenBy } : undefined;
+  if (!amountMicroCents || ttlSeconds === undefined || takenBy === undefined) return undefined;
+  return { amountMicroCents, ttlSeconds, takenBy };
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

@@ -47,7 +47,7 @@ export class VerifyController {
   verify(@Req() request: GuardedRequest): VerdictAnswer {
     const body = checkedBody<VerifyBody>(request, questionErrors);
     requireFor(request, body);
-    return this.#answer(body, toVerdictRequest(body, reporterFor(request, isHolding(body))));
+    return this.#answer(body, toVerdictRequest(body, holderOf(request, isHolding(body))));
   }
 
   @Post('verify/batch')
@@ -64,7 +64,7 @@ export class VerifyController {
     const { requests } = checkedBody<{ requests: VerifyBody[] }>(request, batchErrors);
     for (const body of requests) requireFor(request, body);
     // All questions are checked before the first is judged: a broken one must not let the others be taken.
-    const asked = toBatch(requests, reporterFor(request, requests.some(isHolding)));
+    const asked = toBatch(requests, holderOf(request, requests.some(isHolding)));
     // Explanations take nothing, so they come first: when one fails, nothing was taken.
     const explanations = await Promise.all(
       asked
@@ -95,6 +95,7 @@ function isHolding({ hold_cents: holdCents }: VerifyBody): boolean {
   return holdCents !== undefined;
 }
 
-function reporterFor(request: GuardedRequest, isToHold: boolean): RequestReporter {
-  return reporterOf(request, isToHold ? HOLD_PERMISSION : undefined);
+/** Whose the holds of a request will be; undefined when it asks for none, as nearly all do. */
+function holderOf(request: GuardedRequest, asksToHold: boolean): RequestReporter | undefined {
+  return asksToHold ? reporterOf(request, HOLD_PERMISSION) : undefined;
 }

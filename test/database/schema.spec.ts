@@ -75,7 +75,9 @@ describe('the schema', () => {
     await database.query(`UPDATE schema_functions SET hash = 'of another text' WHERE name = 'budget_month'`);
     await database.query(`
       CREATE OR REPLACE FUNCTION budget_month(at timestamptz) RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'`);
-    const dataSource = await new DataSource(longRunningOptions(new DatabaseServer(database.url))).initialize();
+    const dataSource = await new DataSource(
+      longRunningOptions(new DatabaseServer(database.url)),
+    ).initialize();
     expect(await applySqlFunctions(dataSource)).toEqual(['budget_month']);
     expect(await applySqlFunctions(dataSource)).toEqual([]);
     await dataSource.destroy();
@@ -86,7 +88,9 @@ describe('the schema', () => {
   });
 
   it('goes back to nothing, migration by migration, and forth again', async () => {
-    const dataSource = await new DataSource(longRunningOptions(new DatabaseServer(database.url))).initialize();
+    const dataSource = await new DataSource(
+      longRunningOptions(new DatabaseServer(database.url)),
+    ).initialize();
     for (const _migration of dataSource.migrations) await dataSource.undoLastMigration();
     await dataSource.query('DROP TABLE schema_migrations');
     const left = await dataSource.query<{ name: string }[]>(`
