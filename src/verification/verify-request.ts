@@ -10,8 +10,7 @@ const NO_SCOPES: readonly string[] = [];
 const NO_ADDRESS = /\s|%.*[^\w.-]/;
 
 /**
- * A request as it is judged; a hold that it takes belongs to the caller.
- * `caller` takes the hold, if one is asked for.
+ * A request as it is judged. A hold that it asks for belongs to `caller`.
  * @throws AppError `validation.failed` for an invalid address, and for an incomplete or invalid hold
  */
 export function toVerdictRequest(body: VerifyBody, caller: Reporter | undefined): VerdictRequest {
