@@ -15,8 +15,10 @@ import { NotPrimaryError } from '../database/not-primary-error.js';
 import { FeedPool } from '../database/pools.js';
 
 /** Something that caches must forget. */
-export type Change =
-  { readonly kind: 'api_key' | 'user'; readonly id: number } | { readonly kind: 'everything' };
+export type Change = { readonly kind: ChangedKind; readonly id: number } | { readonly kind: 'everything' };
+
+/** What caches hold and must evict when it changes. */
+export type ChangedKind = 'api_key' | 'user';
 
 interface FeedRow {
   readonly is_read_only: boolean;

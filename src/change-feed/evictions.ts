@@ -1,4 +1,4 @@
-import type { Change } from './change-feed.service.js';
+import type { Change, ChangedKind } from './change-feed.service.js';
 
 /** Beyond this many the whole cache is dropped: cheaper than remembering each. */
 const MOST_REMEMBERED = 100_000;
@@ -11,8 +11,11 @@ const MOST_REMEMBERED = 100_000;
 export class Evictions {
   #position = 0;
   #everythingAt = 0;
-  readonly #apiKeys = new Map<number, number>();
-  readonly #users = new Map<number, number>();
+  /** Of each kind: at which position a thing of this id changed last. */
+  readonly #changed: Readonly<Record<ChangedKind, Map<number, number>>> = {
+    api_key: new Map(),
+    user: new Map(),
+  };
 
   /** Where the count stands; take it before a load begins. */
   get position(): number {
@@ -23,23 +26,23 @@ export class Evictions {
     this.#position += 1;
     for (const change of changes) {
       if (change.kind === 'everything') this.#evictEverything();
-      else (change.kind === 'api_key' ? this.#apiKeys : this.#users).set(change.id, this.#position);
+      else this.#changed[change.kind].set(change.id, this.#position);
     }
-    if (this.#apiKeys.size + this.#users.size > MOST_REMEMBERED) this.#evictEverything();
+    const remembered = Object.values(this.#changed).reduce((sum, { size }) => sum + size, 0);
+    if (remembered > MOST_REMEMBERED) this.#evictEverything();
   }
 
   /** Whether what was loaded from `position` on still holds. */
   isCurrent(position: number, apiKeyId: number, userId: number): boolean {
     return (
       position >= this.#everythingAt &&
-      (this.#apiKeys.get(apiKeyId) ?? 0) <= position &&
-      (this.#users.get(userId) ?? 0) <= position
+      (this.#changed.api_key.get(apiKeyId) ?? 0) <= position &&
+      (this.#changed.user.get(userId) ?? 0) <= position
     );
   }
 
   #evictEverything(): void {
     this.#everythingAt = this.#position;
-    this.#apiKeys.clear();
-    this.#users.clear();
+    for (const changed of Object.values(this.#changed)) changed.clear();
   }
 }

@@ -9,6 +9,7 @@ import { StartFailure } from '../common/start-failure.js';
 import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load-config.js';
 import { startEmbeddedPostgres } from '../embedded-postgres/embedded-postgres.js';
+import { printable } from '../common/printable.js';
 import { waitForDatabase } from '../database/usable-database.js';
 
 /** PostgreSQL's code for a table that does not exist. */
@@ -34,7 +35,7 @@ admin
       const text = json
         ? JSON.stringify({ username, password })
         : `The new password of ${username}: ${password}`;
-      process.stdout.write(`${text}\n`);
+      process.stdout.write(`${printable(text)}\n`);
     });
   });
 
@@ -71,7 +72,8 @@ function report(line: string): void {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof StartFailure || error instanceof AppError) return error.message;
+  if (error instanceof AppError) return printable(error.message);
+  if (error instanceof StartFailure) return error.message;
   if (!(error instanceof Error)) return String(error);
   const isWithoutSchema = 'code' in error && error.code === UNDEFINED_TABLE;
   return isWithoutSchema

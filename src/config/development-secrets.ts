@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../common/make-folder.js';
 import { StartFailure } from '../common/start-failure.js';
 
 /** The secrets that production must be given and development makes for itself. */
@@ -17,7 +18,7 @@ export function developmentSecrets(dataDir: string): DevelopmentSecrets {
   const path = join(dataDir, 'secrets.json');
   const existing = readSecrets(path);
   if (existing !== undefined) return existing;
-  mkdirSync(dataDir, { recursive: true, mode: 0o755 });
+  makeFolder(dataDir, 0o755);
   const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
   const secrets: DevelopmentSecrets = {
     jwtSecret: randomBytes(32).toString('base64url'),

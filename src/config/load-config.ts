@@ -123,11 +123,16 @@ function databaseUrl(env: EnvironmentReader, name: SettingName): Secret | undefi
 
 function redisUrl(env: EnvironmentReader): Secret | undefined {
   const rule =
-    'a URL that begins with redis:// or rediss://, or redis+sentinel://host:port,host:port/master (rediss+sentinel://)';
+    'a URL that begins with redis:// or rediss://, or a list of them with commas between, or ' +
+    'redis+sentinel://host:port,host:port/master (rediss+sentinel://). A comma in a password is written %2C';
   const value = env.matching('REDIS_URL', rule, (url) =>
-    isSentinelUrl(url) ? isReadableSentinelUrl(url) : /^rediss?:\/\//.test(url),
+    isSentinelUrl(url) ? isReadableSentinelUrl(url) : url.split(',').every(isRedisUrl),
   );
   return value === undefined ? undefined : new Secret(value);
+}
+
+function isRedisUrl(text: string): boolean {
+  return /^\s*rediss?:\/\//.test(text) && URL.canParse(text.trim());
 }
 
 function weakness(value: string): string | undefined {

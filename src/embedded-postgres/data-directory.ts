@@ -14,6 +14,7 @@ import {
   stat,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../common/make-folder.js';
 import type { PostgresBinaries } from './binaries.js';
 import { EmbeddedPostgresError, unlessMissing } from './embedded-postgres-error.js';
 import type { ServerMark } from './process-identity.js';
@@ -33,11 +34,11 @@ export interface DataLayout {
 export async function openLayout(dataDirectory: string): Promise<DataLayout> {
   const isRoot = process.getuid?.() === 0;
   try {
-    await mkdir(dataDirectory, { recursive: true, mode: isRoot ? 0o711 : 0o700 });
+    makeFolder(dataDirectory, isRoot ? 0o711 : 0o700);
     const root = await realpath(dataDirectory);
     // The account that root gives way to must pass through to its data, and need not list it.
     if (isRoot) await chmod(root, (await stat(root)).mode | 0o111);
-    await mkdir(join(root, 'clients'), { recursive: true, mode: 0o700 });
+    makeFolder(join(root, 'clients'), 0o700);
     const path = (name: string): string => join(root, name);
     const [cluster, clients, logFile] = [path('cluster'), path('clients'), path('postgres.log')];
     for (const each of [root, clients, cluster, logFile]) {

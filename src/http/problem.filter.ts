@@ -94,6 +94,9 @@ export class ProblemFilter implements ExceptionFilter {
   }
 
   #log(error: AppError, request: FastifyRequest): void {
+    const { isDataPlane } = request.routeOptions.config as OperationSettings;
+    // The line of a refusal has the cause.
+    if (error.status !== 500 && isDataPlane === true) return;
     const cause = error.cause instanceof Error ? error.cause : error;
     const summary = `${request.method} ${pathOf(request.url)}: ${error.code}: ${cause.message}`;
     if (error.status === 500) this.#logger.error(summary, cause.stack);

@@ -57,6 +57,7 @@ function write(logger: Logger, error: AppError, request: FastifyRequest, context
       user_id: actor?.userId,
       api_key_id: actor?.apiKeyId ?? undefined,
       client_address: context.clientAddress,
+      cause: error.cause instanceof Error ? error.cause.message : undefined,
     },
     'request',
   );

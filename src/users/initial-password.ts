@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../common/make-folder.js';
 import { Secret } from '../common/secret.js';
 
 /**
@@ -30,7 +31,7 @@ export class InitialPassword {
     if (kept !== undefined) return { password: kept, isKept: true };
     const password = new Secret(randomBytes(18).toString('base64url'));
     try {
-      mkdirSync(this.dataDir, { recursive: true, mode: 0o755 });
+      makeFolder(this.dataDir, 0o755);
       writeFileSync(this.path, `${password.reveal()}\n`, { mode: 0o600, flag: 'wx' });
       return { password, isKept: true };
     } catch {

@@ -37,10 +37,12 @@ describe('the configuration', () => {
     const config = loadConfig(PRODUCTION);
     expect([config.isProduction, config.port, config.bcryptCost]).toEqual([true, 3000, 12]);
     expect([config.trustedProxies, config.corsOrigins]).toEqual([[], []]);
+    expect(config.shutdownDrainSeconds).toBe(5);
   });
 
   it('makes strong secrets for development, and the same ones again', () => {
     const [first, second] = [loadConfig({ DATA_DIR: dataDir }), loadConfig({ DATA_DIR: dataDir })];
+    expect(first.shutdownDrainSeconds).toBe(0);
     expect(Buffer.byteLength(first.jwtSecrets[0].reveal())).toBeGreaterThanOrEqual(32);
     expect(second.jwtSecrets[0].reveal()).toBe(first.jwtSecrets[0].reveal());
     expect(second.apiKeyPeppers[0]!.secret.reveal()).toBe(first.apiKeyPeppers[0]!.secret.reveal());
@@ -145,6 +147,10 @@ describe('the configuration', () => {
       'redis+sentinel:///mymaster',
       'redis+sentinel://h:x/mymaster',
       'redis+sentinel://h,/mymaster',
+      'redis://:pa,ss@h',
+      'redis://h,',
+      'redis://a,b',
+      'redis://h:port',
     ],
     ACCESS_TOKEN_TTL_SECONDS: ['0', '29', '86401'],
     REFRESH_TOKEN_TTL_SECONDS: ['59', '31536001'],

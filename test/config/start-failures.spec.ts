@@ -181,6 +181,9 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
     expect(await failureOf({ ...start, DATA_DIR: join(file, 'data') })).toContain(
       `DATA_DIR (${join(file, 'data')}) cannot be used: a part of the path is a file. Choose another DATA_DIR.`,
     );
+    expect(await failureOf({ ...start, DATA_DIR: '/proc/latchkey' })).toContain(
+      'DATA_DIR (/proc/latchkey) cannot be used: the folder cannot be created. Choose another DATA_DIR. (ENOENT',
+    );
     const forbidden = Object.assign(new Error('EACCES'), { code: 'EACCES', path: '/data/postgres' });
     expect(explainStartFailure(forbidden, { host: '', port: 0, dataDir: '/data' })).toContain(
       'DATA_DIR (/data) cannot be used: this user may not write there.',

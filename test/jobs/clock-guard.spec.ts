@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Logger } from '@nestjs/common';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ClockGuard } from '../../src/jobs/clock-guard.service.js';
 import { judgeClock } from '../../src/jobs/clock.policy.js';
 import { Maintenance } from '../../src/jobs/maintenance.service.js';
@@ -68,7 +69,14 @@ describe('jobs that delete', () => {
     await maintenance.runNow('expire-sessions');
     await storeOldSession();
     await clock.set('400 days');
+    const warn = vi.spyOn(Logger.prototype, 'warn');
     await guard.observe();
+    expect(warn.mock.calls.map(([text]) => String(text))).toContainEqual(
+      expect.stringMatching(
+        /^The clock of the database is 9600 hours ahead of what was last seen: nothing is deleted/,
+      ),
+    );
+    warn.mockRestore();
     await maintenance.runNow('expire-sessions');
     expect(await oldSessions()).toBe(1);
     expect(await metric('latchkey_clock_jump_seconds')).toBeGreaterThan(399 * 86_400);
