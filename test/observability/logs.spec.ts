@@ -1,4 +1,8 @@
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { projectPath } from '../../src/common/project-path.js';
+import type { ApiClient } from '../support/api-client.js';
 import { AppProcess } from '../support/app-process.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { testEnvironment, USER_PASSWORD } from '../support/test-app.js';
@@ -6,6 +10,20 @@ import { testEnvironment, USER_PASSWORD } from '../support/test-app.js';
 /** Not shaped like a secret, so only keeping headers and bodies out of the log keeps it out. */
 const MARK = 'marked-by-the-test';
 const NO_HOLD = '00000000-0000-7000-8000-000000000000';
+
+type Operations = Record<string, { operationId: string; tags: string[] }>;
+const { paths } = JSON.parse(readFileSync(projectPath('openapi.json'), 'utf8')) as {
+  paths: Record<string, Operations>;
+};
+const DATA_PLANE = Object.entries(paths).flatMap(([path, operations]) =>
+  Object.entries(operations)
+    .filter(([, { operationId, tags }]) => operationId === 'report_usage' || /Verif|holds/.test(tags.join()))
+    .map(([method, { operationId: name }]) => ({
+      method: method.toUpperCase(),
+      path: path.replace('/api/v1', ''),
+      name,
+    })),
+);
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -144,13 +162,70 @@ describe('The log', () => {
     expect(app.logLines().filter(({ request_id }) => request_id === 'dp-verdict')).toEqual([]);
   });
 
+  it('has one line for each refusal on every route of the data plane', async () => {
+    const admin = await app.admin();
+    const powerless = await admin.post('/api-keys', { name: 'No scopes', scopes: [] });
+    const callers: [string, ApiClient, RegExp][] = [
+      ['nobody', app.anonymous, /^(auth\.credential_missing|verdict\.not_authenticated)$/],
+      [
+        'powerless',
+        app.anonymous.withApiKey(String(powerless.body['secret_key'])),
+        /^(permission\.denied|verdict\.not_allowed)$/,
+      ],
+    ];
+    expect(DATA_PLANE.length).toBeGreaterThanOrEqual(9);
+    for (const [who, client, code] of callers) {
+      for (const { method, path, name } of DATA_PLANE) {
+        const id = `${who}-${name}`;
+        const url = `${path.replace('{id}', NO_HOLD)}${name === 'forward_auth' ? '?scope=chat:write' : ''}`;
+        await requestLine(id, () => client.send(method, url, { headers: named(id) }));
+        const lines = app.logLines().filter(({ request_id: requestId }) => requestId === id);
+        expect([id, lines]).toEqual([id, [expect.objectContaining({ code: expect.stringMatching(code) })]]);
+      }
+    }
+  });
+
+  it('has one line with its cause for a 503 of the data plane', async () => {
+    const admin = await app.admin();
+    const { body } = await admin.post('/api-keys', { name: 'Used' });
+    const event = {
+      api_key_id: body['api_key'].id,
+      request_id: 'late',
+      model: 'gpt-4o-mini',
+      endpoint: '/v1/chat',
+      method: 'POST',
+      request_tokens: 1,
+      response_tokens: 1,
+      cost_cents: 1,
+    };
+    const before = app.logLines().length;
+    const lock = new pg.Client({ connectionString: database.url });
+    await lock.connect();
+    await lock.query('BEGIN; LOCK TABLE usage_hourly_rollups');
+    try {
+      const line = await requestLine('dp-503', () => admin.post('/usage', event, named('dp-503')));
+      expect(line).toMatchObject({
+        level: 'warn',
+        status: 503,
+        cause: expect.stringMatching(/timeout|lock/),
+      });
+    } finally {
+      await lock.end();
+    }
+    const lines = app.logLines().slice(before);
+    expect(
+      lines.filter(({ code, msg }) => code === 'service.unavailable' || /unavailable/.test(String(msg))),
+    ).toHaveLength(1);
+  });
+
   it('counts the refusals of a flood that it leaves out', async () => {
-    const flood = Array.from({ length: 300 }, () => app.anonymous.post('/api-keys/verify', { key: 'x' }));
-    await Promise.all(flood);
     const missing = () => app.logLines().filter(({ code }) => code === 'auth.credential_missing');
     const written = () => missing().filter(({ route }) => route === '/api/v1/api-keys/verify').length;
+    const before = written();
+    const flood = Array.from({ length: 300 }, () => app.anonymous.post('/api-keys/verify', { key: 'x' }));
+    await Promise.all(flood);
     const leftOut = () => missing().reduce((sum, { left_out: count }) => sum + Number(count ?? 0), 0);
-    await vi.waitUntil(() => written() + leftOut() === 300, { timeout: 10_000, interval: 20 });
+    await vi.waitUntil(() => written() - before + leftOut() === 300, { timeout: 10_000, interval: 20 });
     expect(leftOut()).toBeGreaterThan(0);
   });
 
