@@ -10,6 +10,7 @@ import { migrate } from './database/migrate.js';
 import {
   requireSameDatabase,
   requireSchemaRights,
+  temporaryTablesWarning,
   type UsableDatabase,
   waitForDatabase,
 } from './database/usable-database.js';
@@ -57,6 +58,8 @@ async function prepareDatabase(config: Config): Promise<{ database: UsableDataba
   for (const warning of roleWarnings(config, database)) output.say('warn', warning);
   await requireSchemaRights(owner, config.databaseSchema);
   const migrations = await migrate(owner.url, serviceUrl, config.databaseSchema);
+  const warning = owner === service ? undefined : await temporaryTablesWarning(service);
+  if (warning !== undefined && !database.isSuperuser) output.say('warn', warning);
   await setAuditRetention(owner.url, config.auditRetentionMonths, config.databaseSchema);
   return { database, migrations };
 }

@@ -59,7 +59,7 @@ export async function waitForDatabase(
         throw failureOf(error, named, address, timeoutSeconds);
       if (isFirst)
         report(
-          `Waiting for PostgreSQL at ${address.server}: ${reasonOf(error)} (at most ${timeoutSeconds} s).`,
+          `Waiting for PostgreSQL at ${nameOf(address)}: ${reasonOf(error)} (at most ${timeoutSeconds} s).`,
         );
       await sleep(RETRY_MS);
     }
@@ -88,7 +88,7 @@ async function inspect({ variable, url }: NamedUrl, address: DatabaseAddress): P
     if (row === undefined) throw new Error('PostgreSQL returned no row.');
     if (row.version_number < OLDEST_VERSION * 10_000)
       throw new StartFailure(
-        `PostgreSQL ${row.version} at ${address.server} (${variable}) is too old: ${OLDEST_VERSION} or newer is needed.`,
+        `PostgreSQL ${row.version} at ${nameOf(address)} (${variable}) is too old: ${OLDEST_VERSION} or newer is needed. Upgrade it, or name another server.`,
       );
     const { version, identity, is_superuser: isSuperuser } = row;
     return { address, version, identity, isSuperuser };
@@ -147,6 +147,28 @@ export async function requireSchemaRights(named: NamedUrl, schema: string): Prom
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/**
+ * A warning when the role of the service may create temporary tables: one could take the place of a table that a statement
+ * names. The right usually comes from PUBLIC, and only the owner of the database can revoke that.
+ */
+export async function temporaryTablesWarning({ variable, url }: NamedUrl): Promise<string | undefined> {
+  const { database, user } = databaseAddress(url);
+  const client = openClient(new DatabaseServer(url));
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ allowed: boolean }>(
+      `SELECT has_database_privilege(current_database(), 'TEMPORARY') AS allowed`,
+    );
+    if (rows[0]?.allowed !== true) return undefined;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+  return (
+    `The role ${user} of ${variable} may create temporary tables, which it does not need. Run as the owner of the database: ` +
+    `REVOKE TEMPORARY ON DATABASE ${pg.escapeIdentifier(database)} FROM PUBLIC, ${pg.escapeIdentifier(user)};`
+  );
 }
 
 function openClient(server: DatabaseServer): SessionClient {

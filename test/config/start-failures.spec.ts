@@ -148,7 +148,7 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
   it('where PostgreSQL is older than 15', async () => {
     const { server, port } = await serverOfVersion('14.12', 140_012);
     expect(await failureOf({ DATABASE_URL: `postgresql://me@127.0.0.1:${port}/x?sslmode=disable` })).toBe(
-      `PostgreSQL 14.12 at 127.0.0.1:${port} (DATABASE_URL) is too old: 15 or newer is needed.`,
+      `PostgreSQL 14.12 at 127.0.0.1:${port}/x (DATABASE_URL) is too old: 15 or newer is needed. Upgrade it, or name another server.`,
     );
     server.close();
   });
@@ -217,7 +217,7 @@ describe('a start before its database', () => {
     await proxy.pass();
     await app.ready();
     expect(
-      app.stdout.match(/Waiting for PostgreSQL at 127\.0\.0\.1:\d+: [^"]+\(at most 30 s\)\./g),
+      app.stdout.match(/Waiting for PostgreSQL at 127\.0\.0\.1:\d+\/\w+: [^"]+\(at most 30 s\)\./g),
     ).toHaveLength(1);
     await app.kill9();
     proxy.stop();

@@ -57,6 +57,22 @@ describe('the database roles of production', () => {
     expect(await warningsOf({ DATABASE_URL: as(service), DATABASE_MIGRATION_URL: as(owner) })).toEqual([]);
   });
 
+  it('are warned about when the one that serves may create temporary tables, which only the owner of the database can end', async () => {
+    const urls = { DATABASE_URL: as(service), DATABASE_MIGRATION_URL: as(owner) };
+    await database.query(
+      `ALTER DATABASE ${database.name} OWNER TO postgres; GRANT TEMPORARY ON DATABASE ${database.name} TO PUBLIC;
+       GRANT ALL ON SCHEMA public TO ${owner}`,
+    );
+    const [warning = '', ...others] = await warningsOf(urls);
+    expect([warning, others]).toEqual([
+      expect.stringMatching(`^The role ${service} of DATABASE_URL may create temporary tables`),
+      [],
+    ]);
+    await database.query(/REVOKE .*;/.exec(warning)?.[0] ?? '');
+    expect(await warningsOf(urls)).toEqual([]);
+    await database.query(`ALTER DATABASE ${database.name} OWNER TO ${owner}`);
+  });
+
   it('are warned about when one role does both, and when it is a superuser', async () => {
     expect(await warningsOf({ DATABASE_URL: as(owner) })).toEqual([
       expect.stringMatching(

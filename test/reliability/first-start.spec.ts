@@ -67,6 +67,8 @@ describe('the service on a DATA_DIR of its own', () => {
     expect(second.stderr).toContain(`Port ${port} of 127.0.0.1 is in use by another program.`);
     expect(await other.postgresPid()).toBeUndefined();
     const shown = /Password: (\S+)/.exec(second.stdout)?.[1] ?? 'none was shown';
+    expect(second.stdout).not.toContain('Latchkey is ready');
+    expect(second.stdout).toContain('Lost? npx latchkey admin reset-password');
     expect(await other.read('initial-admin-password')).toBe(`${shown}\n`);
 
     const third = await AppProcess.start({ ...environment, DATA_DIR: other.path });

@@ -58,6 +58,13 @@ const STATUSES: Readonly<Record<string, number>> = {
   get_error_page: 406,
 };
 
+/** How reading routes are asked: as JSON, and as each other form for the routes that have it. */
+const READ_AS = [
+  'application/json',
+  'text/csv, application/json;q=0.5',
+  'application/x-ndjson, application/json;q=0.5',
+];
+
 /** The other routes are asked with this session. */
 const ENDS_SESSION: ReadonlySet<string> = new Set(['logout']);
 
@@ -206,13 +213,13 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
       expect(named).toContain(known);
   });
 
-  it('are answered by every route, as JSON and as CSV, and never without the exact digits', async () => {
+  it('are answered by every route, as JSON, CSV and NDJSON, and never without the exact digits', async () => {
     const failures: string[] = [];
     for (const route of routes) {
       const { method, url, action = '' } = route;
       const client = action === 'forward_auth' ? app.anonymous.withApiKey(free.secret) : app.admin;
       const expected = STATUSES[action] ?? 200;
-      for (const accept of method === 'GET' ? ['application/json', 'text/csv'] : ['application/json']) {
+      for (const accept of method === 'GET' ? READ_AS : ['application/json']) {
         const request = requestOf(route);
         const headers = { ...request.headers, accept };
         const answer = await client.send(method, pathOf(route), { ...request, headers });
