@@ -3,7 +3,8 @@ import { migrate } from '../../src/database/migrate.js';
 import { ControlPool, DataPlanePool, MeteringPool } from '../../src/database/pools.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { hasPgBouncer, PgBouncer } from '../support/pgbouncer.js';
-import { TestApp } from '../support/test-app.js';
+import { AppProcess } from '../support/app-process.js';
+import { TestApp, testEnvironment } from '../support/test-app.js';
 
 describe.skipIf(!hasPgBouncer)('a database behind PgBouncer (skipped where it is not installed)', () => {
   let database: TestDatabase;
@@ -36,10 +37,25 @@ describe.skipIf(!hasPgBouncer)('a database behind PgBouncer (skipped where it is
     await app.stop();
   });
 
+  it('is where the service starts as a process of its own, and answers', async () => {
+    pooler = await PgBouncer.start(database.url, 'session');
+    const app = await AppProcess.launch(testEnvironment(pooler.urlOf(database.url)));
+    await app.ready();
+    expect((await app.anonymous.get('//health/ready')).status).toBe(200);
+    expect((await (await app.admin()).get('/api-keys')).status).toBe(200);
+    expect(await app.stop()).toBe(0);
+  });
+
   it.each(['transaction', 'statement'] as const)(
     'is refused at the start in %s mode, in one sentence',
     async (mode) => {
       pooler = await PgBouncer.start(database.url, mode);
+      const app = await AppProcess.launch(testEnvironment(pooler.urlOf(database.url)));
+      expect(await app.exit).toBe(1);
+      const sentences = app.logLines().filter(({ level }) => level === 'fatal');
+      expect(sentences.map(({ msg }) => msg)).toEqual([
+        expect.stringMatching(/^DATABASE_URL leads through a pooler .*\.$/),
+      ]);
       await expect(migrate(pooler.urlOf(database.url))).rejects.toThrow(
         /^DATABASE_URL leads through a pooler that changes the session between transactions .*\.$/,
       );
