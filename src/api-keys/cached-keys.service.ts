@@ -3,16 +3,11 @@ import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { Config } from '../config/config.js';
 import { ChangeFeed } from '../change-feed/change-feed.service.js';
-import { Evictions } from '../change-feed/evictions.js';
+import type { Evictions } from '../change-feed/evictions.js';
+import { FreshCache } from '../change-feed/fresh-cache.js';
 import { isWellFormedSecret, lengthOfSecret } from './secret-format.js';
 import type { KeyRestrictions, CachedKey } from './cached-key.js';
 import { CachedKeyLoader } from './cached-key.queries.js';
-
-interface CacheEntry {
-  readonly cachedKey: CachedKey;
-  /** Where the evictions stood when its load began. */
-  readonly position: number;
-}
 
 const UNKNOWN_KEY_TTL_MS = 1_000;
 const MOST_UNKNOWN_KEYS = 20_000;
@@ -30,10 +25,9 @@ const BYTES_PER_ANCESTOR = 500;
 export class CachedKeys {
   readonly #prefixes: readonly string[];
   readonly #lengths: ReadonlySet<number>;
-  readonly #known: LRUCache<string, CacheEntry>;
+  readonly #known: FreshCache<CachedKey>;
   readonly #unknown = new LRUCache<string, number>({ max: MOST_UNKNOWN_KEYS });
   readonly #loading = new Map<string, Promise<CachedKey | undefined>>();
-  readonly #evictions = new Evictions();
 
   constructor(
     config: Config,
@@ -42,8 +36,7 @@ export class CachedKeys {
   ) {
     this.#prefixes = config.apiKeyPrefixes;
     this.#lengths = new Set(this.#prefixes.map(lengthOfSecret));
-    this.#known = new LRUCache({ maxSize: config.keyCacheBytes, sizeCalculation: sizeOf });
-    feed.subscribe((changes) => this.#evictions.apply(changes));
+    this.#known = new FreshCache(feed, { mostBytes: config.keyCacheBytes, sizeOf }, isCurrent);
   }
 
   /**
@@ -55,19 +48,13 @@ export class CachedKeys {
     // Long texts that are no secret are not digested: that would be expensive.
     if (!this.#lengths.has(secret.length)) return undefined;
     const fingerprint = hash('sha256', secret, 'binary');
-    const cached = this.#known.get(fingerprint);
     // What is in memory was well formed, and to look there costs less than to check again.
-    if (cached === undefined && !isWellFormedSecret(secret, this.#prefixes)) return undefined;
+    const cachedKey = this.#known.find(fingerprint);
+    if (cachedKey !== undefined) return unlessRetired(cachedKey, nowMs);
+    if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
     this.feed.requireFresh();
-    if (cached !== undefined) {
-      const { cachedKey, position } = cached;
-      if (this.#isCurrent(cachedKey, position)) return unlessRetired(cachedKey, nowMs);
-      this.#known.delete(fingerprint);
-    }
     if ((this.#unknown.get(fingerprint) ?? 0) > performance.now()) return undefined;
-    return this.#loadOnce(secret, fingerprint).then(
-      (cachedKey) => cachedKey && unlessRetired(cachedKey, nowMs),
-    );
+    return this.#loadOnce(secret, fingerprint).then((loaded) => loaded && unlessRetired(loaded, nowMs));
   }
 
   /** The same, read from the database for this very call. */
@@ -75,14 +62,6 @@ export class CachedKeys {
     if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
     const cachedKey = await this.loader.load(secret);
     return cachedKey && unlessRetired(cachedKey, nowMs);
-  }
-
-  /** A key is also judged by its ancestors, so a change of one of them makes it stale. */
-  #isCurrent({ apiKeyId, userId, line }: CachedKey, position: number): boolean {
-    if (!this.#evictions.isCurrent(position, apiKeyId, userId)) return false;
-    return (
-      line === undefined || line.every((key) => this.#evictions.isCurrent(position, key.apiKeyId, userId))
-    );
   }
 
   #loadOnce(secret: string, fingerprint: string): Promise<CachedKey | undefined> {
@@ -94,19 +73,26 @@ export class CachedKeys {
   }
 
   async #load(secret: string, fingerprint: string): Promise<CachedKey | undefined> {
-    const { position } = this.#evictions;
+    const { position } = this.#known;
     const cachedKey = await this.loader.load(secret);
     if (cachedKey === undefined) this.#unknown.set(fingerprint, performance.now() + UNKNOWN_KEY_TTL_MS);
-    else this.#known.set(fingerprint, { cachedKey, position });
+    else this.#known.keep(fingerprint, cachedKey, position);
     return cachedKey;
   }
+}
+
+/** A key is also judged by its ancestors, so a change of one of them makes it stale. */
+function isCurrent({ apiKeyId, userId, line }: CachedKey, evictions: Evictions, position: number): boolean {
+  if (!evictions.isCurrent(position, 'user', userId)) return false;
+  if (line === undefined) return evictions.isCurrent(position, 'api_key', apiKeyId);
+  return line.every((key) => evictions.isCurrent(position, 'api_key', key.apiKeyId));
 }
 
 function unlessRetired(cachedKey: CachedKey, nowMs: number): CachedKey | undefined {
   return cachedKey.retiresAtMs > nowMs ? cachedKey : undefined;
 }
 
-function sizeOf({ cachedKey }: CacheEntry): number {
+function sizeOf(cachedKey: CachedKey): number {
   const { tags, permissions, line } = cachedKey;
   let bytes = ENTRY_BYTES + (tags.length + permissions.length) * BYTES_PER_LIST_ENTRY;
   for (const key of line ?? [cachedKey]) bytes += sizeOfLists(key);

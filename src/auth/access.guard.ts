@@ -1,10 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { AppError } from '../common/app-error.js';
 import type { Authority } from '../common/authority.js';
 import { Clock } from '../common/clock.js';
-import type { Secret } from '../common/secret.js';
-import { Config } from '../config/config.js';
 import { operationOf } from '../contract/operation.js';
 import { isPublic } from '../contract/public.decorator.js';
 import {
@@ -16,10 +13,7 @@ import {
 import { type AccessRule, accessRuleOf } from './access.decorators.js';
 import { requireOneOf } from './access.policy.js';
 import { Admission, type Judge } from './admission.js';
-import { ApiKeyAuthenticator } from './api-key-authenticator.js';
-import { presentedCredential } from './credentials.js';
-import { DataPlaneAuthenticator } from './data-plane-authenticator.service.js';
-import { AccessTokenAuthenticator } from './access-token-authenticator.service.js';
+import { Authenticator } from './authenticator.service.js';
 import { OwnershipCheck } from './ownership-check.service.js';
 import { actorOf, keysOf, type Principal } from './principal.js';
 
@@ -59,21 +53,16 @@ interface Declaration {
  */
 @Injectable()
 export class AccessGuard implements CanActivate {
-  readonly #apiKeyPrefixes: readonly string[];
   readonly #declarations = new WeakMap<object, Declaration>();
   readonly #dataPlaneJudge: Judge;
 
   constructor(
-    config: Config,
-    private readonly accessTokens: AccessTokenAuthenticator,
-    private readonly apiKeys: ApiKeyAuthenticator,
-    private readonly dataPlane: DataPlaneAuthenticator,
+    private readonly authenticator: Authenticator,
     private readonly ownership: OwnershipCheck,
     private readonly clock: Clock,
   ) {
-    this.#apiKeyPrefixes = config.apiKeyPrefixes;
     this.#dataPlaneJudge = {
-      position: () => dataPlane.position,
+      position: () => authenticator.position,
       nowMs: () => clock.nowMs(),
       judge: (request, context) => this.#judgeOnDataPlane(request, context),
     };
@@ -85,7 +74,7 @@ export class AccessGuard implements CanActivate {
     const handler = context.getHandler();
     if (this.isAdmitted(request, handler)) return true;
     const nowMs = this.clock.nowMs();
-    const { position } = this.dataPlane;
+    const { position } = this.authenticator;
     const admitted = this.#judge(request, context);
     request.admission = new Admission(handler, request, context, this.#dataPlaneJudge, nowMs, position);
     return admitted;
@@ -103,7 +92,7 @@ export class AccessGuard implements CanActivate {
     if (isOpen) return true;
     if (rule === undefined) throw new Error(`${context.getHandler().name} declares no access rule.`);
     if (!operation?.isDataPlane) return this.#admitToControlPlane(request, context, rule);
-    const principal = this.dataPlane.authenticate(request, context);
+    const principal = this.authenticator.fromMemory(request, context);
     return principal instanceof Promise
       ? principal.then((found) => admit(request, found, rule))
       : admit(request, principal, rule);
@@ -111,7 +100,7 @@ export class AccessGuard implements CanActivate {
 
   /** Asks the caches of callers once more. */
   async #judgeOnDataPlane(request: FastifyRequest, context: ExecutionContext): Promise<Principal> {
-    const principal = await this.dataPlane.authenticate(request, context);
+    const principal = await this.authenticator.fromMemory(request, context);
     const { rule } = this.#declarationOf(context);
     if (rule !== undefined) requireRule(principal, rule);
     return principal;
@@ -122,17 +111,9 @@ export class AccessGuard implements CanActivate {
     context: ExecutionContext,
     rule: AccessRule,
   ): Promise<boolean> {
-    const credential = presentedCredential(request.headers, this.#apiKeyPrefixes);
-    const clientAddress = currentRequestContext()?.clientAddress;
-    const principal =
-      credential.kind === 'access_token'
-        ? await this.accessTokens.authenticate(credential.token, context)
-        : await this.#ownerOf(credential.secret, clientAddress);
+    const { principal, again } = await this.authenticator.afresh(request, context);
     const judgeAgain = async () => {
-      const now =
-        credential.kind === 'access_token'
-          ? await this.accessTokens.authenticateDuringChange(credential.token, principal)
-          : await this.#ownerOf(credential.secret, clientAddress);
+      const now = await again();
       requireRule(now, rule);
       return now;
     };
@@ -141,12 +122,6 @@ export class AccessGuard implements CanActivate {
     if (rule.kind === 'owner_or_permission')
       await this.ownership.require(request, request.operation, principal, rule.permission);
     return true;
-  }
-
-  async #ownerOf(secret: Secret, clientAddress: string | undefined): Promise<Principal> {
-    const principal = await this.apiKeys.authenticate(secret, clientAddress);
-    if (principal === undefined) throw new AppError('auth.credential_invalid', 'The API key is not valid.');
-    return principal;
   }
 
   #declarationOf(context: ExecutionContext): Declaration {

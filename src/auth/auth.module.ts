@@ -5,8 +5,7 @@ import { AccessGuard } from './access.guard.js';
 import { AccessRefusals } from './access-refusals.service.js';
 import { AccessTokens } from './access-token.service.js';
 import { AccessTokenAuthenticator } from './access-token-authenticator.service.js';
-import { AccessTokenCache } from './access-token-cache.service.js';
-import { DataPlaneAuthenticator } from './data-plane-authenticator.service.js';
+import { Authenticator } from './authenticator.service.js';
 import { AccessTokenGuard, JwtStrategy } from './jwt.strategy.js';
 import { OwnershipCheck } from './ownership-check.service.js';
 import { SessionPrincipals } from './session-principals.queries.js';
@@ -19,9 +18,8 @@ import { SessionPrincipals } from './session-principals.queries.js';
     AccessRefusals,
     AccessTokenAuthenticator,
     AccessTokenGuard,
-    AccessTokenCache,
     AccessTokens,
-    DataPlaneAuthenticator,
+    Authenticator,
     JwtStrategy,
     OwnershipCheck,
     SessionPrincipals,

@@ -9,16 +9,12 @@ import type { PoolClient } from 'pg';
 import { AppError } from '../common/app-error.js';
 import { EXPIRE_CHANGE_FEED } from './change-feed-expiry.js';
 import { ChangeListener } from './change-listener.service.js';
+import { type Change, EVERYTHING, toChange } from './changes.js';
+import { Evictions } from './evictions.js';
 import { DatabaseServer, SERVER_STATE } from '../database/database-server.js';
 import { Maintenance } from '../jobs/maintenance.service.js';
 import { NotPrimaryError } from '../database/not-primary-error.js';
 import { FeedPool } from '../database/pools.js';
-
-/** Something that caches must forget. */
-export type Change = { readonly kind: ChangedKind; readonly id: number } | { readonly kind: 'everything' };
-
-/** What caches hold and must evict when it changes. */
-export type ChangedKind = 'api_key' | 'user';
 
 interface FeedRow {
   readonly is_read_only: boolean;
@@ -78,6 +74,8 @@ const READ_FEED = {
 @Injectable()
 export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   readonly #logger = new Logger(ChangeFeed.name);
+  /** What changed, and when, as far as this instance has read. */
+  readonly evictions = new Evictions();
   readonly #subscribers: ((changes: readonly Change[]) => void)[] = [];
   #last: LastRead | undefined;
   #readSentAt = Number.NEGATIVE_INFINITY;
@@ -152,8 +150,13 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
 
   /** Resolves once caches know of a change that committed; of `changes` also while the feed cannot be read. */
   async catchUp(changes: readonly Change[]): Promise<void> {
-    for (const subscriber of this.#subscribers) subscriber(changes);
+    this.#tell(changes);
     await this.readNow();
+  }
+
+  #tell(changes: readonly Change[]): void {
+    this.evictions.apply(changes);
+    for (const subscriber of this.#subscribers) subscriber(changes);
   }
 
   #schedule(delayMs: number): void {
@@ -205,7 +208,7 @@ export class ChangeFeed implements OnModuleInit, OnApplicationBootstrap, OnAppli
     const changes = isAllNews
       ? [EVERYTHING]
       : rows.flatMap((row) => (row.kind === null ? [] : [toChange(row)]));
-    if (changes.length > 0) for (const subscriber of this.#subscribers) subscriber(changes);
+    if (changes.length > 0) this.#tell(changes);
     this.#last = { client, server, readAt, snapshot };
   }
 }
@@ -221,7 +224,6 @@ interface LastRead {
 
 /** Anything was after it. */
 const NOTHING_SEEN = '1:1:';
-const EVERYTHING: Change = { kind: 'everything' };
 
 /** False when changes may have come and gone since the last read: on another server, or expired before they were read. */
 function followsOn({ server, snapshot, horizon }: FeedRow, last: LastRead | undefined): boolean {
@@ -235,8 +237,4 @@ function followsOn({ server, snapshot, horizon }: FeedRow, last: LastRead | unde
 function boundsOf(snapshot: string): { readonly xmin: bigint; readonly xmax: bigint } {
   const [xmin = '', xmax = ''] = snapshot.split(':');
   return { xmin: BigInt(xmin), xmax: BigInt(xmax) };
-}
-
-function toChange({ kind, id }: FeedRow): Change {
-  return (kind === 'api_key' || kind === 'user') && id !== null ? { kind, id } : EVERYTHING;
 }

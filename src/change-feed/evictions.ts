@@ -1,10 +1,10 @@
-import type { Change, ChangedKind } from './change-feed.service.js';
+import { type Change, CHANGED_KINDS, type ChangedKind } from './changes.js';
 
-/** Beyond this many the whole cache is dropped: cheaper than remembering each. */
+/** Beyond this many the whole memory is dropped: cheaper than remembering each. */
 const MOST_REMEMBERED = 100_000;
 
 /**
- * Which keys and users changed, and when, on a count of its own. An entry remembers the position at which its load
+ * Which things changed, and when, on a count of its own. What was loaded remembers the position at which its load
  * began and is good while nothing it was made of changed after that: a load that began before an eviction is never
  * kept, whichever ends first.
  */
@@ -12,10 +12,9 @@ export class Evictions {
   #position = 0;
   #everythingAt = 0;
   /** Of each kind: at which position a thing of this id changed last. */
-  readonly #changed: Readonly<Record<ChangedKind, Map<number, number>>> = {
-    api_key: new Map(),
-    user: new Map(),
-  };
+  readonly #changed = Object.fromEntries(CHANGED_KINDS.map((kind) => [kind, new Map()])) as Readonly<
+    Record<ChangedKind, Map<number, number>>
+  >;
 
   /** Where the count stands; take it before a load begins. */
   get position(): number {
@@ -32,13 +31,9 @@ export class Evictions {
     if (remembered > MOST_REMEMBERED) this.#evictEverything();
   }
 
-  /** Whether what was loaded from `position` on still holds. */
-  isCurrent(position: number, apiKeyId: number, userId: number): boolean {
-    return (
-      position >= this.#everythingAt &&
-      (this.#changed.api_key.get(apiKeyId) ?? 0) <= position &&
-      (this.#changed.user.get(userId) ?? 0) <= position
-    );
+  /** Whether a thing is still what it was at `position`. */
+  isCurrent(position: number, kind: ChangedKind, id: number): boolean {
+    return position >= this.#everythingAt && (this.#changed[kind].get(id) ?? 0) <= position;
   }
 
   #evictEverything(): void {

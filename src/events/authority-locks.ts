@@ -1,4 +1,4 @@
-import type { Change } from '../change-feed/change-feed.service.js';
+import type { Change } from '../change-feed/changes.js';
 import type { PreparedStatement } from '../database/prepared-statement.js';
 import type { Actor } from '../context/request-context.js';
 import type { ChangeEvents } from './domain-events.js';

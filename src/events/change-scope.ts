@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Change } from '../change-feed/change-feed.service.js';
+import type { Change } from '../change-feed/changes.js';
 
 /** A running change: the users and keys that its events have named so far. */
 export interface ChangeScope {
