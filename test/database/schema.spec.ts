@@ -6,11 +6,23 @@ import { RefreshToken, Session } from '../../src/sessions/session.entity.js';
 import { Role, User } from '../../src/users/user.entity.js';
 import { longRunningOptions } from '../../src/database/connection-options.js';
 import { DatabaseServer } from '../../src/database/database-server.js';
+import { SessionClient } from '../../src/database/session-client.js';
 import { migrate } from '../../src/database/migrate.js';
 import { applySqlFunctions, sqlFunctions } from '../../src/database/sql-functions.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
 const ENTITIES = [ApiKey, ApiKeySecret, AuditLog, RefreshToken, Role, Session, User];
+
+/** TypeORM reads a schema with many queries at once on one connection; pg warns of a query that has to wait. */
+class SequentialClient extends SessionClient {
+  #last: Promise<unknown> = Promise.resolve();
+
+  override query = ((...parameters: Parameters<SessionClient['query']>) => {
+    const result = this.#last.then(() => super.query(...parameters));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }) as unknown as SessionClient['query'];
+}
 
 describe('the schema', () => {
   let database: TestDatabase;
@@ -21,9 +33,11 @@ describe('the schema', () => {
 
   it('is what the entities say, after all migrations', async () => {
     await migrate(database.url);
+    const options = longRunningOptions(new DatabaseServer(database.url));
     const dataSource = await new DataSource({
-      ...longRunningOptions(new DatabaseServer(database.url)),
+      ...options,
       entities: ENTITIES,
+      extra: { ...options.extra, Client: SequentialClient },
     }).initialize();
     const { upQueries } = await dataSource.driver.createSchemaBuilder().log();
     await dataSource.destroy();
