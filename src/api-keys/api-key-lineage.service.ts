@@ -11,10 +11,12 @@ import {
   type ApiKeyChanges,
   type ApiKeyPolicy,
   type ApiKeyCore,
-  POLICY_FIELDS,
-  POLICY_WIRE_NAMES,
+  BLANK_POLICY,
+  POLICY_COLUMNS,
+  type PolicyRow,
+  toPolicy,
 } from './api-key.js';
-import { BLANK_POLICY } from './api-key.policy.js';
+import { FIELD_NAMES, type FieldName, wireNameOf } from './api-key.fields.js';
 import { END_CHOSEN, type EndedApiKey } from './api-keys.queries.js';
 import {
   excessOfStranger,
@@ -25,11 +27,9 @@ import {
 } from './lineage.policy.js';
 
 /** A key of a line, with its policy. */
-export interface LineKey extends ApiKeyPolicy {
-  readonly id: number;
-}
+export type LineKey = ApiKeyPolicy & { readonly id: number };
 
-type LineRow = Readonly<Record<string, unknown>> & { readonly id: number; readonly is_alive: boolean };
+type LineRow = PolicyRow & { readonly id: number; readonly is_alive: boolean };
 
 const LINE = `
   WITH RECURSIVE line AS (
@@ -39,7 +39,7 @@ const LINE = `
     FROM line JOIN api_keys AS parents ON parents.id = line.parent_key_id
   )
   SELECT id, is_active AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AS is_alive,
-    ${POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]).join(', ')}
+    ${POLICY_COLUMNS.join(', ')}
   FROM api_keys WHERE id IN (SELECT id FROM line) ORDER BY id`;
 const READ_LINE = { name: 'read_api_key_line', text: LINE };
 // Waits for changes of these keys that are in progress: a child is created before such a change, or sees it. Parents are
@@ -159,7 +159,7 @@ export class ApiKeyLineage implements KeyBounds {
     requireNone(
       statedExcess(
         policy,
-        POLICY_FIELDS.filter((field) => stated[field] !== undefined),
+        FIELD_NAMES.filter((field) => stated[field] !== undefined),
         parents,
       ),
     );
@@ -169,7 +169,7 @@ export class ApiKeyLineage implements KeyBounds {
   async requireWithinParents(
     { id, parentKeyId }: ApiKeyCore,
     policy: ApiKeyPolicy,
-    changed: readonly (keyof ApiKeyPolicy)[],
+    changed: readonly FieldName[],
   ): Promise<void> {
     if (parentKeyId === null || changed.length === 0) return;
     const [, ...ancestors] = await this.#line(id);
@@ -196,7 +196,7 @@ export class ApiKeyLineage implements KeyBounds {
     callerId: number,
     targetId: number,
     policy: ApiKeyPolicy,
-    loosened: readonly (keyof ApiKeyPolicy)[],
+    loosened: readonly FieldName[],
   ): Promise<void> {
     const [callers, targets] = [await this.#line(callerId), await this.#line(targetId)];
     switch (kinshipOf(callers.map(idOf), targets.map(idOf))) {
@@ -227,8 +227,8 @@ function requireNone(errors: ReturnType<typeof statedExcess>): void {
   if (errors.length > 0) throw validationFailed(errors);
 }
 
-function denied(sentence: string, fields: readonly (keyof ApiKeyPolicy)[]): AppError {
-  const names = fields.map((field) => POLICY_WIRE_NAMES[field]).join(', ');
+function denied(sentence: string, fields: readonly FieldName[]): AppError {
+  const names = fields.map(wireNameOf).join(', ');
   return new AppError('permission.denied', names === '' ? `${sentence}.` : `${sentence}: ${names}.`);
 }
 
@@ -237,6 +237,5 @@ function idOf({ id }: { readonly id: number }): number {
 }
 
 function toLineKey(row: LineRow): LineKey {
-  const policy = Object.fromEntries(POLICY_FIELDS.map((field) => [field, row[POLICY_WIRE_NAMES[field]]]));
-  return { id: row.id, ...(policy as unknown as ApiKeyPolicy) };
+  return { id: row.id, ...toPolicy(row) };
 }

@@ -1,11 +1,16 @@
-import type { BudgetType } from './api-key.entity.js';
-import type { ApiKeyCore, ApiKeyLife, ApiKeyRecord, ApiKeySecretRecord, ApiKeyTotals } from './api-key.js';
+import {
+  type ApiKeyCore,
+  type ApiKeyLife,
+  type ApiKeyRecord,
+  type ApiKeySecretRecord,
+  type ApiKeyTotals,
+  POLICY_COLUMNS,
+  type PolicyRow,
+  toPolicy,
+} from './api-key.js';
 
-const CORE_COLUMNS = `
-  keys.id, keys.user_id, keys.parent_key_id, keys.name, keys.description, keys.key_prefix, keys.scopes, keys.is_active,
-  keys.expires_at, keys.rate_limit_per_minute, keys.rate_limit_per_hour, keys.rate_limit_per_day, keys.allowed_ips,
-  keys.allowed_models, keys.allowed_chatbots, keys.is_unlimited, keys.budget_limit_cents, keys.budget_type, keys.tags,
-  keys.version, keys.created_at, keys.updated_at`;
+const CORE_COLUMNS = `keys.id, keys.user_id, keys.parent_key_id, keys.key_prefix, keys.version, keys.created_at, keys.updated_at,
+  ${POLICY_COLUMNS.map((column) => `keys.${column}`).join(', ')}`;
 
 /** Counters can pass 2^53, so they are read as text. */
 const TOTALS_COLUMNS = `
@@ -45,30 +50,15 @@ export const SELECT_API_KEY = `
   FROM api_keys AS keys ${WITH_OWNER_AND_TOTALS}`;
 
 /** A row of `SELECT_API_KEY_CORE`. */
-export interface ApiKeyCoreRow {
+export type ApiKeyCoreRow = PolicyRow & {
   readonly id: number;
   readonly user_id: number;
   readonly parent_key_id: number | null;
-  readonly name: string;
-  readonly description: string | null;
   readonly key_prefix: string;
-  readonly scopes: string[];
-  readonly is_active: boolean;
-  readonly expires_at: Date | null;
-  readonly rate_limit_per_minute: number | null;
-  readonly rate_limit_per_hour: number | null;
-  readonly rate_limit_per_day: number | null;
-  readonly allowed_ips: string[];
-  readonly allowed_models: string[];
-  readonly allowed_chatbots: string[];
-  readonly is_unlimited: boolean;
-  readonly budget_limit_cents: number | null;
-  readonly budget_type: BudgetType | null;
-  readonly tags: string[];
   readonly version: number;
   readonly created_at: Date;
   readonly updated_at: Date;
-}
+};
 
 /** A secret as JSON: timestamps are text. */
 export interface SecretRow {
@@ -123,25 +113,11 @@ function toApiKeyTotals(row: TotalsRow): ApiKeyTotals {
 
 export function toApiKeyCore(row: ApiKeyCoreRow): ApiKeyCore {
   return {
+    ...toPolicy(row),
     id: row.id,
     userId: row.user_id,
     parentKeyId: row.parent_key_id,
-    name: row.name,
-    description: row.description,
     keyPrefix: row.key_prefix,
-    scopes: row.scopes,
-    isActive: row.is_active,
-    expiresAt: row.expires_at,
-    rateLimitPerMinute: row.rate_limit_per_minute,
-    rateLimitPerHour: row.rate_limit_per_hour,
-    rateLimitPerDay: row.rate_limit_per_day,
-    allowedIps: row.allowed_ips,
-    allowedModels: row.allowed_models,
-    allowedChatbots: row.allowed_chatbots,
-    isUnlimited: row.is_unlimited,
-    budgetLimitCents: row.budget_limit_cents,
-    budgetType: row.budget_type,
-    tags: row.tags,
     version: row.version,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

@@ -1,6 +1,7 @@
 import {
   Check,
   Column,
+  type ColumnOptions,
   CreateDateColumn,
   Entity,
   ForeignKey,
@@ -9,15 +10,29 @@ import {
   PrimaryGeneratedColumn,
   UpdateDateColumn,
 } from 'typeorm';
+import { bareClass } from '../common/bare-class.js';
 import { User } from '../users/user.entity.js';
+import type { ApiKeyPolicy } from './api-key.js';
+import type { ApiKeyField } from './api-key-field.js';
+import { FIELD_NAMES, fieldOf } from './api-key.fields.js';
 
-export type BudgetType = 'total' | 'monthly';
+type Mutable<Type> = { -readonly [Name in keyof Type]: Type[Name] };
 
+const COLUMN_TYPES = {
+  text: 'text',
+  choice: 'text',
+  texts: 'text',
+  boolean: 'boolean',
+  timestamp: 'timestamptz',
+} as const;
+/** Its members are declared as columns below. */
+const Policy = bareClass() as new () => Mutable<ApiKeyPolicy>;
 const LIVE = { where: 'deleted_at IS NULL' };
 
 /**
  * The policy of an API key. Its secrets and its usage counters live in tables of their own, so a row changes only
- * when the policy does, and `version` with it. `deletedAt` ends it; the row stays for history.
+ * when the policy does, and `version` with it. `deletedAt` ends it; the row stays for history. The columns of the policy
+ * are those of the table of its fields.
  */
 @Entity('api_keys')
 @Index('api_keys_live_idx', ['id'], LIVE)
@@ -33,7 +48,7 @@ const LIVE = { where: 'deleted_at IS NULL' };
 @Check('api_keys_rate_limits_check', 'rate limits within their bounds')
 @Check('api_keys_budget_check', 'a budget has a limit and a type')
 @Check('api_keys_parent_key_id_check', 'a parent is older than its child')
-export class ApiKey {
+export class ApiKey extends Policy {
   @PrimaryGeneratedColumn('identity', {
     type: 'bigint',
     generatedIdentity: 'ALWAYS',
@@ -50,55 +65,9 @@ export class ApiKey {
   @Column('bigint', { name: 'parent_key_id', nullable: true })
   parentKeyId!: number | null;
 
-  @Column('text')
-  name!: string;
-
-  @Column('text', { nullable: true })
-  description!: string | null;
-
   /** The first characters of the current secret: a hint for people, never used for look-up. */
   @Column('text', { name: 'key_prefix' })
   keyPrefix!: string;
-
-  @Column('text', { array: true, default: '{}' })
-  scopes!: string[];
-
-  @Column('boolean', { name: 'is_active', default: true })
-  isActive!: boolean;
-
-  @Column('timestamptz', { name: 'expires_at', nullable: true })
-  expiresAt!: Date | null;
-
-  /** Requests in any minute; null for no limit. */
-  @Column('integer', { name: 'rate_limit_per_minute', nullable: true })
-  rateLimitPerMinute!: number | null;
-
-  @Column('integer', { name: 'rate_limit_per_hour', nullable: true })
-  rateLimitPerHour!: number | null;
-
-  @Column('integer', { name: 'rate_limit_per_day', nullable: true })
-  rateLimitPerDay!: number | null;
-
-  @Column('text', { name: 'allowed_ips', array: true, default: '{}' })
-  allowedIps!: string[];
-
-  @Column('text', { name: 'allowed_models', array: true, default: '{}' })
-  allowedModels!: string[];
-
-  @Column('text', { name: 'allowed_chatbots', array: true, default: '{}' })
-  allowedChatbots!: string[];
-
-  @Column('boolean', { name: 'is_unlimited', default: true })
-  isUnlimited!: boolean;
-
-  @Column('bigint', { name: 'budget_limit_cents', nullable: true })
-  budgetLimitCents!: number | null;
-
-  @Column('text', { name: 'budget_type', nullable: true })
-  budgetType!: BudgetType | null;
-
-  @Column('text', { array: true, default: '{}' })
-  tags!: string[];
 
   /** Counts the changes of this row; the ETag. */
   @Column('integer', { default: 1 })
@@ -112,6 +81,20 @@ export class ApiKey {
 
   @Column('timestamptz', { name: 'deleted_at', nullable: true })
   deletedAt!: Date | null;
+}
+
+for (const name of FIELD_NAMES) Column(columnOf(fieldOf(name)))(ApiKey.prototype, name);
+
+function columnOf(field: ApiKeyField): ColumnOptions {
+  const { wireName, kind, isNullable = false, onCreate, initial } = field;
+  const hasDefault = !isNullable && onCreate !== 'required';
+  return {
+    name: wireName,
+    type: kind === 'integer' ? field.column : COLUMN_TYPES[kind],
+    array: kind === 'texts',
+    nullable: isNullable,
+    ...(hasDefault ? { default: kind === 'texts' ? '{}' : initial } : {}),
+  };
 }
 
 /** The digest of a secret. A key has one current secret and some that are retiring. */

@@ -1,19 +1,14 @@
 import type { FieldError } from '../common/app-error.js';
 import { admitsIpv6Alone } from '../common/ip-address.js';
-import {
-  type ApiKeyChanges,
-  type ApiKeyLife,
-  type ApiKeyPolicy,
-  type ApiKeyRecord,
-  POLICY_FIELDS,
-} from './api-key.js';
+import type { ApiKeyChanges, ApiKeyLife, ApiKeyPolicy, ApiKeyRecord } from './api-key.js';
+import { FIELD_NAMES, type FieldName } from './api-key.fields.js';
 
 /** A policy after a change, or the rules that the change breaks. */
 export type MergedPolicy =
   | {
       readonly kind: 'merged';
       readonly policy: ApiKeyPolicy;
-      readonly changed: readonly (keyof ApiKeyPolicy)[];
+      readonly changed: readonly FieldName[];
     }
   | { readonly kind: 'invalid'; readonly errors: readonly FieldError[] };
 
@@ -43,25 +38,6 @@ export function stateOf(
   return line.some(({ expiresAt }) => expiresAt !== null && expiresAt <= now) ? 'expired' : 'active';
 }
 
-/** A new key before anything was asked of it. */
-export const BLANK_POLICY: ApiKeyPolicy = {
-  name: '',
-  description: null,
-  scopes: [],
-  isActive: true,
-  expiresAt: null,
-  rateLimitPerMinute: null,
-  rateLimitPerHour: null,
-  rateLimitPerDay: null,
-  allowedIps: [],
-  allowedModels: [],
-  allowedChatbots: [],
-  isUnlimited: true,
-  budgetLimitCents: null,
-  budgetType: null,
-  tags: [],
-};
-
 /**
  * Applies the fields present in `changes` and judges the result. Becoming unlimited clears the budget; a budget
  * needs a limit, and its default type is `total`; a new expiry must lie ahead of `now`; new addresses must not leave out
@@ -83,7 +59,7 @@ export function mergePolicy(current: ApiKeyPolicy, changes: ApiKeyChanges, now: 
   return {
     kind: 'merged',
     policy,
-    changed: POLICY_FIELDS.filter((field) => !isSame(current[field], policy[field])),
+    changed: FIELD_NAMES.filter((field) => !isSame(current[field], policy[field])),
   };
 }
 
@@ -113,7 +89,7 @@ function addressErrors(current: ApiKeyPolicy, { allowedIps }: ApiKeyPolicy): Fie
   return [{ field: 'allowed_ips', message }];
 }
 
-type PolicyValue = ApiKeyPolicy[keyof ApiKeyPolicy];
+type PolicyValue = ApiKeyPolicy[FieldName];
 
 function isSame(a: PolicyValue, b: PolicyValue): boolean {
   if (Array.isArray(a) && Array.isArray(b))

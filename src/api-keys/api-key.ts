@@ -1,24 +1,27 @@
 import type { EventValue } from '../events/domain-events.js';
-import type { BudgetType } from './api-key.entity.js';
+import {
+  type ApiKeyFields,
+  FIELD_NAMES,
+  type FieldName,
+  type FieldValue,
+  fieldOf,
+  type ShownValue,
+  wireNameOf,
+} from './api-key.fields.js';
 
-/** What a caller may set of a key. Absent fields are `undefined`, cleared ones `null`. */
-export interface ApiKeyPolicy {
-  readonly name: string;
-  readonly description: string | null;
-  readonly scopes: string[];
-  readonly isActive: boolean;
-  readonly expiresAt: Date | null;
-  readonly rateLimitPerMinute: number | null;
-  readonly rateLimitPerHour: number | null;
-  readonly rateLimitPerDay: number | null;
-  readonly allowedIps: string[];
-  readonly allowedModels: string[];
-  readonly allowedChatbots: string[];
-  readonly isUnlimited: boolean;
-  readonly budgetLimitCents: number | null;
-  readonly budgetType: BudgetType | null;
-  readonly tags: string[];
-}
+/** What a caller may set of a key. */
+export type ApiKeyPolicy = { readonly [Name in FieldName]: FieldValue<Name> };
+
+/** The fields a request wants changed. Absent ones are `undefined`, cleared ones `null`. */
+export type ApiKeyChanges = { readonly [Name in FieldName]?: FieldValue<Name> | undefined };
+
+/** The columns of a policy. */
+export type PolicyRow = { readonly [Name in FieldName as ApiKeyFields[Name]['wireName']]: FieldValue<Name> };
+
+/** A policy as the API shows it. */
+export type ShownPolicy = {
+  readonly [Name in FieldName as ApiKeyFields[Name]['wireName']]: ShownValue<Name>;
+};
 
 /** Lifetime usage of a key. */
 export interface ApiKeyTotals {
@@ -66,39 +69,37 @@ export interface ApiKeyRecord extends ApiKeyCore {
   readonly totals: ApiKeyTotals;
 }
 
-/** Wire name of each field of the policy, in the order in which the API shows them. */
-export const POLICY_WIRE_NAMES = {
-  name: 'name',
-  description: 'description',
-  scopes: 'scopes',
-  isActive: 'is_active',
-  expiresAt: 'expires_at',
-  rateLimitPerMinute: 'rate_limit_per_minute',
-  rateLimitPerHour: 'rate_limit_per_hour',
-  rateLimitPerDay: 'rate_limit_per_day',
-  allowedIps: 'allowed_ips',
-  allowedModels: 'allowed_models',
-  allowedChatbots: 'allowed_chatbots',
-  isUnlimited: 'is_unlimited',
-  budgetLimitCents: 'budget_limit_cents',
-  budgetType: 'budget_type',
-  tags: 'tags',
-} as const satisfies Record<keyof ApiKeyPolicy, string>;
+/** A new key before anything was asked of it. */
+export const BLANK_POLICY = policyOf((name) => fieldOf(name).initial);
 
-export const POLICY_FIELDS = Object.keys(POLICY_WIRE_NAMES) as readonly (keyof ApiKeyPolicy)[];
+/** The columns of a policy, named as its fields are on the wire. */
+export const POLICY_COLUMNS = FIELD_NAMES.map(wireNameOf);
 
-/** The fields a request wants changed. */
-export type ApiKeyChanges = { readonly [Field in keyof ApiKeyPolicy]?: ApiKeyPolicy[Field] | undefined };
+/** The policy in a row. */
+export function toPolicy(row: PolicyRow): ApiKeyPolicy {
+  return policyOf((name) => row[wireNameOf(name)]);
+}
+
+function policyOf(valueOf: (name: FieldName) => unknown): ApiKeyPolicy {
+  return Object.fromEntries(FIELD_NAMES.map((name) => [name, valueOf(name)])) as unknown as ApiKeyPolicy;
+}
+
+/** The values of a policy in the order of `POLICY_COLUMNS`. */
+export function columnValues(policy: ApiKeyPolicy): unknown[] {
+  return FIELD_NAMES.map((name) => policy[name]);
+}
 
 /** Some fields of a policy as they are on the wire. */
-export function wireValues(
-  policy: ApiKeyPolicy,
-  fields: readonly (keyof ApiKeyPolicy)[],
-): Record<string, EventValue> {
+export function wireValues(policy: ApiKeyPolicy, fields: readonly FieldName[]): Record<string, EventValue> {
   return Object.fromEntries(
     fields.map((field) => {
       const value = policy[field];
-      return [POLICY_WIRE_NAMES[field], value instanceof Date ? value.toISOString() : value];
+      return [wireNameOf(field), value instanceof Date ? value.toISOString() : value];
     }),
   );
+}
+
+/** The whole policy as the API shows it. */
+export function toShownPolicy(policy: ApiKeyPolicy): ShownPolicy {
+  return wireValues(policy, FIELD_NAMES) as unknown as ShownPolicy;
 }

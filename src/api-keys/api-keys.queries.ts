@@ -2,13 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import { runPrepared } from '../database/prepared-statement.js';
-import {
-  type ApiKeyCore,
-  type ApiKeyPolicy,
-  type ApiKeyRecord,
-  POLICY_FIELDS,
-  POLICY_WIRE_NAMES,
-} from './api-key.js';
+import { type ApiKeyCore, type ApiKeyRecord, columnValues, POLICY_COLUMNS } from './api-key.js';
 import {
   type ApiKeyCoreRow,
   type ApiKeyRow,
@@ -27,9 +21,6 @@ export interface EndedApiKey {
   readonly id: number;
   readonly name: string;
 }
-
-/** The columns of the policy are named as its fields are on the wire. */
-const POLICY_COLUMNS = POLICY_FIELDS.map((field) => POLICY_WIRE_NAMES[field]);
 
 // The lock waits for a deletion of the owner that is in progress: it would not delete this key with the others.
 const INSERT = {
@@ -94,7 +85,7 @@ export class ApiKeysStore {
   async insert(apiKey: NewApiKey, { digest, pepperVersion }: SecretDigest): Promise<number | undefined> {
     const { userId, keyPrefix, createdAt, updatedAt, parentKeyId } = apiKey;
     const own = [digest, pepperVersion, userId, keyPrefix, createdAt, updatedAt, parentKeyId];
-    const values = [...own, ...policyValues(apiKey)];
+    const values = [...own, ...columnValues(apiKey)];
     const [row] = await runPrepared<{ id: number }>(this.#manager, INSERT, values);
     return row?.id;
   }
@@ -114,7 +105,7 @@ export class ApiKeysStore {
   /** Writes all that can change of a key that was locked. */
   async save(apiKey: ApiKeyCore): Promise<void> {
     const { id, keyPrefix, version, updatedAt } = apiKey;
-    await runPrepared(this.#manager, SAVE, [id, keyPrefix, version, updatedAt, ...policyValues(apiKey)]);
+    await runPrepared(this.#manager, SAVE, [id, keyPrefix, version, updatedAt, ...columnValues(apiKey)]);
   }
 
   /** Deletes the next live keys of a user after an id, up to a limit, in the order of their ids; fewer means that none are left. */
@@ -125,8 +116,4 @@ export class ApiKeysStore {
   get #manager() {
     return this.transactions.tx;
   }
-}
-
-function policyValues(policy: ApiKeyPolicy): unknown[] {
-  return POLICY_FIELDS.map((field) => policy[field]);
 }

@@ -1,17 +1,18 @@
 import { ApiSchema } from '@nestjs/swagger';
+import { bareClass } from '../common/bare-class.js';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../contract/fields.js';
 import { DocumentPage, ListPage } from '../contract/paging.js';
-import type { ApiKeyRecord, ApiKeySecretRecord } from './api-key.js';
+import { type ApiKeyRecord, type ApiKeySecretRecord, type ShownPolicy, toShownPolicy } from './api-key.js';
+import { shownField } from './api-key-field.decorators.js';
+import { FIELD_NAMES, type FieldName, fieldOf, wireNameOf } from './api-key.fields.js';
 import { API_KEY_STATES, type ApiKeyState, stateOf } from './api-key.policy.js';
 
 const TIMESTAMP = { type: 'string', format: 'date-time' } as const;
 const NULLABLE_TIMESTAMP = { ...TIMESTAMP, nullable: true } as const;
-const LIMIT = { type: 'integer', nullable: true, description: 'Null for no limit.' } as const;
 const COUNT = { type: 'integer', format: 'int64' } as const;
 const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;
-const TEXTS = { type: 'array', items: { type: 'string' } } as const;
 
 @ApiSchema({ name: 'ApiKeySecret' })
 export class ApiKeySecretResponse {
@@ -39,8 +40,19 @@ export class ApiKeySecretResponse {
   retires_at!: string | null;
 }
 
+/** Its members are documented by `After`. */
+const Policy = bareClass() as new () => ShownPolicy;
+const OTHER_FIELDS = FIELD_NAMES.slice(FIELD_NAMES.indexOf('expiresAt') + 1);
+
+/** Documents fields of the policy before the member that this stands on. */
+function After(...names: readonly FieldName[]): PropertyDecorator {
+  return (target) => {
+    for (const name of names) shownField(fieldOf(name))(target, wireNameOf(name));
+  };
+}
+
 @ApiSchema({ name: 'ApiKey' })
-export class ApiKeyResponse {
+export class ApiKeyResponse extends Policy {
   @ResponseField({ type: 'integer', example: 1 })
   id!: number;
 
@@ -56,32 +68,16 @@ export class ApiKeyResponse {
   })
   parent_key_id!: number | null;
 
-  @ResponseField({ type: 'string', example: 'Billing worker' })
-  name!: string;
-
-  @ResponseField({ type: 'string', nullable: true })
-  description!: string | null;
-
   @ResponseField({
     type: 'string',
     description: 'The first 8 characters of the secret: a hint for people.',
     example: 'en_4fT9a',
   })
+  @After('name', 'description')
   key_prefix!: string;
 
-  @ResponseField(TEXTS)
-  scopes!: readonly string[];
-
-  @ResponseField({
-    type: 'boolean',
-    description: 'The switch of the key alone; `state` says what the key is worth.',
-  })
-  is_active!: boolean;
-
-  @ResponseField(NULLABLE_TIMESTAMP)
-  expires_at!: string | null;
-
   @ResponseField(TIMESTAMP)
+  @After('scopes', 'isActive', 'expiresAt')
   created_at!: string;
 
   @ResponseField(TIMESTAMP)
@@ -90,37 +86,8 @@ export class ApiKeyResponse {
   @ResponseField(NULLABLE_TIMESTAMP)
   last_used_at!: string | null;
 
-  @ResponseField(LIMIT)
-  rate_limit_per_minute!: number | null;
-
-  @ResponseField(LIMIT)
-  rate_limit_per_hour!: number | null;
-
-  @ResponseField(LIMIT)
-  rate_limit_per_day!: number | null;
-
-  @ResponseField(TEXTS)
-  allowed_ips!: readonly string[];
-
-  @ResponseField(TEXTS)
-  allowed_models!: readonly string[];
-
-  @ResponseField(TEXTS)
-  allowed_chatbots!: readonly string[];
-
-  @ResponseField({ type: 'boolean' })
-  is_unlimited!: boolean;
-
-  @ResponseField({ type: 'integer', format: 'int64', nullable: true })
-  budget_limit_cents!: number | null;
-
-  @ResponseField({ type: 'string', enum: ['total', 'monthly', null], nullable: true })
-  budget_type!: string | null;
-
-  @ResponseField(TEXTS)
-  tags!: readonly string[];
-
   @ResponseField({ ...COUNT, description: 'Over the life of the key; 2^53 − 1 for more.' })
+  @After(...OTHER_FIELDS)
   total_requests!: number;
 
   @ResponseField(DECIMAL_COUNT)
@@ -191,29 +158,21 @@ export class ApiKeyListResponse extends ListPage {
 /** A key as it is shown at `now`. */
 export function toApiKeyResponse(apiKey: ApiKeyRecord, now: Date): ApiKeyResponse {
   const { totals } = apiKey;
+  const { name, description, scopes, is_active, expires_at, ...others } = toShownPolicy(apiKey);
   return {
     id: apiKey.id,
     user_id: apiKey.userId,
     parent_key_id: apiKey.parentKeyId,
-    name: apiKey.name,
-    description: apiKey.description,
+    name,
+    description,
     key_prefix: apiKey.keyPrefix,
-    scopes: apiKey.scopes,
-    is_active: apiKey.isActive,
-    expires_at: apiKey.expiresAt?.toISOString() ?? null,
+    scopes,
+    is_active,
+    expires_at,
     created_at: apiKey.createdAt.toISOString(),
     updated_at: apiKey.updatedAt.toISOString(),
     last_used_at: totals.lastUsedAt?.toISOString() ?? null,
-    rate_limit_per_minute: apiKey.rateLimitPerMinute,
-    rate_limit_per_hour: apiKey.rateLimitPerHour,
-    rate_limit_per_day: apiKey.rateLimitPerDay,
-    allowed_ips: apiKey.allowedIps,
-    allowed_models: apiKey.allowedModels,
-    allowed_chatbots: apiKey.allowedChatbots,
-    is_unlimited: apiKey.isUnlimited,
-    budget_limit_cents: apiKey.budgetLimitCents,
-    budget_type: apiKey.budgetType,
-    tags: apiKey.tags,
+    ...others,
     total_requests: wireInteger(totals.requests),
     total_requests_decimal: totals.requests.toString(),
     total_tokens: wireInteger(totals.tokens),

@@ -11,6 +11,7 @@ import { Change } from '../events/change.decorator.js';
 import { EventPublisher } from '../events/event-publisher.service.js';
 import { type ApiKeyChanges, type ApiKeyPolicy, type ApiKeyRecord, wireValues } from './api-key.js';
 import { ApiKey } from './api-key.entity.js';
+import { fieldOf } from './api-key.fields.js';
 import { type MergedPolicy, mergePolicy } from './api-key.policy.js';
 import { ApiKeyLineage } from './api-key-lineage.service.js';
 import { ApiKeySecrets, currentSecret } from './api-key-secrets.queries.js';
@@ -96,7 +97,8 @@ export class ApiKeysService {
     await this.lineage.requireMayChange(principal, apiKey, policy);
     await this.lineage.requireWithinParents(apiKey, policy, changed);
     if (changed.length > 0) await this.locked.save(apiKey, policy);
-    if (changed.some((field) => BUDGET_FIELDS.has(field))) await this.#setBudget(apiKeyId, policy);
+    if (changed.some((field) => fieldOf(field).restriction === 'budget'))
+      await this.#setBudget(apiKeyId, policy);
     const [beforeValues, afterValues] = [wireValues(apiKey, changed), wireValues(policy, changed)];
     await this.events.change('api_key.updated', { apiKeyId, beforeValues, afterValues });
     return requireFound(await this.store.read(apiKeyId));
@@ -163,11 +165,6 @@ export class ApiKeysService {
   }
 }
 
-const BUDGET_FIELDS: ReadonlySet<keyof ApiKeyPolicy> = new Set([
-  'isUnlimited',
-  'budgetLimitCents',
-  'budgetType',
-]);
 /** Few enough that a batch blocks neither its connection nor this process for long. */
 const ENDED_TOGETHER = 2_000;
 const NO_USAGE = { requests: 0n, tokens: 0n, costMicroCents: 0n, lastUsedAt: null };

@@ -1,5 +1,16 @@
+import { platformScopes } from '../auth/access.policy.js';
+import { intersection } from '../auth/permission.policy.js';
 import type { RateLimitPolicy } from '../rate-limits/rate-windows.policy.js';
-import type { AddressMatcher, NameMatcher } from './matchers.js';
+import type { ApiKeyFields, FieldName, FieldValue, NamesWith } from './api-key.fields.js';
+import { coversScope } from './lineage.policy.js';
+import {
+  type AddressMatcher,
+  addressMatcher,
+  commonAddresses,
+  commonNames,
+  type NameMatcher,
+  nameMatcher,
+} from './matchers.js';
 
 /** What a key may do, by its own policy or by those of its whole line together. */
 export interface KeyRestrictions {
@@ -39,4 +50,115 @@ export interface CachedKey extends KeyRestrictions {
   readonly line: readonly KeyRestrictions[] | undefined;
   /** Whether a limit binds the key, its own or that of an account above it. */
   readonly hasBudget: boolean;
+}
+
+/** Measured with a million entries. */
+export const BYTES_PER_LIST_ENTRY = 80;
+const ADDRESS_LIST_BYTES = 1_500;
+
+type Cached<Name extends FieldName> = {
+  readonly [One in Name as ApiKeyFields[One]['wireName']]: FromJson<FieldValue<One>>;
+};
+type FromJson<Value> = Value extends Date ? Date | string : Value;
+
+/** What restricts a key, from a row or from JSON. */
+type RestrictionColumns = Cached<NamesWith<'cachedFor', 'line'>> & {
+  readonly id: number;
+  readonly version: number;
+};
+
+/** What a cached key is made of. */
+export type CachedKeyRow = RestrictionColumns &
+  Cached<NamesWith<'cachedFor', 'key'>> & {
+    readonly digest: Buffer;
+    readonly retires_at: Date | null;
+    readonly user_id: number;
+    readonly username: string;
+    readonly role: string;
+    readonly permissions: string[];
+    readonly is_owner_active: boolean;
+    readonly created_at: Date;
+    readonly ancestors: readonly RestrictionColumns[] | null;
+    readonly has_budget: boolean;
+  };
+
+/**
+ * Every cached key is written out as one literal, in one order: with a spread each would get a hidden class of its own in
+ * V8, and verdicts would take a fifth longer.
+ */
+export function toCachedKey(row: CachedKeyRow): CachedKey {
+  const own = toRestrictions(row);
+  const ancestors = row.ancestors?.map(toRestrictions);
+  const effective = ancestors === undefined ? own : withinAncestors(own, ancestors);
+  const scopes = [own, ...(ancestors ?? [])].map((key) => platformScopes(key.scopes));
+  return {
+    apiKeyId: effective.apiKeyId,
+    version: effective.version,
+    isActive: effective.isActive,
+    expiresAtMs: effective.expiresAtMs,
+    scopes: effective.scopes,
+    addresses: effective.addresses,
+    models: effective.models,
+    chatbots: effective.chatbots,
+    rateLimits: effective.rateLimits,
+    name: row.name,
+    userId: row.user_id,
+    username: row.username,
+    role: row.role,
+    isOwnerActive: row.is_owner_active,
+    retiresAtMs: row.retires_at?.getTime() ?? Number.POSITIVE_INFINITY,
+    secretDigest: row.digest.toString('latin1'),
+    createdAtMs: row.created_at.getTime(),
+    tags: row.tags,
+    permissions: scopes.reduce(intersection, row.permissions),
+    line: ancestors === undefined ? undefined : [own, ...ancestors],
+    hasBudget: row.has_budget,
+  };
+}
+
+function toRestrictions(row: RestrictionColumns): KeyRestrictions {
+  return {
+    apiKeyId: row.id,
+    version: row.version,
+    isActive: row.is_active,
+    expiresAtMs: row.expires_at === null ? Number.POSITIVE_INFINITY : new Date(row.expires_at).getTime(),
+    scopes: row.scopes,
+    addresses: addressMatcher(row.allowed_ips),
+    models: nameMatcher(row.allowed_models),
+    chatbots: nameMatcher(row.allowed_chatbots),
+    rateLimits: {
+      perMinute: row.rate_limit_per_minute,
+      perHour: row.rate_limit_per_hour,
+      perDay: row.rate_limit_per_day,
+    },
+  };
+}
+
+/**
+ * What a key may do within its ancestors: it is valid while they all are, and each of them must allow a request.
+ * Rate limits stay its own, since each key of the line has its own windows.
+ */
+function withinAncestors(own: KeyRestrictions, ancestors: readonly KeyRestrictions[]): KeyRestrictions {
+  return ancestors.reduce(
+    (inner, outer) => ({
+      apiKeyId: own.apiKeyId,
+      version: own.version,
+      isActive: inner.isActive && outer.isActive,
+      expiresAtMs: Math.min(inner.expiresAtMs, outer.expiresAtMs),
+      scopes: inner.scopes.filter((scope) => coversScope(outer.scopes, scope)),
+      addresses: commonAddresses(inner.addresses, outer.addresses),
+      models: commonNames(inner.models, outer.models),
+      chatbots: commonNames(inner.chatbots, outer.chatbots),
+      rateLimits: own.rateLimits,
+    }),
+    own,
+  );
+}
+
+/** About how many bytes the lists of a key take. */
+export function sizeOfLists({ scopes, addresses, models, chatbots }: KeyRestrictions): number {
+  const entries = scopes.length + (models?.patterns.length ?? 0) + (chatbots?.patterns.length ?? 0);
+  const addressBytes =
+    addresses === undefined ? 0 : ADDRESS_LIST_BYTES + addresses.entries.length * BYTES_PER_LIST_ENTRY;
+  return entries * BYTES_PER_LIST_ENTRY + addressBytes;
 }

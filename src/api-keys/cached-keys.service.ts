@@ -6,15 +6,13 @@ import { ChangeFeed } from '../change-feed/change-feed.service.js';
 import type { Evictions } from '../change-feed/evictions.js';
 import { FreshCache } from '../change-feed/fresh-cache.js';
 import { isWellFormedSecret, lengthOfSecret } from './secret-format.js';
-import type { KeyRestrictions, CachedKey } from './cached-key.js';
+import { BYTES_PER_LIST_ENTRY, type CachedKey, sizeOfLists } from './cached-key.js';
 import { CachedKeyLoader } from './cached-key.queries.js';
 
 const UNKNOWN_KEY_TTL_MS = 1_000;
 const MOST_UNKNOWN_KEYS = 20_000;
 /** Measured with a million entries: object, strings and place in the cache. */
 const ENTRY_BYTES = 960;
-const BYTES_PER_LIST_ENTRY = 80;
-const ADDRESS_LIST_BYTES = 1_500;
 const BYTES_PER_ANCESTOR = 500;
 
 /**
@@ -97,11 +95,4 @@ function sizeOf(cachedKey: CachedKey): number {
   let bytes = ENTRY_BYTES + (tags.length + permissions.length) * BYTES_PER_LIST_ENTRY;
   for (const key of line ?? [cachedKey]) bytes += sizeOfLists(key);
   return line === undefined ? bytes : bytes + line.length * BYTES_PER_ANCESTOR;
-}
-
-function sizeOfLists({ scopes, addresses, models, chatbots }: KeyRestrictions): number {
-  const entries = scopes.length + (models?.patterns.length ?? 0) + (chatbots?.patterns.length ?? 0);
-  const addressBytes =
-    addresses === undefined ? 0 : ADDRESS_LIST_BYTES + addresses.entries.length * BYTES_PER_LIST_ENTRY;
-  return entries * BYTES_PER_LIST_ENTRY + addressBytes;
 }

@@ -1,7 +1,7 @@
 import { grants, PLATFORM_NAMESPACE } from '../auth/permission.policy.js';
 import type { FieldError } from '../common/app-error.js';
-import { type ApiKeyPolicy, POLICY_FIELDS, POLICY_WIRE_NAMES } from './api-key.js';
-import { BLANK_POLICY } from './api-key.policy.js';
+import { type ApiKeyPolicy, BLANK_POLICY } from './api-key.js';
+import { FIELD_NAMES, type FieldName, fieldOf, fieldsWithRestriction, wireNameOf } from './api-key.fields.js';
 import { addressCover, patternCover } from './matchers.js';
 
 /*
@@ -13,13 +13,13 @@ import { addressCover, patternCover } from './matchers.js';
 /** The most ancestors of a key; the budget ledger follows no more. */
 export const MOST_ANCESTORS = 15;
 
-const LISTS = ['allowedIps', 'allowedModels', 'allowedChatbots'] as const;
-const RATE_LIMITS = ['rateLimitPerMinute', 'rateLimitPerHour', 'rateLimitPerDay'] as const;
-const BUDGET = ['isUnlimited', 'budgetLimitCents', 'budgetType'] as const;
+const LISTS = [...fieldsWithRestriction('addresses'), ...fieldsWithRestriction('names')];
+const RATE_LIMITS = fieldsWithRestriction('limit');
+const BUDGET = fieldsWithRestriction('budget');
 
 /** A rule that a policy breaks as part of another one. */
 export interface Excess {
-  readonly field: keyof ApiKeyPolicy;
+  readonly field: FieldName;
   readonly message: string;
 }
 
@@ -44,7 +44,7 @@ export function kinshipOf(caller: readonly number[], target: readonly number[]):
  */
 export function initialPolicy([parent]: readonly ApiKeyPolicy[]): ApiKeyPolicy {
   if (parent === undefined) return BLANK_POLICY;
-  const fields = ['expiresAt', ...RATE_LIMITS, ...LISTS, ...BUDGET] as const;
+  const fields: FieldName[] = ['expiresAt', ...RATE_LIMITS, ...LISTS, ...BUDGET];
   return { ...BLANK_POLICY, ...Object.fromEntries(fields.map((field) => [field, parent[field]])) };
 }
 
@@ -62,16 +62,16 @@ function excessOf(policy: ApiKeyPolicy, bound: ApiKeyPolicy): Excess[] {
 /** Where the fields of a request exceed an ancestor of the key. */
 export function statedExcess(
   policy: ApiKeyPolicy,
-  stated: readonly (keyof ApiKeyPolicy)[],
+  stated: readonly FieldName[],
   ancestors: readonly ApiKeyPolicy[],
 ): FieldError[] {
-  const isStated = (field: keyof ApiKeyPolicy) => stated.includes(field);
-  const isOfBudget = (field: keyof ApiKeyPolicy) => BUDGET.some((one) => one === field);
+  const isStated = (field: FieldName) => stated.includes(field);
+  const isOfBudget = (field: FieldName) => fieldOf(field).restriction === 'budget';
   const errors = new Map<string, FieldError>();
   for (const ancestor of ancestors) {
     for (const { field, message } of excessOf(policy, ancestor)) {
       const counts = isOfBudget(field) ? BUDGET.some(isStated) : isStated(field);
-      const name = POLICY_WIRE_NAMES[field];
+      const name = wireNameOf(field);
       if (counts && !errors.has(name)) errors.set(name, { field: name, message });
     }
   }
@@ -79,20 +79,17 @@ export function statedExcess(
 }
 
 /** The fields by which a change allows more than was allowed before. */
-export function loosenedFields(before: ApiKeyPolicy, after: ApiKeyPolicy): (keyof ApiKeyPolicy)[] {
+export function loosenedFields(before: ApiKeyPolicy, after: ApiKeyPolicy): FieldName[] {
   const loosened = new Set(excessOf(after, before).map(({ field }) => field));
   if (after.isActive && !before.isActive) loosened.add('isActive');
-  return POLICY_FIELDS.filter((field) => loosened.has(field));
+  return FIELD_NAMES.filter((field) => loosened.has(field));
 }
 
 /**
  * The fields by which a key that is no descendant of the caller would be more than the caller and all that it comes
  * from. Rate limits and budgets are counted for each key and its ancestors: no stranger is within them.
  */
-export function excessOfStranger(
-  policy: ApiKeyPolicy,
-  callers: readonly ApiKeyPolicy[],
-): (keyof ApiKeyPolicy)[] {
+export function excessOfStranger(policy: ApiKeyPolicy, callers: readonly ApiKeyPolicy[]): FieldName[] {
   const exceeded = new Set(
     callers.flatMap((caller) => [
       ...excessOf(policy, caller).map(({ field }) => field),
@@ -100,7 +97,7 @@ export function excessOfStranger(
       ...(caller.isUnlimited ? [] : (['isUnlimited'] as const)),
     ]),
   );
-  return POLICY_FIELDS.filter((field) => exceeded.has(field));
+  return FIELD_NAMES.filter((field) => exceeded.has(field));
 }
 
 /** Whether a key that has `held` has a scope as well: the same, or for a permission of this service a wider one. */
@@ -137,7 +134,7 @@ function listExcess(
   if (bound.length === 0) return [];
   if (entries.length === 0)
     return [{ field, message: 'must not be empty, since that of the parent key is not' }];
-  const covers = field === 'allowedIps' ? addressCover(bound) : patternCover(bound);
+  const covers = fieldOf(field).restriction === 'addresses' ? addressCover(bound) : patternCover(bound);
   const index = entries.findIndex((entry) => !covers(entry));
   return index === -1 ? [] : [{ field, message: `entry ${index} must lie within one of the parent key` }];
 }

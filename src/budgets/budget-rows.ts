@@ -1,11 +1,11 @@
-import { type Budget, type BudgetAccount, type BudgetPeriodType, NO_BUDGET } from './budget.policy.js';
+import { type Budget, type BudgetAccount, type BudgetType, NO_BUDGET } from './budget.policy.js';
 
 type AccountRow = readonly [
   accountId: number,
   depth: number,
   revision: number,
   limit: string,
-  periodType: BudgetPeriodType,
+  periodType: BudgetType,
   periodStartMs: number | null,
   spent: string,
   held: string,

@@ -1,10 +1,12 @@
 /** Whether a budget runs over the life of its account or anew in each UTC month. */
-export type BudgetPeriodType = 'total' | 'monthly';
+export type BudgetType = (typeof BUDGET_TYPES)[number];
+
+export const BUDGET_TYPES = ['total', 'monthly'] as const;
 
 /** The limit that an account is to have; null for none. */
 export interface BudgetLimit {
   readonly limitMicroCents: bigint | null;
-  readonly periodType: BudgetPeriodType;
+  readonly periodType: BudgetType;
 }
 
 /** What an account with a limit had when it was last read. Amounts are micro-cents. */
@@ -13,7 +15,7 @@ export interface BudgetAccount {
   /** Grows with every change of the account. */
   readonly revision: number;
   readonly limitMicroCents: bigint;
-  readonly periodType: BudgetPeriodType;
+  readonly periodType: BudgetType;
   /** The month that spent and held belong to, in Unix milliseconds; meaningless for a total budget. */
   readonly periodStartMs: number;
   readonly spentMicroCents: bigint;

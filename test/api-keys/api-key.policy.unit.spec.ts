@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ApiKeyChanges, ApiKeyPolicy } from '../../src/api-keys/api-key.js';
-import { BLANK_POLICY, type MergedPolicy, mergePolicy } from '../../src/api-keys/api-key.policy.js';
+import { type ApiKeyChanges, type ApiKeyPolicy, BLANK_POLICY } from '../../src/api-keys/api-key.js';
+import { type MergedPolicy, mergePolicy } from '../../src/api-keys/api-key.policy.js';
 
 const NOW = new Date('2026-11-22T08:12:00.000Z');
 const later = (milliseconds: number) => new Date(NOW.getTime() + milliseconds);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ApiKeyPolicy } from '../../src/api-keys/api-key.js';
-import { BLANK_POLICY, mergePolicy } from '../../src/api-keys/api-key.policy.js';
+import { type ApiKeyPolicy, BLANK_POLICY } from '../../src/api-keys/api-key.js';
+import { mergePolicy } from '../../src/api-keys/api-key.policy.js';
 import {
   excessOfStranger,
   initialPolicy,
