@@ -56,16 +56,15 @@ export class ForwardAuthController {
   @ApiOkResponse({ description: 'Pass it on.', headers: HEADERS })
   async forwardAuth(
     @Req() request: FastifyRequest,
-    @Query() { model, chatbot, scope }: ForwardAuthQuery,
+    @Query() query: ForwardAuthQuery,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<void> {
     const secret = this.#secretOf(request);
     const ip = this.addresses.of(request.raw);
     const verdict = await this.verification.verify(secret, {
       ip,
-      model,
-      chatbot,
-      scopes: scope ?? [],
+      names: query,
+      scopes: query.scope ?? [],
       cost: 1,
     });
     const limits = verdict.code === 'NOT_FOUND' ? {} : rateLimitHeaders(verdict.windows, verdict.nowMs);

@@ -1,13 +1,15 @@
+import { bareClass } from '../common/bare-class.js';
 import { TextField, TextListField } from '../contract/fields.js';
+import { NAMED_RESTRICTIONS, type RequestNames } from './named-restrictions.js';
+
+const Names: new () => RequestNames = bareClass();
+for (const { input } of NAMED_RESTRICTIONS) {
+  const description = `The ${input} it is for.`;
+  TextField({ maxLength: 200, optional: true, description })(Names.prototype as object, input);
+}
 
 /** What the gateway knows of the request beside its headers. */
-export class ForwardAuthQuery {
-  @TextField({ maxLength: 200, optional: true, description: 'The model it is for.' })
-  model?: string;
-
-  @TextField({ maxLength: 200, optional: true, description: 'The chatbot it is for.' })
-  chatbot?: string;
-
+export class ForwardAuthQuery extends Names {
   @TextListField({
     optional: true,
     convert: scopesOf,

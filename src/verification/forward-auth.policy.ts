@@ -1,5 +1,6 @@
 import { AppError, type AppErrorExtras } from '../common/app-error.js';
 import type { ErrorCode } from '../common/error-catalogue.js';
+import { byNameRefusal } from './named-restrictions.js';
 import type { Verdict } from './verification.service.js';
 import type { VerdictCode } from './verdict.js';
 
@@ -12,31 +13,20 @@ export function refusalOf(verdict: Verdict, limits: Readonly<Record<string, stri
     members: { verdict: code },
     ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
   };
-  const [errorCode, detail] = problemOf(code);
+  if (code === 'VALID') throw new Error('A valid verdict is no refusal.');
+  const [errorCode, detail] = PROBLEMS[code];
   return new AppError(errorCode, detail, extras);
 }
 
-function problemOf(code: VerdictCode): [code: ErrorCode, detail: string] {
-  switch (code) {
-    case 'NOT_FOUND':
-      return ['verdict.not_authenticated', 'The request carries no API key that is known.'];
-    case 'DISABLED':
-      return ['verdict.not_authenticated', 'The API key is not active.'];
-    case 'EXPIRED':
-      return ['verdict.not_authenticated', 'The API key has expired.'];
-    case 'IP_NOT_ALLOWED':
-      return ['verdict.not_allowed', 'The API key may not be used from this address.'];
-    case 'MODEL_NOT_ALLOWED':
-      return ['verdict.not_allowed', 'The API key may not use this model.'];
-    case 'CHATBOT_NOT_ALLOWED':
-      return ['verdict.not_allowed', 'The API key may not use this chatbot.'];
-    case 'INSUFFICIENT_SCOPE':
-      return ['verdict.not_allowed', 'The API key lacks a scope that is needed.'];
-    case 'BUDGET_EXCEEDED':
-      return ['verdict.budget_exceeded', 'The budget of the API key is used up.'];
-    case 'RATE_LIMITED':
-      return ['verdict.rate_limited', 'The rate limit of the API key is reached.'];
-    case 'VALID':
-      throw new Error('A valid verdict is no refusal.');
-  }
-}
+type Problem = readonly [code: ErrorCode, detail: string];
+
+const PROBLEMS: Readonly<Record<Exclude<VerdictCode, 'VALID'>, Problem>> = {
+  NOT_FOUND: ['verdict.not_authenticated', 'The request carries no API key that is known.'],
+  DISABLED: ['verdict.not_authenticated', 'The API key is not active.'],
+  EXPIRED: ['verdict.not_authenticated', 'The API key has expired.'],
+  IP_NOT_ALLOWED: ['verdict.not_allowed', 'The API key may not be used from this address.'],
+  ...byNameRefusal(({ input }): Problem => ['verdict.not_allowed', `The API key may not use this ${input}.`]),
+  INSUFFICIENT_SCOPE: ['verdict.not_allowed', 'The API key lacks a scope that is needed.'],
+  BUDGET_EXCEEDED: ['verdict.budget_exceeded', 'The budget of the API key is used up.'],
+  RATE_LIMITED: ['verdict.rate_limited', 'The rate limit of the API key is reached.'],
+};

@@ -1,10 +1,12 @@
 import { Body, Controller, Header, HttpCode, Post } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { wireNameOf } from '../api-keys/api-key.fields.js';
 import type { CachedKey } from '../api-keys/cached-key.js';
 import { RequirePermission } from '../auth/access.decorators.js';
 import { API_PATH } from '../contract/api-path.js';
 import { Operation } from '../contract/operation.js';
 import { INTROSPECTION_SCHEMA, IntrospectionDto } from './introspection.dto.js';
+import { NAMED_RESTRICTIONS } from './named-restrictions.js';
 import { scopeList } from './scope-list.js';
 import type { RateLimitPolicy } from '../rate-limits/rate-windows.policy.js';
 import { VerificationService } from './verification.service.js';
@@ -32,16 +34,24 @@ export class IntrospectionController {
   @Header('cache-control', 'no-store')
   async introspect(@Body() { token }: IntrospectionDto): Promise<Record<string, unknown>> {
     const cachedKey = await this.verification.findActive(token);
-    return cachedKey === undefined || admitsNothing(cachedKey) ? { active: false } : describe(cachedKey);
+    if (cachedKey === undefined) return { active: false };
+    const lists = listsOf(cachedKey);
+    // A key and its ancestors together may allow nothing at all, which an empty list in the answer would not say.
+    return lists.some(([, entries]) => entries?.length === 0)
+      ? { active: false }
+      : describe(cachedKey, lists);
   }
 }
 
-/**
- * A key and its ancestors together may allow nothing at all. An empty list would mean "anything", so such a key is shown
- * as not active.
- */
-function admitsNothing({ addresses, models, chatbots }: CachedKey): boolean {
-  return [addresses?.entries, models?.patterns, chatbots?.patterns].some((list) => list?.length === 0);
+/** What the key may be used from and for, by the names of its fields. An empty list allows nothing, an absent one anything. */
+function listsOf(cachedKey: CachedKey): [field: string, entries: readonly string[] | undefined][] {
+  return [
+    ['allowed_ips', cachedKey.addresses?.entries],
+    ...NAMED_RESTRICTIONS.map(({ field, listOf }): [string, readonly string[] | undefined] => [
+      wireNameOf(field),
+      listOf(cachedKey)?.patterns,
+    ]),
+  ];
 }
 
 /** The smallest limit of the line. */
@@ -51,7 +61,7 @@ function leastLimit({ rateLimits, line }: CachedKey, window: keyof RateLimitPoli
   return set.length === 0 ? null : Math.min(...set);
 }
 
-function describe(cachedKey: CachedKey): Record<string, unknown> {
+function describe(cachedKey: CachedKey, lists: ReturnType<typeof listsOf>): Record<string, unknown> {
   const endsAtMs = Math.min(cachedKey.expiresAtMs, cachedKey.retiresAtMs);
   return {
     active: true,
@@ -63,9 +73,7 @@ function describe(cachedKey: CachedKey): Record<string, unknown> {
     iat: Math.floor(cachedKey.createdAtMs / 1000),
     token_type: 'Bearer',
     tags: cachedKey.tags,
-    allowed_ips: cachedKey.addresses?.entries ?? [],
-    allowed_models: cachedKey.models?.patterns ?? [],
-    allowed_chatbots: cachedKey.chatbots?.patterns ?? [],
+    ...Object.fromEntries(lists.map(([field, entries = []]) => [field, entries])),
     rate_limit_per_minute: leastLimit(cachedKey, 'perMinute'),
     rate_limit_per_hour: leastLimit(cachedKey, 'perHour'),
     rate_limit_per_day: leastLimit(cachedKey, 'perDay'),

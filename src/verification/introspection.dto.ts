@@ -1,5 +1,7 @@
 import { ApiSchema } from '@nestjs/swagger';
+import { wireNameOf } from '../api-keys/api-key.fields.js';
 import { TextField } from '../contract/fields.js';
+import { NAMED_RESTRICTIONS } from './named-restrictions.js';
 
 @ApiSchema({ name: 'IntrospectionRequest' })
 export class IntrospectionDto {
@@ -28,8 +30,7 @@ export const INTROSPECTION_SCHEMA = {
     token_type: { type: 'string', enum: ['Bearer'] },
     tags: TEXTS,
     allowed_ips: TEXTS,
-    allowed_models: TEXTS,
-    allowed_chatbots: TEXTS,
+    ...Object.fromEntries(NAMED_RESTRICTIONS.map(({ field }) => [wireNameOf(field), TEXTS])),
     rate_limit_per_minute: LIMIT,
     rate_limit_per_hour: LIMIT,
     rate_limit_per_day: LIMIT,

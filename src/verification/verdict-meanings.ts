@@ -1,3 +1,5 @@
+import { wireNameOf } from '../api-keys/api-key.fields.js';
+import { byNameRefusal } from './named-restrictions.js';
 import type { VerdictCode } from './verdict.js';
 
 /** What each code of a verdict means, in a sentence, for documents. */
@@ -6,8 +8,10 @@ export const VERDICT_MEANINGS: Readonly<Record<VerdictCode, string>> = {
   DISABLED: 'The key, or a key that it descends from, is deactivated, or its owner is disabled.',
   EXPIRED: '`expires_at` of the key, or of a key that it descends from, has passed.',
   IP_NOT_ALLOWED: 'The key has `allowed_ips`, and `ip` is in none of them or was not sent.',
-  MODEL_NOT_ALLOWED: 'The key has `allowed_models`, and `model` matches none of them or was not sent.',
-  CHATBOT_NOT_ALLOWED: 'The key has `allowed_chatbots`, and `chatbot` matches none of them or was not sent.',
+  ...byNameRefusal(
+    ({ input, field }) =>
+      `The key has \`${wireNameOf(field)}\`, and \`${input}\` matches none of them or was not sent.`,
+  ),
   INSUFFICIENT_SCOPE: 'The key lacks one of the `scopes` of the request.',
   BUDGET_EXCEEDED: 'The budget of the key has nothing left, or not enough for `hold_cents`.',
   RATE_LIMITED: 'A rate limit of the key has no room for `cost`.',

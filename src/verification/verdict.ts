@@ -1,13 +1,14 @@
+import { wireNameOf } from '../api-keys/api-key.fields.js';
 import type { CachedKey } from '../api-keys/cached-key.js';
 import type { Reporter } from '../usage/reporter.js';
 import { type Budget, hasRoomFor, isExhausted } from '../budgets/budget.policy.js';
+import { NAMED_RESTRICTIONS, type NameRefusal, type RequestNames } from './named-restrictions.js';
 
 /** What is asked of a key. An input that is absent is unknown, and unknown is not allowed where a restriction asks for it. */
 export interface VerdictRequest {
   /** Normalised. */
   readonly ip?: string | undefined;
-  readonly model?: string | undefined;
-  readonly chatbot?: string | undefined;
+  readonly names: RequestNames;
   readonly scopes: readonly string[];
   /** How many requests this one counts as; 0 only looks. */
   readonly cost: number;
@@ -25,13 +26,7 @@ export interface VerdictHold {
 
 /** Why a known key is refused by what it is and what is asked of it, in the order in which that is judged. */
 export type Refusal =
-  | 'DISABLED'
-  | 'EXPIRED'
-  | 'IP_NOT_ALLOWED'
-  | 'MODEL_NOT_ALLOWED'
-  | 'CHATBOT_NOT_ALLOWED'
-  | 'INSUFFICIENT_SCOPE'
-  | 'BUDGET_EXCEEDED';
+  'DISABLED' | 'EXPIRED' | 'IP_NOT_ALLOWED' | NameRefusal | 'INSUFFICIENT_SCOPE' | 'BUDGET_EXCEEDED';
 
 /** Every code of a verdict. */
 export type VerdictCode = 'NOT_FOUND' | Refusal | 'RATE_LIMITED' | 'VALID';
@@ -42,8 +37,7 @@ export const VERDICT_CODES: readonly VerdictCode[] = [
   'DISABLED',
   'EXPIRED',
   'IP_NOT_ALLOWED',
-  'MODEL_NOT_ALLOWED',
-  'CHATBOT_NOT_ALLOWED',
+  ...NAMED_RESTRICTIONS.map(({ refusal }) => refusal),
   'INSUFFICIENT_SCOPE',
   'BUDGET_EXCEEDED',
   'RATE_LIMITED',
@@ -78,20 +72,7 @@ export const RULES: readonly Rule[] = [
     passes: ({ addresses }, { ip }) => addresses === undefined || (ip !== undefined && addresses.matches(ip)),
     inputs: ({ addresses }, { ip }) => ({ allowed_ips: addresses?.entries ?? [], ip: ip ?? null }),
   },
-  {
-    refusal: 'MODEL_NOT_ALLOWED',
-    passes: ({ models }, { model }) => models === undefined || (model !== undefined && models.matches(model)),
-    inputs: ({ models }, { model }) => ({ allowed_models: models?.patterns ?? [], model: model ?? null }),
-  },
-  {
-    refusal: 'CHATBOT_NOT_ALLOWED',
-    passes: ({ chatbots }, { chatbot }) =>
-      chatbots === undefined || (chatbot !== undefined && chatbots.matches(chatbot)),
-    inputs: ({ chatbots }, { chatbot }) => ({
-      allowed_chatbots: chatbots?.patterns ?? [],
-      chatbot: chatbot ?? null,
-    }),
-  },
+  ...NAMED_RESTRICTIONS.map(nameRule),
   {
     refusal: 'INSUFFICIENT_SCOPE',
     passes: (cachedKey, request) => request.scopes.every((scope) => cachedKey.scopes.includes(scope)),
@@ -107,6 +88,22 @@ export const RULES: readonly Rule[] = [
     }),
   },
 ];
+
+function nameRule({ input, field, refusal, listOf, nameIn }: (typeof NAMED_RESTRICTIONS)[number]): Rule {
+  return {
+    refusal,
+    passes: (cachedKey, { names }) => {
+      const list = listOf(cachedKey);
+      if (list === undefined) return true;
+      const name = nameIn(names);
+      return name !== undefined && list.matches(name);
+    },
+    inputs: (cachedKey, { names }) => ({
+      [wireNameOf(field)]: listOf(cachedKey)?.patterns ?? [],
+      [input]: nameIn(names) ?? null,
+    }),
+  };
+}
 
 /**
  * The first check that a known key does not pass, with what its budget stood at; undefined when only its rate limits

@@ -65,12 +65,12 @@ const HOLD_AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with
 
 /** Undefined when a rule beyond the schema is broken. */
 function requestOf(body: VerifyBody, caller: Reporter | undefined): VerdictRequest | undefined {
-  const { ip, model, chatbot, scopes = NO_SCOPES, cost } = body;
+  const { ip, scopes = NO_SCOPES, cost } = body;
   const address = ip === undefined ? undefined : addressOf(ip);
   if (ip !== undefined && address === undefined) return undefined;
   const asksToHold = body.hold_cents !== undefined || body.hold_ttl_seconds !== undefined;
   const hold = asksToHold ? holdOf(body, caller) : undefined;
-  return asksToHold && hold === undefined ? undefined : { ip: address, model, chatbot, scopes, cost, hold };
+  return asksToHold && hold === undefined ? undefined : { ip: address, names: body, scopes, cost, hold };
 }
 
 function addressOf(ip: string): string | undefined {

@@ -2,6 +2,7 @@ import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
 import { isoTimestamp } from '../common/iso-timestamp.js';
 import type { WindowState } from '../rate-limits/rate-windows.policy.js';
 import type { Explanation } from './explanations.service.js';
+import { NAMED_RESTRICTIONS, type RequestNames } from './named-restrictions.js';
 import type { Verdict } from './verification.service.js';
 import { isoOrNull, VERDICT_CODES } from './verdict.js';
 
@@ -29,8 +30,9 @@ export const VERIFY_REQUEST_SCHEMA = {
       description: 'The address the key was used from; IPv4 or IPv6.',
       examples: ['203.0.113.7'],
     },
-    model: { ...NAME, description: 'The model it is used for.' },
-    chatbot: { ...NAME, description: 'The chatbot it is used with.' },
+    ...Object.fromEntries(
+      NAMED_RESTRICTIONS.map(({ input, description }) => [input, { ...NAME, description }]),
+    ),
     scopes: {
       type: 'array',
       maxItems: 100,
@@ -140,11 +142,9 @@ export const VERDICTS_SCHEMA = {
 } as const;
 
 /** A question as it arrives, checked by the schema above. */
-export interface VerifyBody {
+export interface VerifyBody extends RequestNames {
   readonly key: string;
   readonly ip?: string;
-  readonly model?: string;
-  readonly chatbot?: string;
   readonly scopes?: readonly string[];
   readonly cost: number;
   readonly hold_cents?: number | string;
