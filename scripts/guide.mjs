@@ -142,7 +142,8 @@ function writeManifest(folder) {
         .matchAll(/<script(?![^>]*\ssrc=)[^>]*>([\s\S]*?)<\/script>/g))
         scripts.add(`'sha256-${createHash('sha256').update(script).digest('base64')}'`);
     }
-    const etag = `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`;
+    // Weak: the same names the file and its gzip form.
+    const etag = `W/"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`;
     const isImmutable = file.startsWith('assets/');
     const isCompressed = content.length > shortestCompressed;
     if (isCompressed) writeFileSync(path.join(site, `${file}.gz`), gzipSync(content, { level: 9 }));

@@ -118,7 +118,9 @@ export class ApiKeyLineage implements KeyBounds {
   async requireUnbound({ credential }: Principal): Promise<void> {
     if (credential.kind !== 'api_key') return;
     requireNotRetiring(credential);
-    const exceeded = excessOfStranger(BLANK_POLICY, await this.#line(credential.apiKeyId));
+    // Of the caller's transaction, where there is one.
+    const line = await this.transactions.withTransaction(() => this.#line(credential.apiKeyId));
+    const exceeded = excessOfStranger(BLANK_POLICY, line);
     if (exceeded.length > 0) throw denied('An API key cannot make a user more than it is itself', exceeded);
   }
 

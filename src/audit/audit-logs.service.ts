@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { type FieldError, validationFailed } from '../common/app-error.js';
 import { isDependencyFailure } from '../common/dependency-failure.js';
+import { type Caller, currentRequestContext } from '../context/request-context.js';
 import { ReportQueries } from '../database/report.queries.js';
 import type { EventValue } from '../events/domain-events.js';
 import { EventPublisher } from '../events/event-publisher.service.js';
@@ -93,7 +94,8 @@ export class AuditLogsService {
   /**
    * The whole selection, from the cursor on when there is one, a batch at a time as the caller takes them. The first batch
    * is read before this resolves, so that what can go wrong mostly does before the answer begins. Later ones are read again
-   * when the database could not return them in time, until `ended` says that nobody waits for them.
+   * when the database could not return them in time, until `ended` says that nobody waits for them. Before each the caller is
+   * judged again: the stream fails when they may not read the log any more.
    * @throws AppError `validation.failed`
    */
   async export(
@@ -101,9 +103,10 @@ export class AuditLogsService {
     question: AuditLogQuestion,
     ended: AbortSignal,
   ): Promise<AsyncIterable<readonly AuditLog[]>> {
+    const caller = currentRequestContext()?.caller;
     const first = await this.#read(callerId, question, startOf(question), EXPORT_BATCH);
     await this.events.observe('audit_log.exported', { filters: filtersOf(question) });
-    return this.#batches(callerId, question, first, ended);
+    return this.#batches(callerId, question, first, ended, caller);
   }
 
   async *#batches(
@@ -111,11 +114,12 @@ export class AuditLogsService {
     question: AuditLogQuestion,
     first: Batch,
     ended: AbortSignal,
+    caller: Caller | undefined,
   ): AsyncGenerator<readonly AuditLog[], void, void> {
     let batch: Batch | undefined = first;
     yield batch.rows;
     while (batch?.next !== undefined) {
-      batch = await this.#readAtLast(callerId, question, batch.next, ended);
+      batch = await this.#readAtLast(callerId, question, batch.next, ended, caller);
       if (batch !== undefined) yield batch.rows;
     }
   }
@@ -126,10 +130,12 @@ export class AuditLogsService {
     question: AuditLogQuestion,
     after: AuditLogPosition,
     ended: AbortSignal,
+    caller: Caller | undefined,
   ): Promise<Batch | undefined> {
     let { maxRows } = EXPORT_BATCH;
     while (!ended.aborted) {
       try {
+        await caller?.judgeWhileReading();
         return await this.#read(callerId, question, after, { ...EXPORT_BATCH, maxRows });
       } catch (error) {
         if (!isDependencyFailure(error)) {

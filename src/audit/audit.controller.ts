@@ -26,13 +26,15 @@ import {
 import { AuditLogsService } from './audit-logs.service.js';
 import { NDJSON_MEDIA_TYPE, ndjsonLines } from './ndjson.js';
 
-/** Aborted when the answer has been sent or the client has left. */
-const AnswerEnded = createParamDecorator((_data: unknown, context: ExecutionContext): AbortSignal => {
+/** A client that reads nothing of a response for so long has left it. */
+const LONGEST_PAUSE_MS = 60_000;
+
+/** Aborted when the response has been sent, or the client has left or reads no further. */
+const ResponseEnded = createParamDecorator((_data: unknown, context: ExecutionContext): AbortSignal => {
   const ended = new AbortController();
-  context
-    .switchToHttp()
-    .getResponse<FastifyReply>()
-    .raw.once('close', () => ended.abort());
+  const { raw } = context.switchToHttp().getResponse<FastifyReply>();
+  raw.setTimeout(LONGEST_PAUSE_MS, () => raw.destroy());
+  raw.once('close', () => ended.abort());
   return ended.signal;
 });
 
@@ -63,7 +65,7 @@ export class AuditController {
     @CurrentPrincipal() { userId }: Principal,
     @Query() query: AuditLogQuery,
     @AcceptedMediaType(['application/json', NDJSON_MEDIA_TYPE]) mediaType: string,
-    @AnswerEnded() ended: AbortSignal,
+    @ResponseEnded() ended: AbortSignal,
   ): Promise<AuditLogListResponse | StreamableFile> {
     const question = toAuditLogQuestion(query);
     if (mediaType !== NDJSON_MEDIA_TYPE) {

@@ -11,7 +11,7 @@ const PUBLISHED_AT_ONCE = 10;
 
 /**
  * Publishes refusals (403), no matter who decided them. Each has its audit row before the response, but for those of a caller who
- * keeps trying one operation: they are counted in one row a minute, so that a loop cannot fill the log.
+ * keeps trying one operation: those are counted in one row a minute, so that a loop cannot fill the log.
  */
 @Injectable()
 export class AccessRefusals implements ErrorObserver, OnModuleDestroy {
@@ -32,20 +32,25 @@ export class AccessRefusals implements ErrorObserver, OnModuleDestroy {
     const context = currentRequestContext();
     if (error.code !== 'permission.denied' || context?.operation === undefined) return;
     const { action, resourceType } = context.operation;
-    const resourceId = context.resourceId ?? null;
-    const refusal = { action, resourceType, resourceId, reason: error.message };
+    const { actor, clientAddress, resourceId = null } = context;
     const publish = (count: number, since: Date) =>
       this.events.observe('access.refused', {
-        ...refusal,
+        action,
+        resourceType,
         resourceId: null,
         count,
         since: since.toISOString(),
       });
+    const caller = String(actor?.userId);
     await this.#refusals.add({
-      subject: [context.actor?.userId, context.actor?.apiKeyId, action].join(' '),
-      one: () => this.events.observe('access.refused', refusal),
-      others: publish,
-      besides: { subject: action, publish },
+      caller,
+      counted: { subject: [caller, actor?.apiKeyId, clientAddress, action].join(' '), publish },
+      publish: () =>
+        this.events.observe('access.refused', { action, resourceType, resourceId, reason: error.message }),
+      overflow: [
+        { subject: `${caller} ${action}`, publish },
+        { subject: action, publish },
+      ],
     });
   }
 

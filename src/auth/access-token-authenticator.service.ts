@@ -65,6 +65,12 @@ export class AccessTokenAuthenticator {
     return requireLive(await this.principals.findDuringChange(credential.sessionId, String(userId)));
   }
 
+  /** The principal by now of a session whose access token was proved earlier. @throws AppError `auth.credential_invalid` */
+  async authenticateSession({ userId, credential }: Principal): Promise<Principal> {
+    if (credential.kind !== 'session') return requireLive(undefined);
+    return requireLive(await this.principals.find(credential.sessionId, String(userId)));
+  }
+
   async #prove(token: string, context: ExecutionContext): Promise<Principal> {
     const principal = await this.tokens.authenticate(context);
     const { userId, credential } = principal;

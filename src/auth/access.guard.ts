@@ -80,8 +80,10 @@ export class AccessGuard implements CanActivate {
     return admitted;
   }
 
-  isAdmitted({ admission }: GuardedRequest, handler: object): boolean {
-    return admission?.isFor(handler, this.clock.nowMs()) === true;
+  isAdmitted({ admission, operation }: GuardedRequest, handler: object): boolean {
+    if (admission === undefined || !admission.isFor(handler, this.clock.nowMs())) return false;
+    // To ask memory again costs little, and an ended credential may have been among the changes.
+    return !operation?.isDataPlane || admission.isCurrent();
   }
 
   #judge(request: GuardedRequest, context: ExecutionContext): boolean | Promise<boolean> {
@@ -111,13 +113,18 @@ export class AccessGuard implements CanActivate {
     context: ExecutionContext,
     rule: AccessRule,
   ): Promise<boolean> {
-    const { principal, again } = await this.authenticator.afresh(request, context);
-    const judgeAgain = async () => {
-      const now = await again();
+    const { principal, again, whileReading } = await this.authenticator.afresh(request, context);
+    const judged = (read: () => Promise<Principal>) => async () => {
+      const now = await read();
       requireRule(now, rule);
       return now;
     };
-    recordCaller({ principal, apiKeyIds: keysOf(principal), judgeAgain });
+    recordCaller({
+      principal,
+      apiKeyIds: keysOf(principal),
+      judgeAgain: judged(again),
+      judgeWhileReading: judged(whileReading),
+    });
     admit(request, principal, rule);
     if (rule.kind === 'owner_or_permission')
       await this.ownership.require(request, request.operation, principal, rule.permission);

@@ -14,6 +14,8 @@ interface FreshCaller {
   readonly principal: Principal;
   /** Reads the same caller once more, for use inside a change. @throws AppError as `afresh` */
   readonly again: () => Promise<Principal>;
+  /** The same outside of one, whether or not the access token has expired meanwhile. @throws AppError as `afresh` */
+  readonly whileReading: () => Promise<Principal>;
 }
 
 /** Finds out who calls, by whichever credential a request presents. */
@@ -56,12 +58,16 @@ export class Authenticator {
     if (credential.kind === 'access_token') {
       const { token } = credential;
       const principal = await this.accessTokens.authenticate(token, context);
-      return { principal, again: () => this.accessTokens.authenticateDuringChange(token, principal) };
+      return {
+        principal,
+        again: () => this.accessTokens.authenticateDuringChange(token, principal),
+        whileReading: () => this.accessTokens.authenticateSession(principal),
+      };
     }
     // Taken now: a connection that has closed names no address.
     const clientAddress = this.addresses.of(request.raw);
     const again = async () => requireValid(await this.apiKeys.authenticate(credential.secret, clientAddress));
-    return { principal: await again(), again };
+    return { principal: await again(), again, whileReading: again };
   }
 }
 

@@ -26,11 +26,14 @@ export interface Caller {
    * holds a connection, and uses another pool.
    */
   judgeAgain(): Promise<object>;
+  /** The same for a long read that goes on: an access token may have expired since, but not have been ended. */
+  judgeWhileReading(): Promise<object>;
 }
 
 /** What is known of the request being answered. Guards fill in the rest as they learn it. */
 export interface RequestContext {
-  readonly requestId: string;
+  /** Undefined in what several requests have in common. */
+  readonly requestId: string | undefined;
   readonly clientAddress: string | undefined;
   readonly userAgent: string | undefined;
   operation?: OperationName;
@@ -69,4 +72,30 @@ export function requestContextOf(request: IncomingMessage): RequestContext | und
 /** The context of the request being answered; undefined outside one (jobs, start-up). */
 export function currentRequestContext(): RequestContext | undefined {
   return storage.getStore();
+}
+
+/** Runs `work` as a part of a request that may be over, or of none. */
+export function runInContext<Result>(context: RequestContext | undefined, work: () => Result): Result {
+  return context === undefined ? storage.exit(work) : storage.run(context, work);
+}
+
+/** What two requests have in common: where they differ, nothing is said. */
+export function commonContext(
+  one: RequestContext | undefined,
+  other: RequestContext | undefined,
+): RequestContext | undefined {
+  if (one === undefined || other === undefined) return undefined;
+  const same = <Field extends 'requestId' | 'clientAddress' | 'userAgent'>(field: Field) =>
+    one[field] === other[field] ? one[field] : undefined;
+  const common: RequestContext = {
+    requestId: same('requestId'),
+    clientAddress: same('clientAddress'),
+    userAgent: same('userAgent'),
+  };
+  const [actor, otherActor] = [one.actor, other.actor];
+  if (actor !== undefined && actor.userId === otherActor?.userId) {
+    const apiKeyId = actor.apiKeyId === otherActor.apiKeyId ? actor.apiKeyId : null;
+    common.actor = { userId: actor.userId, apiKeyId };
+  }
+  return common;
 }

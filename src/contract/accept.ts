@@ -2,8 +2,9 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { AppError } from '../common/app-error.js';
 
-interface MediaRange {
-  readonly type: string;
+/** An entry of an `Accept` or `Accept-Encoding` header. */
+interface WeightedEntry {
+  readonly name: string;
   readonly weight: number;
 }
 
@@ -17,9 +18,9 @@ export function acceptedMediaType<Offered extends string>(
   offered: readonly Offered[],
 ): Offered | undefined {
   if (accept === undefined || accept.trim() === '') return offered[0];
-  const ranges = accept.split(',').map(toMediaRange);
+  const ranges = accept.split(',').map(toWeightedEntry);
   const placeOf = (type: string) => {
-    const place = ranges.findIndex((range) => range.type === type);
+    const place = ranges.findIndex((range) => range.name === type);
     return place === -1 ? ranges.length : place;
   };
   const [best] = offered
@@ -44,20 +45,28 @@ export const AcceptedMediaType = createParamDecorator(
   },
 );
 
-function weightOf(type: string, ranges: readonly MediaRange[]): number {
+/** Whether an `Accept-Encoding` header lets a response be in gzip (RFC 9110 §12.5.3). */
+export function acceptsGzip(acceptEncoding: string | string[] | undefined): boolean {
+  if (acceptEncoding === undefined) return false;
+  const codings = String(acceptEncoding).split(',').map(toWeightedEntry);
+  const named = codings.find(({ name }) => name === 'gzip' || name === 'x-gzip');
+  return ((named ?? codings.find(({ name }) => name === '*'))?.weight ?? 0) > 0;
+}
+
+function weightOf(type: string, ranges: readonly WeightedEntry[]): number {
   const family = `${type.slice(0, type.indexOf('/'))}/*`;
   for (const name of [type, family, '*/*']) {
-    const range = ranges.find((candidate) => candidate.type === name);
+    const range = ranges.find((candidate) => candidate.name === name);
     if (range !== undefined) return range.weight;
   }
   return 0;
 }
 
-function toMediaRange(text: string): MediaRange {
-  const [type = '', ...parameters] = text
+function toWeightedEntry(text: string): WeightedEntry {
+  const [name = '', ...parameters] = text
     .toLowerCase()
     .split(';')
     .map((part) => part.trim());
   const weight = parameters.find((parameter) => parameter.startsWith('q='));
-  return { type, weight: weight === undefined ? 1 : Number(weight.slice(2)) || 0 };
+  return { name, weight: weight === undefined ? 1 : Number(weight.slice(2)) || 0 };
 }

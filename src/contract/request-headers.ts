@@ -41,16 +41,32 @@ export function entityTag(version: number): string {
   return `"${version}"`;
 }
 
+/** Whether an `If-None-Match` names a tag, or any: compared weakly, as RFC 9110 §13.1.2 asks for. */
+export function namesEntityTag(ifNoneMatch: string | undefined, tag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  if (ifNoneMatch.trim() === '*') return true;
+  const opaque = tag.replace(/^W\//, '');
+  return entityTagsIn(ifNoneMatch).some((named) => named.replace(/^W\//, '') === opaque);
+}
+
 function versionsIn(list: string): number[] {
-  const versions: number[] = [];
+  return entityTagsIn(list).flatMap((tag) => {
+    const version = VERSION_TAG.exec(tag)?.[1];
+    return version === undefined ? [] : [Number(version)];
+  });
+}
+
+/** The entity tags of a list; none of one that is malformed. */
+function entityTagsIn(list: string): string[] {
+  const tags: string[] = [];
   LISTED_TAG.lastIndex = 0;
   while (LISTED_TAG.lastIndex < list.length) {
     const entry = LISTED_TAG.exec(list);
     if (entry === null) return [];
-    const version = VERSION_TAG.exec(entry.groups?.['tag'] ?? '')?.[1];
-    if (version !== undefined) versions.push(Number(version));
+    const tag = entry.groups?.['tag'];
+    if (tag !== undefined) tags.push(tag);
   }
-  return versions;
+  return tags;
 }
 
 function headerOf(context: ExecutionContext, name: string): string | undefined {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { namesEntityTag } from './request-headers.js';
 
 interface Served {
   readonly bytes: Buffer;
@@ -22,7 +23,8 @@ export function serveUnchangingText(
   server.get(url, (request, reply) => {
     kept ??= taggedBytes(create());
     void reply.header('etag', kept.tag).header('cache-control', 'no-cache');
-    if (hasTag(request.headers['if-none-match'], kept.tag)) return reply.code(304).send();
+    if (namesEntityTag(request.headers['if-none-match'], kept.tag))
+      return answerNotModified(request, reply, kept.bytes);
     return reply.type(`${mediaType}; charset=utf-8`).send(kept.bytes);
   });
 }
@@ -32,8 +34,11 @@ function taggedBytes(text: string): Served {
   return { bytes, tag: `"${createHash('sha256').update(bytes).digest('base64url')}"` };
 }
 
-/** Whether an `If-None-Match` names a tag: weak comparison, as RFC 9110 §13.1.2 asks for. */
-export function hasTag(ifNoneMatch: string | undefined, tag: string): boolean {
-  if (ifNoneMatch === undefined) return false;
-  return ifNoneMatch.split(',').some((each) => ['*', tag, `W/${tag}`].includes(each.trim()));
+/** Answers 304. To HEAD the length is that of the content (RFC 9110 §8.6), which Fastify then does not send. */
+export function answerNotModified(
+  { method }: FastifyRequest,
+  reply: FastifyReply,
+  content: Buffer | undefined,
+): FastifyReply {
+  return reply.code(304).send(method === 'HEAD' ? content : undefined);
 }

@@ -100,18 +100,22 @@ export interface ObservationEvents {
   'audit_log.exported': { readonly filters: Values };
   /** Somebody gave another password than the current one to change their own. */
   'user.password_refused': { readonly userId: number };
-  /** Attempts of that kind which the throttle refused, from `since` (ISO 8601) on. */
-  'user.password_throttled': { readonly userId: number; readonly count: number; readonly since: string };
+  /** Attempts that the throttle refused, from `since` (ISO 8601) on; without a user where those of several are counted. */
+  'user.password_throttled': {
+    readonly userId: number | null;
+    readonly count: number;
+    readonly since: string;
+  };
   /** `name` is the username where a user has it, else its digest. */
   'login.failed': { readonly name: Values };
   /** Attempts that the throttle refused, from `since` (ISO 8601) on; no name where the address may try no account. */
   'login.throttled': { readonly name: Values; readonly count: number; readonly since: string };
-  /** With `count` and `since` (ISO 8601) it stands for so many more like it, of any resource. */
+  /** With `count`, the row stands for that many more refusals since `since` (ISO 8601), whatever their resource and reason. */
   'access.refused': {
     readonly action: string;
     readonly resourceType: string;
     readonly resourceId: string | null;
-    readonly reason: string;
+    readonly reason?: string;
     readonly count?: number;
     readonly since?: string;
   };

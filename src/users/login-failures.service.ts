@@ -2,7 +2,7 @@ import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
 import { ControlPool } from '../database/pools.js';
 import { EventPublisher } from '../events/event-publisher.service.js';
-import { type PublishCount, RepeatedObservations } from '../events/repeated-observations.js';
+import { type Counted, type PublishCount, RepeatedObservations } from '../events/repeated-observations.js';
 import { type KeptName, LoginNames } from './login-names.service.js';
 import type { LoginRefusal } from './login-throttle.service.js';
 
@@ -35,24 +35,26 @@ export class LoginFailures implements OnModuleDestroy {
   /** A login was refused. Resolves when the row is committed, or when there will be one. */
   async refused(username: string, { subject, isOfAccount }: LoginRefusal): Promise<void> {
     const name = isOfAccount ? () => this.#keptName(username) : () => Promise.resolve({});
-    await this.#count(subject, async (count, since) => this.#throttled(await name(), count, since));
+    const publish: PublishCount = async (count, since) => this.#throttled(await name(), count, since);
+    const publishUnnamed: PublishCount = (count, since) => this.#throttled({}, count, since);
+    await this.#add({ subject, publish }, { subject: 'logins', publish: publishUnnamed });
   }
 
-  /** The same of a change of one's own password, whose current one was not looked at. */
+  /** A change of the user's own password was refused by the throttle; the current password was not checked. */
   async changeRefused(userId: number, { subject }: LoginRefusal): Promise<void> {
-    await this.#count(`change by ${userId}: ${subject}`, (count, since) =>
-      this.events.observe('user.password_throttled', { userId, count, since: since.toISOString() }),
+    const publishOf = (of: number | null): PublishCount => {
+      return (count, since) =>
+        this.events.observe('user.password_throttled', { userId: of, count, since: since.toISOString() });
+    };
+    await this.#add(
+      { subject: `change by ${userId}: ${subject}`, publish: publishOf(userId) },
+      { subject: 'changes of passwords', publish: publishOf(null) },
     );
   }
 
-  async #count(subject: string, publish: PublishCount): Promise<void> {
-    const publishOthers = (count: number, since: Date) => this.#throttled({}, count, since);
-    await this.#refused.add({
-      subject,
-      one: () => publish(1, this.clock.now()),
-      others: publish,
-      besides: { subject: 'others', publish: publishOthers },
-    });
+  async #add(counted: Counted, overflow: Counted): Promise<void> {
+    const publish = () => counted.publish(1, this.clock.now());
+    await this.#refused.add({ caller: counted.subject, counted, publish, overflow: [overflow] });
   }
 
   /** Writes the rows of what was counted. */

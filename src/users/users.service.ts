@@ -91,6 +91,8 @@ export class UsersService {
     currentPassword?: string,
   ): Promise<void> {
     requireOwnerOr(principal, userId, UPDATE_PERMISSION);
+    // Before the current password is compared: a key that may not change it must not learn whether it is right.
+    await this.keyBounds.requireUnbound(principal);
     const user = await this.#find(userId);
     const errors =
       principal.userId === userId ? await this.#currentPasswordErrors(user, currentPassword) : [];

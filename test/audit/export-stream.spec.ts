@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -52,11 +53,44 @@ describe('An export of the audit log', () => {
     expect(peakMemory(app) - memoryBefore).toBeLessThan(MAY_GROW_BY);
   });
 
+  it('ends when its caller may not read the log any more', async () => {
+    const admin = app.anonymous.withAccessToken(token);
+    const auditor = { username: 'auditor', password: 'a long passphrase of a reader' };
+    const { body: user } = await admin.post('/users', { ...auditor, role: 'auditor' });
+    const { body: session } = await app.anonymous.post('/auth/login', auditor);
+    const answer = await beginExport(String(session['access_token']));
+    answer.pause();
+    await bytesUntilQuiet(proxy);
+    expect((await admin.delete(`/users/${user['id']}`)).status).toBe(200);
+    let lines = 0;
+    const read = async () => {
+      for await (const chunk of answer) lines += (chunk as string).split('\n').length - 1;
+    };
+    await expect(read()).rejects.toThrow('aborted');
+    expect(lines).toBeLessThan(ROWS);
+  });
+
+  it('ends when its client reads nothing for a minute', async () => {
+    // For this instance a minute is half a second.
+    const hurry = `import { ServerResponse } from 'node:http'; const { setTimeout } = ServerResponse.prototype;
+      ServerResponse.prototype.setTimeout = function (ms, done) { return setTimeout.call(this, ms / 120, done); };`;
+    const hurried = await AppProcess.start({ ...testEnvironment(database.url), LOG_LEVEL: 'info' }, [
+      `--import=data:text/javascript,${encodeURIComponent(hurry)}`,
+    ]);
+    const answer = await beginExport(await hurried.accessToken(), hurried);
+    answer.pause();
+    await vi.waitUntil(() => exportsOf(hurried).length > 0, { timeout: 40_000 });
+    const ended = once(answer, 'end');
+    answer.resume();
+    await expect(ended).rejects.toThrow('aborted');
+    await hurried.stop();
+  });
+
   it('stops reading when the client leaves', async () => {
     const answer = await beginExport();
     const before = proxy.bytesFromServer;
     answer.destroy();
-    await vi.waitUntil(() => accessLog().some(({ status }) => status === 499 || status === 200), {
+    await vi.waitUntil(() => exportsOf(app).some(({ status }) => status === 499 || status === 200), {
       timeout: 10_000,
     });
     await bytesUntilQuiet(proxy);
@@ -66,14 +100,17 @@ describe('An export of the audit log', () => {
     expect((await app.anonymous.withAccessToken(token).get('/audit-logs?limit=1')).status).toBe(200);
   });
 
-  function accessLog(): Record<string, unknown>[] {
-    return app.logLines().filter(({ msg, route }) => msg === 'request' && route === '/api/v1/audit-logs');
+  /** The lines of exports that have ended. */
+  function exportsOf(instance: AppProcess): Record<string, unknown>[] {
+    return instance
+      .logLines()
+      .filter(({ msg, route }) => msg === 'request' && route === '/api/v1/audit-logs');
   }
 
-  function beginExport(): Promise<IncomingMessage> {
-    const headers = { authorization: `Bearer ${token}`, accept: 'application/x-ndjson' };
+  function beginExport(as = token, from = app): Promise<IncomingMessage> {
+    const headers = { authorization: `Bearer ${as}`, accept: 'application/x-ndjson' };
     return new Promise((resolve, reject) => {
-      const sent = request(`${app.baseUrl}/api/v1/audit-logs?action=exported`, { headers });
+      const sent = request(`${from.baseUrl}/api/v1/audit-logs?action=exported`, { headers });
       sent.on('error', reject);
       sent.on('response', (answer) => {
         expect(answer.statusCode).toBe(200);

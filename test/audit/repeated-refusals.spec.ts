@@ -10,8 +10,9 @@ const [ROWS, FLOOD] = [10, 40];
 
 interface RefusalRow extends Record<string, unknown> {
   readonly resource_id: string | null;
-  readonly request_id: string;
-  readonly details: { reason: string; count?: number; since?: string };
+  readonly request_id: string | null;
+  readonly ip_address: string | null;
+  readonly details: { reason?: string; count?: number; since?: string };
 }
 
 describe('requests that are refused (403) by the hundred', () => {
@@ -20,7 +21,7 @@ describe('requests that are refused (403) by the hundred', () => {
   let keyId: number;
   beforeAll(async () => {
     database = await createTestDatabase();
-    app = await TestApp.start({ database });
+    app = await TestApp.start({ database, environment: { TRUSTED_PROXIES: '127.0.0.1' } });
     keyId = (await app.apiKey()).id;
   });
   afterAll(async () => {
@@ -30,7 +31,7 @@ describe('requests that are refused (403) by the hundred', () => {
 
   const rowsOf = (userId: number, action: string) =>
     database.query<RefusalRow>(
-      `SELECT resource_id, request_id, details FROM audit_logs
+      `SELECT resource_id, request_id, ip_address, user_agent, details FROM audit_logs
        WHERE user_id = $1 AND action = $2 AND NOT success ORDER BY created_at, id`,
       [userId, action],
     );
@@ -61,8 +62,12 @@ describe('requests that are refused (403) by the hundred', () => {
       expect(await rowsOf(id, action)).toMatchObject(rows);
       await flush();
       const since = expect.stringMatching(UTC_TIMESTAMP) as string;
-      rows.push({ ...rows[0]!, details: { ...details, count: FLOOD - ROWS, since } as typeof details });
-      expect(await rowsOf(id, action)).toMatchObject(rows);
+      // Which requests they were, and of what, differs: the row says what they have in common.
+      const counted = { count: FLOOD - ROWS, since };
+      expect((await rowsOf(id, action)).slice(ROWS)).toMatchObject([
+        { resource_id: null, request_id: null, ip_address: '127.0.0.1', details: counted },
+      ]);
+      expect((await rowsOf(id, action)).at(-1)?.details).not.toHaveProperty('reason');
       // No more rows for as long as it goes on.
       await refused(3, () => send(client));
       expect(await rowsOf(id, action)).toHaveLength(ROWS + 1);
@@ -75,6 +80,34 @@ describe('requests that are refused (403) by the hundred', () => {
       });
     },
   );
+
+  it('name the address that each came from, and no browser that was another one’s', async () => {
+    const { id, client } = await app.user();
+    const from = (address: string, agent: string) =>
+      client.get('/users', { 'x-forwarded-for': address, 'user-agent': agent });
+    await refused(ROWS, () => from('192.0.2.1', 'office'));
+    await refused(2, () => from('192.0.2.1', 'office'));
+    await refused(ROWS + 3, (index) => from('192.0.2.9', `burglar ${index % 2}`));
+    await flush();
+    const counts = (await rowsOf(id, 'list_users')).filter(({ details }) => details.count !== undefined);
+    expect(counts).toMatchObject([
+      { ip_address: '192.0.2.1', user_agent: 'office', details: { count: 2 } },
+      { ip_address: '192.0.2.9', user_agent: null, details: { count: 3 } },
+    ]);
+  });
+
+  it('by one caller in very many ways take no row from another', async () => {
+    const [one, other] = [await app.user(), await app.user()];
+    // Each address is counted by itself: more of them than one caller may have, and than there is room for in all.
+    for (let from = 0; from < 150; from += 1)
+      await refused(1, () => one.client.get('/users', { 'x-forwarded-for': `192.0.3.${from}` }));
+    await refused(ROWS, () => other.client.get('/users'));
+    expect(await rowsOf(other.id, 'list_users')).toHaveLength(ROWS);
+    expect(await rowsOf(one.id, 'list_users')).toHaveLength(100);
+    await flush();
+    const [last] = (await rowsOf(one.id, 'list_users')).slice(100);
+    expect(last).toMatchObject({ ip_address: null, details: { count: 50 } });
+  });
 
   it('hide no refusal of another caller, another credential or another operation', async () => {
     const [one, other] = [await app.user({ permissions: ['platform:*'] }), await app.user()];

@@ -98,6 +98,18 @@ describe('the docs site', () => {
     expect(first.headers.get('cache-control')).toBe('no-cache');
     const second = await get('/guide/verification', { ...BROWSER, 'if-none-match': tag });
     expect([second.status, await second.text()]).toEqual([304, '']);
+    // Of a file and its compressed form alike, so weak; and HEAD is told the length that GET would have had.
+    expect(tag).toMatch(/^W\/"/);
+    const known = { 'if-none-match': tag };
+    for (const path of ['/guide/verification', '/openapi.json', '/openapi.yaml']) {
+      const full = await rawRequest(app.anonymous.baseUrl, 'GET', path);
+      const head = await rawRequest(app.anonymous.baseUrl, 'HEAD', path, { ...known, 'if-none-match': '*' });
+      expect([path, head.status, head.headers['content-length']]).toEqual([
+        path,
+        304,
+        full.headers['content-length'],
+      ]);
+    }
     const [, asset = ''] = /src="(\/guide\/assets\/app[^"]+)"/.exec(await first.text()) ?? [];
     expect((await get(asset)).headers.get('cache-control')).toBe('public, max-age=31536000, immutable');
   });
@@ -105,14 +117,25 @@ describe('the docs site', () => {
   it('answers HEAD as GET without the content, and compressed only where that is accepted', async () => {
     const head = await get('/guide/verification', BROWSER, 'HEAD');
     expect([head.status, await head.text()]).toEqual([200, '']);
-    const plain = await rawRequest(app.anonymous.baseUrl, 'GET', '/guide/verification');
-    expect(plain.text).toContain('<title>Verification');
+    for (const accepted of [undefined, 'br', 'gzip;q=0, identity', 'identity, *;q=0']) {
+      const headers: Record<string, string> = accepted === undefined ? {} : { 'accept-encoding': accepted };
+      const plain = await rawRequest(app.anonymous.baseUrl, 'GET', '/guide/verification', headers);
+      expect(plain.headers['content-encoding']).toBeUndefined();
+      expect(plain.text).toContain('<title>Verification');
+    }
+    for (const accepted of ['gzip', 'GZIP;q=0.5', 'br, *']) {
+      const packed = await rawRequest(app.anonymous.baseUrl, 'GET', '/guide/verification', {
+        'accept-encoding': accepted,
+      });
+      expect(packed.headers['content-encoding']).toBe('gzip');
+    }
   });
 
   it('answers 404 with a page for browsers and a problem for programs', async () => {
     const page = await get('/guide/no-such-page');
     expect([page.status, page.headers.get('content-type')]).toEqual([404, 'text/html; charset=utf-8']);
     expect(page.headers.get('cache-control')).toBe('no-cache');
+    expect((await get('/guide/404')).status).toBe(404);
     const problem = await get('/guide/no-such-page', { accept: 'application/json' });
     expect([problem.status, ((await problem.json()) as { code: string }).code]).toEqual([
       404,

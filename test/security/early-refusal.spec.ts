@@ -215,4 +215,31 @@ describe('a caller is judged before the body is read', () => {
       conversation.end();
     }
   });
+
+  it('and on the data plane at once: a session that ended while the body arrived gets no verdict', async () => {
+    const body = JSON.stringify({ key: newSecret() });
+    for (const [path, late] of [
+      ['/api/v1/api-keys/verify', body],
+      ['/api/v1/api-keys/verify/batch', JSON.stringify({ requests: [{ key: newSecret() }] })],
+      ['/api/v1/introspect', JSON.stringify({ token: newSecret() })],
+    ] as const) {
+      const { username } = await app.user({ permissions: ['platform:api-keys:verify'] });
+      const token = await tokenOf(username);
+      const conversation = new Conversation(app.anonymous.baseUrl);
+      conversation.send(
+        ...headOf(
+          'POST',
+          path,
+          'Expect: 100-continue',
+          `Content-Length: ${late.length}`,
+          `Authorization: Bearer ${token}`,
+        ),
+      );
+      expect(await conversation.receive(/\r\n\r\n$/)).toBe(CONTINUE);
+      expect((await app.anonymous.withAccessToken(token).post('/auth/logout')).status).toBeLessThan(300);
+      conversation.send(late);
+      expect([path, (await conversation.receive()).slice(9, 12)]).toEqual([path, '401']);
+      conversation.end();
+    }
+  });
 });

@@ -123,6 +123,17 @@ describe('no request costs much before it is allowed', () => {
     const { method, url, bodyLimit, action, isForm } = route;
     // Of the pages, the largest file.
     const path = vacantPath(url).slice(1).replace('*', 'swagger-ui-bundle.js');
+    const slashes = url.endsWith('*')
+      ? [
+          {
+            name: `GET ${url}, slashes, nobody`,
+            method,
+            path: `${url.slice(0, -1)}${'/'.repeat(8_000)}x`,
+            headers: {},
+            endsSession: false,
+          },
+        ]
+      : [];
     const described = operations.get(action ?? '');
     const accepted = validBody(method, action ?? '') ?? {};
     const made = new Map<string, string>();
@@ -149,7 +160,7 @@ describe('no request costs much before it is allowed', () => {
           const sentPath = `${path}?${query(described?.queryParameters ?? [])}`;
           return { ...base(kind), path: sentPath, headers };
         });
-      if (method === 'GET') return withQueries;
+      if (method === 'GET') return [...withQueries, ...slashes];
       const bodies = Object.entries(HOSTILE_BODIES)
         .filter(isSent)
         .map(([kind, make]) => ({

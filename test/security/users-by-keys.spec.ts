@@ -67,6 +67,24 @@ describe('a key that is bound', () => {
     },
   );
 
+  it('never says whether a password is that of its owner, and tries none', async () => {
+    const owner = await app.user({ permissions: ['platform:users:update', 'platform:api-keys:create'] });
+    const { secret } = await app.apiKey(owner.client, {
+      scopes: ['platform:users:update'],
+      allowed_ips: ['127.0.0.0/8'],
+    });
+    const bound = app.anonymous.withApiKey(secret);
+    for (const current_password of ['a wrong passphrase', USER_PASSWORD]) {
+      const body = { current_password, new_password: 'another long passphrase' };
+      expectProblem(await bound.put(`/users/${owner.id}/password`, body), 'permission.denied');
+    }
+    const tried = await app.database.query(
+      `SELECT FROM audit_logs WHERE action = 'set_user_password' AND details->>'reason' = 'credentials' AND user_id = $1`,
+      [owner.id],
+    );
+    expect(tried).toEqual([]);
+  });
+
   it('by what its parent is bound by gives none either, whatever was loosened below it', async () => {
     const parent = await app.apiKey(app.admin, { scopes: SCOPES, allowed_models: ['gpt-*'] });
     const child = await app.apiKey(app.anonymous.withApiKey(parent.secret), { scopes: SCOPES });
