@@ -61,7 +61,7 @@ describe('An export of the audit log', () => {
     const answer = await beginExport(String(session['access_token']));
     answer.pause();
     await bytesUntilQuiet(proxy);
-    expect((await admin.delete(`/users/${user['id']}`)).status).toBe(200);
+    expect((await admin.delete(`/users/${String(user['id'])}`)).status).toBe(200);
     let lines = 0;
     const read = async () => {
       for await (const chunk of answer) lines += (chunk as string).split('\n').length - 1;
