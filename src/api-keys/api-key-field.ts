@@ -65,6 +65,11 @@ interface ChoiceField extends Field {
 interface TextsField extends Field {
   readonly kind: 'texts';
   readonly initial: readonly [];
+  /**
+   * Of names that restrict a key: what a request for a verdict calls one of them, with the text of the API document, and the
+   * code of a verdict on a key that may not use it.
+   */
+  readonly asked?: { readonly input: string; readonly description: string; readonly refusal: string };
   /** Why an entry is refused, as the end of a sentence; any text of 1 to 200 characters is fine where absent. */
   readonly entryCheck?: (entry: unknown) => string | undefined;
 }

@@ -99,6 +99,11 @@ export const API_KEY_FIELDS = {
     request: { description: 'Model names, exact or with `*`; empty for any.', example: ['gpt-4*'] },
     response: {},
     restriction: 'names',
+    asked: {
+      input: 'model',
+      description: 'The model it is used for.',
+      refusal: 'MODEL_NOT_ALLOWED',
+    },
     cachedFor: 'line',
   },
   allowedChatbots: {
@@ -108,6 +113,11 @@ export const API_KEY_FIELDS = {
     request: { description: 'Chatbot names, exact or with `*`; empty for any.' },
     response: {},
     restriction: 'names',
+    asked: {
+      input: 'chatbot',
+      description: 'The chatbot it is used with.',
+      refusal: 'CHATBOT_NOT_ALLOWED',
+    },
     cachedFor: 'line',
   },
   isUnlimited: {

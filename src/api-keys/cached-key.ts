@@ -1,7 +1,14 @@
 import { platformScopes } from '../auth/access.policy.js';
 import { intersection } from '../auth/permission.policy.js';
 import type { RateLimitPolicy } from '../rate-limits/rate-windows.policy.js';
-import type { ApiKeyFields, FieldName, FieldValue, NamesWith } from './api-key.fields.js';
+import {
+  type ApiKeyFields,
+  type FieldName,
+  type FieldValue,
+  fieldsWithRestriction,
+  type NamesWith,
+  wireNameOf,
+} from './api-key.fields.js';
 import { coversScope } from './lineage.policy.js';
 import {
   type AddressMatcher,
@@ -22,8 +29,8 @@ export interface KeyRestrictions {
   readonly expiresAtMs: number;
   readonly scopes: readonly string[];
   readonly addresses: AddressMatcher | undefined;
-  readonly models: NameMatcher | undefined;
-  readonly chatbots: NameMatcher | undefined;
+  /** Of each field of names that it may use, in the order of the table of fields. */
+  readonly names: readonly (NameMatcher | undefined)[];
   /** Those of this very key. */
   readonly rateLimits: RateLimitPolicy;
 }
@@ -52,6 +59,9 @@ export interface CachedKey extends KeyRestrictions {
   readonly hasBudget: boolean;
 }
 
+const NAME_COLUMNS = fieldsWithRestriction('names').map(wireNameOf);
+/** One for all keys that may use any. */
+const ANY_NAMES: KeyRestrictions['names'] = NAME_COLUMNS.map(() => undefined);
 /** Measured with a million entries. */
 export const BYTES_PER_LIST_ENTRY = 80;
 const ADDRESS_LIST_BYTES = 1_500;
@@ -98,8 +108,7 @@ export function toCachedKey(row: CachedKeyRow): CachedKey {
     expiresAtMs: effective.expiresAtMs,
     scopes: effective.scopes,
     addresses: effective.addresses,
-    models: effective.models,
-    chatbots: effective.chatbots,
+    names: effective.names,
     rateLimits: effective.rateLimits,
     name: row.name,
     userId: row.user_id,
@@ -124,14 +133,18 @@ function toRestrictions(row: RestrictionColumns): KeyRestrictions {
     expiresAtMs: row.expires_at === null ? Number.POSITIVE_INFINITY : new Date(row.expires_at).getTime(),
     scopes: row.scopes,
     addresses: addressMatcher(row.allowed_ips),
-    models: nameMatcher(row.allowed_models),
-    chatbots: nameMatcher(row.allowed_chatbots),
+    names: namesOf(row),
     rateLimits: {
       perMinute: row.rate_limit_per_minute,
       perHour: row.rate_limit_per_hour,
       perDay: row.rate_limit_per_day,
     },
   };
+}
+
+function namesOf(row: RestrictionColumns): KeyRestrictions['names'] {
+  const names = NAME_COLUMNS.map((column) => nameMatcher(row[column]));
+  return names.every((list) => list === undefined) ? ANY_NAMES : names;
 }
 
 /**
@@ -147,8 +160,7 @@ function withinAncestors(own: KeyRestrictions, ancestors: readonly KeyRestrictio
       expiresAtMs: Math.min(inner.expiresAtMs, outer.expiresAtMs),
       scopes: inner.scopes.filter((scope) => coversScope(outer.scopes, scope)),
       addresses: commonAddresses(inner.addresses, outer.addresses),
-      models: commonNames(inner.models, outer.models),
-      chatbots: commonNames(inner.chatbots, outer.chatbots),
+      names: inner.names.map((list, index) => commonNames(list, outer.names[index])),
       rateLimits: own.rateLimits,
     }),
     own,
@@ -156,8 +168,8 @@ function withinAncestors(own: KeyRestrictions, ancestors: readonly KeyRestrictio
 }
 
 /** About how many bytes the lists of a key take. */
-export function sizeOfLists({ scopes, addresses, models, chatbots }: KeyRestrictions): number {
-  const entries = scopes.length + (models?.patterns.length ?? 0) + (chatbots?.patterns.length ?? 0);
+export function sizeOfLists({ scopes, addresses, names }: KeyRestrictions): number {
+  const entries = names.reduce((sum, list) => sum + (list?.patterns.length ?? 0), scopes.length);
   const addressBytes =
     addresses === undefined ? 0 : ADDRESS_LIST_BYTES + addresses.entries.length * BYTES_PER_LIST_ENTRY;
   return entries * BYTES_PER_LIST_ENTRY + addressBytes;

@@ -1,6 +1,5 @@
 import { Body, Controller, Header, HttpCode, Post } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { wireNameOf } from '../api-keys/api-key.fields.js';
 import type { CachedKey } from '../api-keys/cached-key.js';
 import { RequirePermission } from '../auth/access.decorators.js';
 import { API_PATH } from '../contract/api-path.js';
@@ -47,9 +46,9 @@ export class IntrospectionController {
 function listsOf(cachedKey: CachedKey): [field: string, entries: readonly string[] | undefined][] {
   return [
     ['allowed_ips', cachedKey.addresses?.entries],
-    ...NAMED_RESTRICTIONS.map(({ field, listOf }): [string, readonly string[] | undefined] => [
-      wireNameOf(field),
-      listOf(cachedKey)?.patterns,
+    ...NAMED_RESTRICTIONS.map(({ index, field }): [string, readonly string[] | undefined] => [
+      field,
+      cachedKey.names[index]?.patterns,
     ]),
   ];
 }

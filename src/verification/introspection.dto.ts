@@ -1,5 +1,4 @@
 import { ApiSchema } from '@nestjs/swagger';
-import { wireNameOf } from '../api-keys/api-key.fields.js';
 import { TextField } from '../contract/fields.js';
 import { NAMED_RESTRICTIONS } from './named-restrictions.js';
 
@@ -30,7 +29,7 @@ export const INTROSPECTION_SCHEMA = {
     token_type: { type: 'string', enum: ['Bearer'] },
     tags: TEXTS,
     allowed_ips: TEXTS,
-    ...Object.fromEntries(NAMED_RESTRICTIONS.map(({ field }) => [wireNameOf(field), TEXTS])),
+    ...Object.fromEntries(NAMED_RESTRICTIONS.map(({ field }) => [field, TEXTS])),
     rate_limit_per_minute: LIMIT,
     rate_limit_per_hour: LIMIT,
     rate_limit_per_day: LIMIT,

@@ -1,4 +1,3 @@
-import { wireNameOf } from '../api-keys/api-key.fields.js';
 import { byNameRefusal } from './named-restrictions.js';
 import type { VerdictCode } from './verdict.js';
 
@@ -9,8 +8,7 @@ export const VERDICT_MEANINGS: Readonly<Record<VerdictCode, string>> = {
   EXPIRED: '`expires_at` of the key, or of a key that it descends from, has passed.',
   IP_NOT_ALLOWED: 'The key has `allowed_ips`, and `ip` is in none of them or was not sent.',
   ...byNameRefusal(
-    ({ input, field }) =>
-      `The key has \`${wireNameOf(field)}\`, and \`${input}\` matches none of them or was not sent.`,
+    ({ input, field }) => `The key has \`${field}\`, and \`${input}\` matches none of them or was not sent.`,
   ),
   INSUFFICIENT_SCOPE: 'The key lacks one of the `scopes` of the request.',
   BUDGET_EXCEEDED: 'The budget of the key has nothing left, or not enough for `hold_cents`.',

@@ -1,4 +1,3 @@
-import { wireNameOf } from '../api-keys/api-key.fields.js';
 import type { CachedKey } from '../api-keys/cached-key.js';
 import type { Reporter } from '../usage/reporter.js';
 import { type Budget, hasRoomFor, isExhausted } from '../budgets/budget.policy.js';
@@ -89,18 +88,18 @@ export const RULES: readonly Rule[] = [
   },
 ];
 
-function nameRule({ input, field, refusal, listOf, nameIn }: (typeof NAMED_RESTRICTIONS)[number]): Rule {
+function nameRule({ index, input, field, refusal }: (typeof NAMED_RESTRICTIONS)[number]): Rule {
   return {
     refusal,
     passes: (cachedKey, { names }) => {
-      const list = listOf(cachedKey);
+      const list = cachedKey.names[index];
       if (list === undefined) return true;
-      const name = nameIn(names);
+      const name = names[input];
       return name !== undefined && list.matches(name);
     },
     inputs: (cachedKey, { names }) => ({
-      [wireNameOf(field)]: listOf(cachedKey)?.patterns ?? [],
-      [input]: nameIn(names) ?? null,
+      [field]: cachedKey.names[index]?.patterns ?? [],
+      [input]: names[input] ?? null,
     }),
   };
 }
