@@ -198,7 +198,7 @@ function selectionOf(filter: ApiKeyFilter, sort: ApiKeySort): Selection {
 function stateCondition(state: ApiKeyState, parameter: () => string): string {
   if (state === 'quarantined') return 'false';
   if (state === 'owner_disabled') return `NOT ${IS_OWNER_ACTIVE}`;
-  const isInactive = `(NOT keys.is_active OR ${someAncestor(`NOT (ancestor ->> 'is_active')::boolean`)})`;
+  const isInactive = `(NOT keys.is_active OR ${someAncestor(`NOT (ancestor ->> 'is_active')::boolean OR ancestor ->> 'deleted_at' IS NOT NULL`)})`;
   if (state === 'inactive') return `${IS_OWNER_ACTIVE} AND ${isInactive}`;
   const now = parameter();
   const isExpired = `(${EXPIRY} <= ${now} OR ${someAncestor(`(ancestor ->> 'expires_at')::timestamptz <= ${now}`)})`;

@@ -69,9 +69,10 @@ export interface SecretRow {
   readonly retires_at: string | null;
 }
 
-/** A key that another one came from, as JSON; whether it has ended is part of `is_active`. */
+/** A key that another one came from, as JSON. */
 interface AncestorRow {
   readonly is_active: boolean;
+  readonly deleted_at: string | null;
   readonly expires_at: string | null;
 }
 
@@ -135,6 +136,10 @@ export function toSecretRecord(row: SecretRow, currentPrefix: string): ApiKeySec
   };
 }
 
-function toAncestor({ is_active: isActive, expires_at: expiresAt }: AncestorRow): ApiKeyLife {
-  return { isActive, expiresAt: expiresAt === null ? null : new Date(expiresAt) };
+/** One that was deleted counts as inactive. */
+function toAncestor(row: AncestorRow): ApiKeyLife {
+  return {
+    isActive: row.is_active && row.deleted_at === null,
+    expiresAt: row.expires_at === null ? null : new Date(row.expires_at),
+  };
 }

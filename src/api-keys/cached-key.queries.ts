@@ -10,7 +10,7 @@ const POLICY_OF_KEY = [...cachedColumns('line'), ...cachedColumns('key')].map((c
 const LOAD_CACHED_KEYS = {
   name: 'load_cached_keys',
   text: `
-    SELECT secrets.digest, secrets.retires_at, keys.id, keys.version, keys.user_id, users.username, users.role,
+    SELECT secrets.digest, secrets.retires_at, keys.id, keys.version, keys.deleted_at, keys.user_id, users.username, users.role,
       roles.permissions || users.permissions AS permissions,
       users.is_active AND users.deleted_at IS NULL AS is_owner_active, keys.created_at, ${POLICY_OF_KEY.join(', ')},
       CASE WHEN keys.parent_key_id IS NOT NULL THEN api_key_ancestors(keys.id) END AS ancestors,

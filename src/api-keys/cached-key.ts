@@ -75,6 +75,7 @@ type FromJson<Value> = Value extends Date ? Date | string : Value;
 type RestrictionColumns = Cached<NamesWith<'cachedFor', 'line'>> & {
   readonly id: number;
   readonly version: number;
+  readonly deleted_at: Date | string | null;
 };
 
 /** What a cached key is made of. */
@@ -129,7 +130,7 @@ function toRestrictions(row: RestrictionColumns): KeyRestrictions {
   return {
     apiKeyId: row.id,
     version: row.version,
-    isActive: row.is_active,
+    isActive: row.is_active && row.deleted_at === null,
     expiresAtMs: row.expires_at === null ? Number.POSITIVE_INFINITY : new Date(row.expires_at).getTime(),
     scopes: row.scopes,
     addresses: addressMatcher(row.allowed_ips),

@@ -1,15 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { cachedColumns, FIELD_NAMES, fieldOf, wireNameOf } from '../../src/api-keys/api-key.fields.js';
-import { sqlFunctionText } from '../../src/database/sql-functions.js';
 import { API_KEY_FIELDS } from '../support/api-key-fields.js';
 
 describe('the table of key fields', () => {
-  it('says of each field what the SQL function of the ancestors answers for verdicts', () => {
-    const members = sqlFunctionText('api_key_ancestors').matchAll(/'(\w+)', /g);
-    const names = [...members].map(([, name]) => String(name));
-    expect(names.toSorted()).toEqual(['id', 'version', ...cachedColumns('line')].toSorted());
-  });
-
   it('has every restriction in memory for verdicts, of the whole line, but budgets, which have accounts', () => {
     const isJudged = (name: (typeof FIELD_NAMES)[number]) => {
       const { restriction } = fieldOf(name);
