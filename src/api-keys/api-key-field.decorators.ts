@@ -7,6 +7,7 @@ import {
   TextListField,
   TimestampField,
 } from '../contract/fields.js';
+import { COUNT, openEnum, TEXTS, TIMESTAMP } from '../contract/wire-schemas.js';
 import type { ApiKeyField } from './api-key-field.js';
 
 /** Checks, converts and documents a field in a body. */
@@ -22,7 +23,7 @@ export function inputField(field: ApiKeyField, optional: boolean): PropertyDecor
     case 'timestamp':
       return TimestampField(options);
     case 'choice':
-      return ChoiceField({ ...options, choices: field.choices });
+      return ChoiceField({ ...options, name: field.schemaName, choices: field.choices });
     case 'texts':
       return TextListField({
         ...options,
@@ -34,7 +35,7 @@ export function inputField(field: ApiKeyField, optional: boolean): PropertyDecor
 /** Documents a field in an answer. */
 export function shownField(field: ApiKeyField): PropertyDecorator {
   const nullable = field.isNullable === undefined ? {} : { nullable: true };
-  return ResponseField({ ...schemaOf(field), ...nullable, ...field.response });
+  return ResponseField({ ...field.response, ...schemaOf(field), ...nullable });
 }
 
 function schemaOf(field: ApiKeyField): object {
@@ -44,12 +45,12 @@ function schemaOf(field: ApiKeyField): object {
     case 'boolean':
       return { type: 'boolean' };
     case 'integer':
-      return { type: 'integer', ...(field.column === 'bigint' ? { format: 'int64' } : {}) };
+      return COUNT;
     case 'timestamp':
-      return { type: 'string', format: 'date-time' };
+      return TIMESTAMP;
     case 'choice':
-      return { type: 'string', enum: field.isNullable ? [...field.choices, null] : [...field.choices] };
+      return openEnum(field.choices, field.response.description ?? '');
     case 'texts':
-      return { type: 'array', items: { type: 'string' } };
+      return TEXTS;
   }
 }

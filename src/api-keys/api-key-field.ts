@@ -60,6 +60,8 @@ interface ChoiceField extends Field {
   readonly kind: 'choice';
   readonly initial: null;
   readonly choices: readonly string[];
+  /** The name of the choices in the API document. */
+  readonly schemaName: string;
 }
 
 interface TextsField extends Field {

@@ -22,6 +22,7 @@ import { NoBody } from '../contract/no-body.js';
 import { Operation } from '../contract/operation.js';
 import { pageRequest, shownPage } from '../contract/paging.js';
 import { entityTag, IdempotencyKey, IfMatchVersions } from '../contract/request-headers.js';
+import { ETAG } from '../contract/response-headers.js';
 import type { ApiKeyRecord } from './api-key.js';
 import { ApiKeyIdParameter, CreateApiKeyDto, toApiKeyChanges, UpdateApiKeyDto } from './api-keys.dto.js';
 import { isExpensiveList } from './api-key-search.queries.js';
@@ -38,9 +39,7 @@ import { IDEMPOTENCY_KEY, REPLAYED, toIssuedResponse } from './issued-response.j
 
 const RESOURCE = { resourceType: 'api_key' } as const;
 const LARGE_BODY = 1_048_576;
-const ETAG = {
-  ETag: { description: 'The version of the policy.', schema: { type: 'string', example: '"3"' } },
-} as const;
+const VERSION = { ETag: ETAG } as const;
 
 @ApiTags('API keys')
 @Controller(`${API_PATH}/api-keys`)
@@ -90,6 +89,12 @@ export class ApiKeysController {
     description:
       'The key belongs to the caller. A `platform:` scope beyond the caller’s own permissions is refused. What an API key creates is its child: it has the restrictions of that key where it states none, and none beyond them.',
     bodyLimit: LARGE_BODY,
+    errors: [
+      'idempotency.in_progress',
+      'idempotency.key_reused',
+      'api_key.not_found',
+      'api_key.too_many_ancestors',
+    ],
   })
   @ApiHeader(IDEMPOTENCY_KEY)
   @ApiCreatedResponse({ type: ApiKeyWithSecretResponse, headers: REPLAYED })
@@ -115,8 +120,9 @@ export class ApiKeysController {
     ...RESOURCE,
     summary: 'Read an API key',
     description: 'The `ETag` is the version of the policy; usage counters do not change it.',
+    errors: ['api_key.not_found'],
   })
-  @ApiOkResponse({ type: ApiKeyResponse, headers: ETAG })
+  @ApiOkResponse({ type: ApiKeyResponse, headers: VERSION })
   async get(
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
@@ -134,13 +140,14 @@ export class ApiKeysController {
     summary: 'Change the fields present; null clears one',
     description: 'Rules across fields judge the result. `is_unlimited: true` clears the budget.',
     bodyLimit: LARGE_BODY,
+    errors: ['api_key.not_found', 'api_key.version_mismatch'],
   })
   @ApiHeader({
     name: 'If-Match',
     required: false,
     description: 'The ETag last seen, or a list of them; 412 when the key has none of these.',
   })
-  @ApiOkResponse({ type: ApiKeyResponse, headers: ETAG })
+  @ApiOkResponse({ type: ApiKeyResponse, headers: VERSION })
   async update(
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
@@ -160,6 +167,7 @@ export class ApiKeysController {
     ...RESOURCE,
     summary: 'Delete an API key; its usage and audit history stay',
     description: 'The key is never valid again and is gone from reads.',
+    errors: ['api_key.not_found'],
   })
   @ApiOkResponse({ type: MessageResponse })
   async delete(
@@ -178,6 +186,7 @@ export class ApiKeysController {
     ...RESOURCE,
     summary: 'Activate an API key',
     description: 'Activating an active key changes nothing.',
+    errors: ['api_key.not_found', 'api_key.expired'],
   })
   @ApiOkResponse({ type: MessageResponse })
   async activate(
@@ -196,6 +205,7 @@ export class ApiKeysController {
     ...RESOURCE,
     summary: 'Deactivate an API key',
     description: 'The key is refused at once, until it is activated again.',
+    errors: ['api_key.not_found'],
   })
   @ApiOkResponse({ type: MessageResponse })
   async deactivate(

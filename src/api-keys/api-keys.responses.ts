@@ -4,19 +4,17 @@ import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money
 import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../contract/fields.js';
 import { DocumentPage, ListPage } from '../contract/paging.js';
+import { COUNT, DECIMAL_COUNT, ID, openEnum, TIMESTAMP } from '../contract/wire-schemas.js';
 import { type ApiKeyRecord, type ApiKeySecretRecord, type ShownPolicy, toShownPolicy } from './api-key.js';
 import { shownField } from './api-key-field.decorators.js';
 import { FIELD_NAMES, type FieldName, fieldOf, wireNameOf } from './api-key.fields.js';
 import { API_KEY_STATES, type ApiKeyState, stateOf } from './api-key.policy.js';
 
-const TIMESTAMP = { type: 'string', format: 'date-time' } as const;
 const NULLABLE_TIMESTAMP = { ...TIMESTAMP, nullable: true } as const;
-const COUNT = { type: 'integer', format: 'int64' } as const;
-const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;
 
 @ApiSchema({ name: 'ApiKeySecret' })
 export class ApiKeySecretResponse {
-  @ResponseField({ type: 'string', example: '9f86d081884c7d65' })
+  @ResponseField({ type: 'string', description: 'Names the secret.', example: '9f86d081884c7d65' })
   id!: string;
 
   @ResponseField({
@@ -27,7 +25,7 @@ export class ApiKeySecretResponse {
   })
   key_prefix!: string | null;
 
-  @ResponseField(TIMESTAMP)
+  @ResponseField({ ...TIMESTAMP, description: 'When it was created.' })
   created_at!: string;
 
   @ResponseField({ ...NULLABLE_TIMESTAMP, description: 'True to within a minute; null when never used.' })
@@ -53,14 +51,14 @@ function After(...names: readonly FieldName[]): PropertyDecorator {
 
 @ApiSchema({ name: 'ApiKey' })
 export class ApiKeyResponse extends Policy {
-  @ResponseField({ type: 'integer', example: 1 })
+  @ResponseField({ ...ID, description: 'Names the key.', example: 1 })
   id!: number;
 
-  @ResponseField({ type: 'integer', description: 'The owner.', example: 1 })
+  @ResponseField({ ...ID, description: 'The owner.', example: 1 })
   user_id!: number;
 
   @ResponseField({
-    type: 'integer',
+    ...ID,
     nullable: true,
     description:
       'The key that created this one, and within which it stays; null when a person created it. Its state and its restrictions count as well.',
@@ -76,14 +74,14 @@ export class ApiKeyResponse extends Policy {
   @After('name', 'description')
   key_prefix!: string;
 
-  @ResponseField(TIMESTAMP)
+  @ResponseField({ ...TIMESTAMP, description: 'When the key was created.' })
   @After('scopes', 'isActive', 'expiresAt')
   created_at!: string;
 
-  @ResponseField(TIMESTAMP)
+  @ResponseField({ ...TIMESTAMP, description: 'When its policy last changed.' })
   updated_at!: string;
 
-  @ResponseField(NULLABLE_TIMESTAMP)
+  @ResponseField({ ...NULLABLE_TIMESTAMP, description: 'True to within a minute; null when never used.' })
   last_used_at!: string | null;
 
   @ResponseField({ ...COUNT, description: 'Over the life of the key; 2^53 − 1 for more.' })
@@ -105,12 +103,12 @@ export class ApiKeyResponse extends Policy {
   @ResponseField({ type: 'string', description: 'The exact cost in cents.', example: '12.000350' })
   total_cost_cents_decimal!: string;
 
-  @ResponseField({
-    type: 'string',
-    enum: [...API_KEY_STATES],
-    description:
+  @ResponseField(
+    openEnum(
+      API_KEY_STATES,
       'Only an `active` key is valid. The first that applies: `owner_disabled`, `quarantined` (reserved), `inactive`, `expired`, `active`.',
-  })
+    ),
+  )
   state!: ApiKeyState;
 
   @ResponseField({
@@ -123,7 +121,7 @@ export class ApiKeyResponse extends Policy {
 
 @ApiSchema({ name: 'ApiKeyWithSecret' })
 export class ApiKeyWithSecretResponse {
-  @ResponseField({ type: () => ApiKeyResponse })
+  @ResponseField({ type: () => ApiKeyResponse, description: 'The key.' })
   api_key!: ApiKeyResponse;
 
   @ResponseField({
@@ -137,7 +135,7 @@ export class ApiKeyWithSecretResponse {
 @DocumentPage()
 @ApiSchema({ name: 'ApiKeyList' })
 export class ApiKeyListResponse extends ListPage {
-  @ResponseField({ type: () => [ApiKeyResponse] })
+  @ResponseField({ type: () => [ApiKeyResponse], description: 'A page of keys.' })
   api_keys!: ApiKeyResponse[];
 
   @ResponseField({

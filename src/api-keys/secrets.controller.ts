@@ -32,6 +32,12 @@ export class SecretsController {
     summary: 'Give an API key a new secret',
     description:
       'The old secret stays valid for `grace_period_seconds`, beside at most four that are retiring already; without a grace period, all earlier secrets end at once. Id, limits, budget and history stay.',
+    errors: [
+      'idempotency.in_progress',
+      'idempotency.key_reused',
+      'api_key.not_found',
+      'api_key.too_many_secrets',
+    ],
   })
   @ApiHeader(IDEMPOTENCY_KEY)
   @ApiOkResponse({ type: ApiKeyWithSecretResponse, headers: REPLAYED })
@@ -60,6 +66,7 @@ export class SecretsController {
     summary: 'End a secret before its grace period is over',
     description:
       'For a secret that is retiring. The current one ends when the key is regenerated or deleted.',
+    errors: ['api_key.not_found', 'api_key.secret_not_found', 'api_key.secret_in_use'],
   })
   @ApiOkResponse({ type: MessageResponse })
   async deleteSecret(

@@ -8,7 +8,7 @@ import {
   Query,
   StreamableFile,
 } from '@nestjs/common';
-import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import { ApiExtraModels, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, RequirePermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
@@ -16,6 +16,7 @@ import { AcceptedMediaType } from '../contract/accept.js';
 import { API_PATH } from '../contract/api-path.js';
 import { Operation } from '../contract/operation.js';
 import {
+  AuditLogExportQuery,
   AuditLogListResponse,
   AuditLogQuery,
   AuditLogResponse,
@@ -48,30 +49,45 @@ export class AuditController {
   @Operation('list_audit_logs', {
     summary: 'Read the audit log',
     description:
-      'A page, newest first; with `order=asc` in the order in which rows were committed, so that a collector who goes on from `next_cursor` misses none. With `Accept: application/x-ndjson` the whole selection as a stream.',
+      'A page, newest first; with `order=asc` in the order in which rows were committed, so that a collector who goes on from `next_cursor` misses none. All rows of a selection at once: `export_audit_logs`, or this with `Accept: application/x-ndjson`.',
     isExpensive: () => true,
     resourceType: 'audit_log',
+    errors: ['request.not_acceptable'],
   })
   @Header('cache-control', 'no-store')
-  @ApiExtraModels(AuditLogListResponse, AuditLogResponse)
-  @ApiOkResponse({
-    description: 'A page of rows, or a stream with one row in each line.',
-    content: {
-      'application/json': { schema: { $ref: getSchemaPath(AuditLogListResponse) } },
-      [NDJSON_MEDIA_TYPE]: { schema: { $ref: getSchemaPath(AuditLogResponse) } },
-    },
-  })
+  @ApiOkResponse({ type: AuditLogListResponse, description: 'A page of rows.' })
   async list(
-    @CurrentPrincipal() { userId }: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Query() query: AuditLogQuery,
     @AcceptedMediaType(['application/json', NDJSON_MEDIA_TYPE]) mediaType: string,
     @ResponseEnded() ended: AbortSignal,
   ): Promise<AuditLogListResponse | StreamableFile> {
-    const question = toAuditLogQuestion(query);
-    if (mediaType !== NDJSON_MEDIA_TYPE) {
-      return toAuditLogListResponse(await this.auditLogs.list(userId, question, query.limit));
-    }
-    const batches = await this.auditLogs.export(userId, question, ended);
+    if (mediaType === NDJSON_MEDIA_TYPE) return this.export(principal, query, ended);
+    const page = await this.auditLogs.list(principal.userId, toAuditLogQuestion(query), query.limit);
+    return toAuditLogListResponse(page);
+  }
+
+  @Get('export')
+  @RequirePermission('platform:audit:read')
+  @Operation('export_audit_logs', {
+    summary: 'Export the audit log',
+    description:
+      'All rows of a selection as a stream: newline-delimited JSON with one row in each line, in the order of `list_audit_logs`. A stream that ends without its last chunk was cut off.',
+    isExpensive: () => true,
+    resourceType: 'audit_log',
+  })
+  @Header('cache-control', 'no-store')
+  @ApiExtraModels(AuditLogResponse)
+  @ApiOkResponse({
+    description: 'One row in each line: JSON texts of `AuditLog`.',
+    content: { [NDJSON_MEDIA_TYPE]: { schema: { type: 'string' } } },
+  })
+  async export(
+    @CurrentPrincipal() { userId }: Principal,
+    @Query() query: AuditLogExportQuery,
+    @ResponseEnded() ended: AbortSignal,
+  ): Promise<StreamableFile> {
+    const batches = await this.auditLogs.export(userId, toAuditLogQuestion(query), ended);
     const lines = Readable.from(ndjsonLines(batches, toAuditLogResponse), { objectMode: false });
     return new StreamableFile(lines, { type: NDJSON_MEDIA_TYPE });
   }

@@ -7,10 +7,12 @@ import {
   TextField,
   TimestampField,
 } from '../contract/fields.js';
+import { ID, TIMESTAMP } from '../contract/wire-schemas.js';
 import type { AuditLog } from './audit-log.entity.js';
 import type { AuditLogOrder, AuditLogPage, AuditLogQuestion } from './audit-logs.service.js';
 
-export class AuditLogQuery {
+/** Which rows, and in which order. */
+export class AuditLogExportQuery {
   @IntegerField({
     minimum: 1,
     maximum: Number.MAX_SAFE_INTEGER,
@@ -20,13 +22,31 @@ export class AuditLogQuery {
   })
   user_id?: number;
 
-  @TextField({ minLength: 1, maxLength: 100, optional: true, example: 'create_api_key' })
+  @TextField({
+    minLength: 1,
+    maxLength: 100,
+    optional: true,
+    description: 'Only rows of this action.',
+    example: 'create_api_key',
+  })
   action?: string;
 
-  @TextField({ minLength: 1, maxLength: 100, optional: true, example: 'api_key' })
+  @TextField({
+    minLength: 1,
+    maxLength: 100,
+    optional: true,
+    description: 'Only rows of this kind of thing.',
+    example: 'api_key',
+  })
   resource_type?: string;
 
-  @TextField({ minLength: 1, maxLength: 200, optional: true, example: '1' })
+  @TextField({
+    minLength: 1,
+    maxLength: 200,
+    optional: true,
+    description: 'Only rows of the thing with this id.',
+    example: '1',
+  })
   resource_id?: string;
 
   @BooleanField({ fromText: true, optional: true, description: 'false: what was refused or failed.' })
@@ -41,16 +61,6 @@ export class AuditLogQuery {
     example: '2026-12-01T00:00:00Z',
   })
   to?: Date;
-
-  @IntegerField({
-    minimum: 1,
-    maximum: 200,
-    fromText: true,
-    optional: true,
-    default: 50,
-    description: 'Rows in a page; a stream has all.',
-  })
-  limit: number = 50;
 
   @TextField({
     minLength: 1,
@@ -70,32 +80,50 @@ export class AuditLogQuery {
   order: AuditLogOrder = 'desc';
 }
 
+/** The same, a page at a time. */
+export class AuditLogQuery extends AuditLogExportQuery {
+  @IntegerField({
+    minimum: 1,
+    maximum: 200,
+    fromText: true,
+    optional: true,
+    default: 50,
+    description: 'The most rows in a page.',
+  })
+  limit: number = 50;
+}
+
 @ApiSchema({ name: 'AuditLog' })
 export class AuditLogResponse {
-  @ResponseField({ type: 'string', format: 'uuid' })
+  @ResponseField({ type: 'string', format: 'uuid', description: 'Names the row.' })
   id!: string;
 
   @ResponseField({
-    type: 'integer',
+    ...ID,
     nullable: true,
     description: 'The actor; null for the system and for unproven callers.',
   })
   user_id!: number | null;
 
   @ResponseField({
-    type: 'integer',
+    ...ID,
     nullable: true,
     description: 'The API key the actor called with, if any.',
   })
   api_key_id!: number | null;
 
-  @ResponseField({ type: 'string', example: 'create_api_key' })
+  @ResponseField({ type: 'string', description: 'The operation or the event.', example: 'create_api_key' })
   action!: string;
 
-  @ResponseField({ type: 'string', example: 'api_key' })
+  @ResponseField({ type: 'string', description: 'The kind of thing it was done to.', example: 'api_key' })
   resource_type!: string;
 
-  @ResponseField({ type: 'string', nullable: true, example: '1' })
+  @ResponseField({
+    type: 'string',
+    nullable: true,
+    description: 'The thing it was done to; null for none or many.',
+    example: '1',
+  })
   resource_id!: string | null;
 
   @ResponseField({
@@ -106,19 +134,24 @@ export class AuditLogResponse {
   })
   details!: Readonly<Record<string, unknown>>;
 
-  @ResponseField({ type: 'string', nullable: true, example: '192.0.2.1' })
+  @ResponseField({
+    type: 'string',
+    nullable: true,
+    description: 'Where the request came from; null for the service itself.',
+    example: '192.0.2.1',
+  })
   ip_address!: string | null;
 
-  @ResponseField({ type: 'string', nullable: true })
+  @ResponseField({ type: 'string', nullable: true, description: 'What the client called itself.' })
   user_agent!: string | null;
 
-  @ResponseField({ type: 'string', nullable: true })
+  @ResponseField({ type: 'string', nullable: true, description: 'The `X-Request-Id` of the response.' })
   request_id!: string | null;
 
   @ResponseField({ type: 'boolean', description: 'false: it was refused or failed.' })
   success!: boolean;
 
-  @ResponseField({ type: 'string', format: 'date-time' })
+  @ResponseField({ ...TIMESTAMP, description: 'When it was recorded.' })
   created_at!: string;
 }
 
@@ -139,7 +172,7 @@ export class AuditLogListResponse {
   next_cursor!: string | null;
 }
 
-export function toAuditLogQuestion(query: AuditLogQuery): AuditLogQuestion {
+export function toAuditLogQuestion(query: AuditLogExportQuery): AuditLogQuestion {
   const { user_id, action, resource_type, resource_id, success, from, to, order, cursor } = query;
   const selection = {
     userId: user_id,

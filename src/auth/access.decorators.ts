@@ -48,7 +48,7 @@ function declare(rule: AccessRule): MethodDecorator {
   return applyDecorators(
     SetMetadata(ACCESS_RULE, rule),
     ApiBearerAuth('accessToken'),
-    ApiSecurity('apiKey'),
+    ApiSecurity('apiKeyHeader'),
     ApiExtension('x-access-rule', rule),
   );
 }

@@ -1,13 +1,13 @@
 import { decimalCentsFromMicroCents, MICRO_CENTS_PER_CENT } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
+import { component } from '../contract/components.js';
+import { COUNT, DECIMAL_CENTS, NULLABLE_TIMESTAMP, nullable } from '../contract/wire-schemas.js';
 import { type Budget, budgetView } from './budget.policy.js';
 
-const NULLABLE_TIMESTAMP = { type: ['string', 'null'], format: 'date-time' } as const;
-
 /** A budget as every route shows it. */
-export const BUDGET_SCHEMA = {
-  type: ['object', 'null'],
-  description: 'Null when the key has no budget.',
+export const BUDGET_SCHEMA = component('Budget', {
+  type: 'object',
+  description: 'What a key may spend, and how much of it is left.',
   required: [
     'limit_cents',
     'spent_cents_decimal',
@@ -17,14 +17,29 @@ export const BUDGET_SCHEMA = {
     'period_end',
   ],
   properties: {
-    limit_cents: { type: 'integer' },
-    spent_cents_decimal: { type: 'string' },
-    held_cents_decimal: { type: 'string' },
-    remaining_cents_decimal: { type: 'string' },
-    period_start: NULLABLE_TIMESTAMP,
-    period_end: NULLABLE_TIMESTAMP,
+    limit_cents: { ...COUNT, description: 'The limit in whole cents.' },
+    spent_cents_decimal: { ...DECIMAL_CENTS, description: 'What was spent in this period, in cents.' },
+    held_cents_decimal: { ...DECIMAL_CENTS, description: 'What is held for requests under way, in cents.' },
+    remaining_cents_decimal: {
+      ...DECIMAL_CENTS,
+      description: 'What is neither spent nor held, in cents; never below 0.',
+    },
+    period_start: {
+      ...NULLABLE_TIMESTAMP,
+      description: 'When the period began; null for a budget of the whole life of the key.',
+    },
+    period_end: {
+      ...NULLABLE_TIMESTAMP,
+      description: 'When the next period begins; null for a budget of the whole life of the key.',
+    },
   },
-} as const;
+});
+
+/** The same, of a key that may have none. */
+export const NULLABLE_BUDGET_SCHEMA = {
+  ...nullable(BUDGET_SCHEMA),
+  description: 'Null when the key has no budget.',
+};
 
 /** The budget of a key at a moment; null when it has none. */
 export function toBudgetResponse(budget: Budget, nowMs: number): Record<string, unknown> | null {

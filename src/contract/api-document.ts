@@ -4,6 +4,7 @@ import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swag
 import { dump } from 'js-yaml';
 import { projectPath } from '../common/project-path.js';
 import { addProblemResponses } from './api-document-problems.js';
+import { completeSchemas } from './document-schemas.js';
 import { GUIDE_PATH } from './api-path.js';
 import { serveUnchangingText } from './unchanging-text.js';
 
@@ -38,12 +39,14 @@ export function describeApi(app: NestFastifyApplication, version: string): OpenA
         name: 'X-API-Key',
         description: 'An API key; it acts as its owner, limited to its scopes.',
       },
-      'apiKey',
+      'apiKeyHeader',
     );
   for (const [name, description] of TAGS) builder.addTag(name, description);
   const document = SwaggerModule.createDocument(app, builder.build());
   document.info.contact = { name: 'The operators of this installation' };
-  return addProblemResponses(document);
+  addProblemResponses(document);
+  completeSchemas(document);
+  return document;
 }
 
 /** Serves the checked-in document as JSON, as YAML and as pages for people. */

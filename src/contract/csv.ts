@@ -1,4 +1,6 @@
 import { StreamableFile } from '@nestjs/common';
+import { ApiOkResponse } from '@nestjs/swagger';
+import { CONTENT_DISPOSITION } from './response-headers.js';
 
 /** The media type of comma-separated values (RFC 4180, RFC 7111). */
 export const CSV_MEDIA_TYPE = 'text/csv';
@@ -11,6 +13,15 @@ export type CsvCell = string | number | null;
  * forms too, perhaps after blanks.
  */
 const FORMULA = /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/u;
+
+/** Documents an answer made by `csvFile`. */
+export function ApiCsvResponse(): MethodDecorator {
+  return ApiOkResponse({
+    description: 'The table, with a header line.',
+    headers: { 'Content-Disposition': CONTENT_DISPOSITION },
+    content: { [CSV_MEDIA_TYPE]: { schema: { type: 'string' } } },
+  });
+}
 
 /** Lines of RFC 4180: a header, then the rows, each ended by CRLF. A text that would be a formula gets a `'` before it. */
 export function csvText(header: readonly string[], rows: readonly (readonly CsvCell[])[]): string {

@@ -1,6 +1,7 @@
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ValidateBy } from 'class-validator';
+import { component } from './components.js';
 import { noteFieldRule } from './field-rules.js';
 import {
   booleanCheck,
@@ -35,6 +36,8 @@ interface TextFieldOptions extends FieldOptions {
   readonly minLength?: number;
   readonly maxLength: number;
   readonly pattern?: { readonly regex: RegExp; readonly rule: string };
+  /** What the document calls the form of the text; `pattern` checks it. */
+  readonly format?: string;
   /** A password or a token: documented as one, and allowed to look like one. */
   readonly isSecret?: boolean;
 }
@@ -62,6 +65,7 @@ export function TextField(options: TextFieldOptions): PropertyDecorator {
     maxLength,
     ...(pattern === undefined ? {} : { pattern: pattern.regex.source }),
     ...(isSecret ? { format: 'password' } : {}),
+    ...(options.format === undefined ? {} : { format: options.format }),
   };
   const secrets = { areSecretsAllowed: options.areSecretsAllowed ?? isSecret };
   return field({ ...options, ...secrets }, schema, textCheck(minLength, maxLength, pattern));
@@ -77,10 +81,16 @@ export function BooleanField(options: FieldOptions & { readonly fromText?: boole
   return field(options, { type: 'boolean' }, booleanCheck, options.fromText ? booleanFromText : undefined);
 }
 
-export function ChoiceField(
-  options: FieldOptions & { readonly choices: readonly string[] },
-): PropertyDecorator {
-  return field(options, { type: 'string', enum: [...options.choices] }, choiceCheck(options.choices));
+interface ChoiceFieldOptions extends FieldOptions {
+  readonly choices: readonly string[];
+  /** Its name in the API document, for choices that several fields have. */
+  readonly name?: string;
+}
+
+export function ChoiceField(options: ChoiceFieldOptions): PropertyDecorator {
+  const { name, choices } = options;
+  const schema = { type: 'string', enum: [...choices] };
+  return field(options, name === undefined ? schema : component(name, schema), choiceCheck(choices));
 }
 
 export function TimestampField(options: FieldOptions): PropertyDecorator {

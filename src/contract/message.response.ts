@@ -3,6 +3,6 @@ import { ResponseField } from './fields.js';
 
 @ApiSchema({ name: 'Message' })
 export class MessageResponse {
-  @ResponseField({ type: 'string', example: 'Done' })
+  @ResponseField({ type: 'string', description: 'What was done, for a person.', example: 'Done' })
   message!: string;
 }

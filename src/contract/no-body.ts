@@ -1,4 +1,5 @@
-import { type CanActivate, type ExecutionContext, UseGuards } from '@nestjs/common';
+import { applyDecorators, type CanActivate, type ExecutionContext, UseGuards } from '@nestjs/common';
+import { ApiExtension } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { MOST_ERRORS, validationFailed } from '../common/app-error.js';
 
@@ -20,5 +21,5 @@ class NoBodyGuard implements CanActivate {
 
 /** The operation takes no body: none, or one that says nothing, is accepted. It is checked after access. */
 export function NoBody(): MethodDecorator {
-  return UseGuards(new NoBodyGuard());
+  return applyDecorators(UseGuards(new NoBodyGuard()), ApiExtension('x-takes-no-body', true));
 }

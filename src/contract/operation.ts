@@ -2,6 +2,8 @@ import { applyDecorators, SetMetadata, type Type, UseGuards } from '@nestjs/comm
 import { ApiExtension, ApiOperation } from '@nestjs/swagger';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ExpensiveRequests, type Expense, setExpense } from './expensive-requests.service.js';
+import type { ErrorCode } from '../common/error-catalogue.js';
+import type { OperationProblem } from './api-document-problems.js';
 import type { OperationName } from '../context/request-context.js';
 
 const OPERATION = 'latchkey:operation';
@@ -23,6 +25,10 @@ interface OperationOptions {
   readonly isExpensive?: Expense;
   /** Fastify calls the handler itself, with `@Req()` alone: for the hottest routes (`direct-routes.ts`). */
   readonly isDirect?: boolean;
+  /** The errors it may return beyond those that follow from its credential, its body and its parameters. */
+  readonly errors?: readonly ErrorCode[];
+  /** Problem documents with members of their own, by status. */
+  readonly problems?: Readonly<Record<number, OperationProblem>>;
   /** The body is a form (`application/x-www-form-urlencoded`), as some standards ask, instead of JSON. */
   readonly isForm?: boolean;
 }
@@ -53,6 +59,8 @@ export function Operation(action: string, options: OperationOptions): MethodDeco
     isDirect,
     isForm,
     isExpensive,
+    errors,
+    problems,
   } = options;
   const name: OperationName = { action, resourceType, isDataPlane };
   return (target, method, descriptor) => {
@@ -62,6 +70,8 @@ export function Operation(action: string, options: OperationOptions): MethodDeco
       SetMetadata(OPERATION, name),
       ApiOperation({ operationId: action, summary, description }),
       RouteConfig(settings),
+      ...(errors === undefined ? [] : [ApiExtension('x-error-codes', errors)]),
+      ...(problems === undefined ? [] : [ApiExtension('x-problems', problems)]),
       ...(isExpensive === undefined
         ? []
         : [

@@ -1,6 +1,7 @@
 import type { ApiPropertyOptions } from '@nestjs/swagger';
 import { validationFailed } from '../common/app-error.js';
 import { IntegerField, ResponseField, TextField } from './fields.js';
+import { COUNT } from './wire-schemas.js';
 
 /** `?page=1&size=10`, as in the seed, or `?cursor=…&size=10`. */
 export class PageQuery {
@@ -42,8 +43,8 @@ export abstract class ListPage {
 }
 
 const PAGE_FIELDS: Record<keyof ListPage, ApiPropertyOptions> = {
-  page: { type: 'integer', nullable: true, description: 'Null where a cursor was sent.' },
-  size: { type: 'integer' },
+  page: { ...COUNT, nullable: true, description: 'Null where a cursor was sent.' },
+  size: { ...COUNT, description: 'The most entries of a page.' },
   next_cursor: { type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' },
 };
 

@@ -13,7 +13,9 @@ interface BoundingSchema {
 export type SchemaValidator = (value: unknown) => readonly FieldError[];
 
 const NO_ERRORS: readonly FieldError[] = [];
-const OPTIONS = { useDefaults: true, strictTypes: false } as const;
+/** They are for documents: the values are checked by patterns and by the code that reads them. */
+const FORMATS = { uuid: true, 'date-time': true, int32: true, int64: true } as const;
+const OPTIONS = { useDefaults: true, strictTypes: false, formats: FORMATS } as const;
 const first = new Ajv(OPTIONS);
 const every = new Ajv({ ...OPTIONS, allErrors: true });
 

@@ -9,17 +9,15 @@ import { API_PATH } from '../contract/api-path.js';
 import { NoBody } from '../contract/no-body.js';
 import { Operation } from '../contract/operation.js';
 import { bodyErrors, checkedBody, JsonSchemaRoute } from '../contract/route-schema.js';
+import { HoldIdParameter, toHoldResponse, toHoldTarget, toRefusal, toSettlement } from './holds.dto.js';
 import {
+  BUDGET_PROBLEM_SCHEMA,
   EXTENSION_SCHEMA,
+  HOLD_CONFLICT_SCHEMA,
   HOLD_REQUEST_SCHEMA,
   HOLD_SCHEMA,
-  HoldIdParameter,
   SETTLEMENT_SCHEMA,
-  toHoldResponse,
-  toHoldTarget,
-  toRefusal,
-  toSettlement,
-} from './holds.dto.js';
+} from './holds.schema.js';
 import { HoldsService } from './holds.service.js';
 
 const ROUTE = { resourceType: 'budget_hold', isDataPlane: true } as const;
@@ -27,6 +25,7 @@ const PERMISSION = 'platform:usage:write';
 /** The permission to release holds of other callers. */
 const BUDGETS_PERMISSION = 'platform:budgets:update';
 const HOLD_ANSWER = { content: { 'application/json': { schema: HOLD_SCHEMA as object } } };
+const HOLD_ERRORS = ['budget_hold.not_found', 'budget_hold.conflict'] as const;
 
 type HoldAnswer = Promise<Record<string, unknown>>;
 
@@ -47,6 +46,11 @@ export class HoldsController {
     summary: 'Set an amount of a budget aside',
     description:
       'Granted when what is spent and held stays within every limit that binds the key; 402 with a `reason` otherwise. No hold for a key that a verdict would refuse: 409 with its code as `verdict`. The hold is yours: others find none. The same `request_id` of the same caller is answered the same hold; with another amount: 409. A hold that is not settled expires.',
+    errors: ['api_key.not_found', 'budget.refused', 'budget_hold.key_refused', 'budget_hold.conflict'],
+    problems: {
+      402: { schema: BUDGET_PROBLEM_SCHEMA },
+      409: { schema: HOLD_CONFLICT_SCHEMA },
+    },
   })
   @JsonSchemaRoute({ body: HOLD_REQUEST_SCHEMA, answer: HOLD_SCHEMA, status: 201 })
   async create(@Req() request: GuardedRequest): HoldAnswer {
@@ -64,6 +68,7 @@ export class HoldsController {
     summary: 'Replace a hold by what was really spent',
     description:
       'Records a usage event, of which only `cost_cents` is needed; its request id is `hold:<id>` by default. The cost is recorded in full, also beyond the amount and after the hold has expired. Again with the same cost: the same answer; with another one, or after a release: 409.',
+    errors: HOLD_ERRORS,
   })
   @ApiBody({ schema: SETTLEMENT_SCHEMA as object })
   @ApiOkResponse(HOLD_ANSWER)
@@ -82,6 +87,7 @@ export class HoldsController {
     summary: 'Give a hold back',
     description:
       'Nothing was spent. Idempotent; 409 when it is settled. With `platform:budgets:update` also holds that others took; an API key none that count in its own budget.',
+    errors: HOLD_ERRORS,
   })
   @ApiOkResponse(HOLD_ANSWER)
   async release(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {
@@ -100,6 +106,7 @@ export class HoldsController {
     ...ROUTE,
     summary: 'Hold for longer',
     description: 'At least for so long from now; a hold is never shortened. 409 when it is held no more.',
+    errors: HOLD_ERRORS,
   })
   @JsonSchemaRoute({ body: EXTENSION_SCHEMA, answer: HOLD_SCHEMA })
   async extend(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {

@@ -1,4 +1,4 @@
-import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
+import { toBudgetResponse } from '../budgets/budget.response.js';
 import type { HoldRefusal, HoldWithBudget } from './hold.js';
 import type { Reporter } from '../usage/reporter.js';
 import { AppError, type FieldError, validationFailed } from '../common/app-error.js';
@@ -7,77 +7,21 @@ import { decimalCentsFromMicroCents, parseCents } from '../common/money.js';
 import { TextField } from '../contract/fields.js';
 import type { Redactor } from '../common/redactor.js';
 import type { HoldTarget, Settlement } from './holds.service.js';
-import {
-  checkUsageEvent,
-  RESERVED_REQUEST_ID,
-  requestIdErrors,
-  USAGE_EVENT_SCHEMA,
-} from '../usage/usage-event.schema.js';
+import { checkUsageEvent, RESERVED_REQUEST_ID, requestIdErrors } from '../usage/usage-event.schema.js';
 
 const UUID = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
-const TTL_SECONDS = { type: 'integer', minimum: 1, maximum: 86_400 } as const;
 
 export class HoldIdParameter {
   @TextField({
     minLength: 36,
     maxLength: 36,
     pattern: { regex: UUID, rule: 'a UUID' },
+    format: 'uuid',
     description: 'The id of a hold.',
     example: '019ab1c2-6d9e-7c3a-b5f0-2f1d4a6b8c9d',
   })
   id!: string;
 }
-
-/** What is to be set aside, and from whose budget. */
-export const HOLD_REQUEST_SCHEMA = {
-  type: 'object',
-  description: 'Exactly one of `key` and `api_key_id`.',
-  required: ['amount_cents', 'ttl_seconds'],
-  additionalProperties: false,
-  properties: {
-    key: { type: 'string', maxLength: 200, description: 'The secret of the key.' },
-    api_key_id: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
-    amount_cents: {
-      type: ['number', 'string'],
-      description: 'Above 0, with up to six decimals; as a string where a number would not keep all digits.',
-      examples: ['12.500000'],
-    },
-    ttl_seconds: { ...TTL_SECONDS, description: 'How long it is held unless it is extended.' },
-    request_id: {
-      type: 'string',
-      minLength: 1,
-      maxLength: 200,
-      description: 'The caller’s own: the same key and id are answered the same hold. Not `hold:…`.',
-    },
-  },
-} as const;
-
-/** A usage event, of which only the cost is needed. */
-export const SETTLEMENT_SCHEMA = { ...USAGE_EVENT_SCHEMA, required: ['cost_cents'] } as const;
-
-/** For how much longer. */
-export const EXTENSION_SCHEMA = {
-  type: 'object',
-  required: ['ttl_seconds'],
-  additionalProperties: false,
-  properties: {
-    ttl_seconds: { ...TTL_SECONDS, description: 'How long it is held from now on, at least.' },
-  },
-} as const;
-
-/** A hold as every route shows it. */
-export const HOLD_SCHEMA = {
-  type: 'object',
-  required: ['id', 'api_key_id', 'status', 'amount_cents_decimal', 'expires_at', 'budget'],
-  properties: {
-    id: { type: 'string', format: 'uuid' },
-    api_key_id: { type: 'integer' },
-    status: { type: 'string', enum: ['held', 'settled', 'released', 'expired'] },
-    amount_cents_decimal: { type: 'string' },
-    expires_at: { type: 'string', format: 'date-time' },
-    budget: BUDGET_SCHEMA,
-  },
-} as const;
 
 interface HoldBody {
   readonly key?: string;

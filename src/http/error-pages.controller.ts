@@ -25,7 +25,7 @@ class ErrorCodeParameter {
 const PAGE_TYPES = ['text/markdown', 'text/html'] as const;
 const PAGE = {
   description: 'The page.',
-  content: { 'text/markdown': { schema: { type: 'string' } }, 'text/html': { schema: { type: 'string' } } },
+  content: { 'text/markdown': { schema: { type: 'string' } } },
 } as const;
 
 /** Serves the page of each error: what the `type` of a problem document points at. */
@@ -50,6 +50,7 @@ export class ErrorPagesController {
     summary: 'Read what all error codes mean',
     description: 'The list of the error codes, with a link to the page of each. HTML for browsers.',
     resourceType: 'error',
+    errors: ['request.not_acceptable'],
   })
   @ApiOkResponse(PAGE)
   async listErrorPages(
@@ -65,6 +66,7 @@ export class ErrorPagesController {
     summary: 'Read what an error code means',
     description: 'The `type` of a problem document points here. HTML for browsers.',
     resourceType: 'error',
+    errors: ['request.route_not_found', 'request.not_acceptable'],
   })
   @ApiOkResponse(PAGE)
   async getErrorPage(

@@ -1,23 +1,24 @@
 import { ApiSchema } from '@nestjs/swagger';
 import { ResponseField } from '../contract/fields.js';
+import { openEnum } from '../contract/wire-schemas.js';
 
 @ApiSchema({ name: 'Liveness' })
 export class LivenessResponse {
-  @ResponseField({ type: 'string', enum: ['ok'] })
+  @ResponseField(openEnum(['ok'], 'The service answers.'))
   status!: 'ok';
 }
 
 @ApiSchema({ name: 'ReadinessChecks' })
 export class ReadinessChecksResponse {
-  @ResponseField({ type: 'string', enum: ['ok'], description: 'PostgreSQL answers.' })
+  @ResponseField(openEnum(['ok'], 'PostgreSQL answers.'))
   database!: 'ok';
 }
 
 @ApiSchema({ name: 'Readiness' })
 export class ReadinessResponse {
-  @ResponseField({ type: 'string', enum: ['ok'] })
+  @ResponseField(openEnum(['ok'], 'The service answers.'))
   status!: 'ok';
 
-  @ResponseField({ type: () => ReadinessChecksResponse })
+  @ResponseField({ type: () => ReadinessChecksResponse, description: 'One entry for each dependency.' })
   checks!: ReadinessChecksResponse;
 }

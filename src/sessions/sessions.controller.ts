@@ -35,6 +35,7 @@ export class SessionsController {
     summary: 'Log in with a name and a password',
     description: 'Opens a session. An unknown user, a disabled one and a wrong password are answered alike.',
     resourceType: 'session',
+    errors: ['auth.login_failed', 'auth.too_many_failures'],
   })
   @ApiOkResponse({ type: TokensResponse })
   async login(@Body() { username, password }: LoginDto): Promise<TokensResponse> {
@@ -50,6 +51,7 @@ export class SessionsController {
     description:
       'Each refresh token is exchanged for one other; repeated within 10 seconds it answers the same one, and using it later ends the session.',
     resourceType: 'session',
+    errors: ['auth.refresh_token_invalid'],
   })
   @ApiOkResponse({ type: TokensResponse })
   async refresh(@Body() { refresh_token }: RefreshDto): Promise<TokensResponse> {
@@ -64,6 +66,7 @@ export class SessionsController {
     summary: 'End the session of the access token',
     description: 'The access token and the refresh token of the session stop working at once.',
     resourceType: 'session',
+    errors: ['permission.denied'],
   })
   @ApiOkResponse({ type: MessageResponse })
   async logout(@CurrentPrincipal() { credential, userId }: Principal): Promise<MessageResponse> {

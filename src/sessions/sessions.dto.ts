@@ -1,14 +1,21 @@
 import { ApiSchema } from '@nestjs/swagger';
 import { ResponseField, TextField } from '../contract/fields.js';
+import { COUNT, ID, TEXTS } from '../contract/wire-schemas.js';
 import type { IssuedTokens } from './login.service.js';
 import type { Principal } from '../auth/principal.js';
 
 @ApiSchema({ name: 'LoginRequest' })
 export class LoginDto {
-  @TextField({ minLength: 1, maxLength: 256, example: 'admin', areSecretsAllowed: true })
+  @TextField({
+    minLength: 1,
+    maxLength: 256,
+    description: 'Case does not count.',
+    example: 'admin',
+    areSecretsAllowed: true,
+  })
   username!: string;
 
-  @TextField({ minLength: 1, maxLength: 256, isSecret: true })
+  @TextField({ minLength: 1, maxLength: 256, isSecret: true, description: 'The password of the user.' })
   password!: string;
 }
 
@@ -28,10 +35,10 @@ export class TokensResponse {
   @ResponseField({ type: 'string', description: 'Sent as `Authorization: Bearer …`.' })
   access_token!: string;
 
-  @ResponseField({ type: 'string', enum: ['Bearer'] })
+  @ResponseField({ type: 'string', description: 'Always `Bearer`.', example: 'Bearer' })
   token_type!: 'Bearer';
 
-  @ResponseField({ type: 'integer', description: 'Seconds until the access token expires.', example: 900 })
+  @ResponseField({ ...COUNT, description: 'Seconds until the access token expires.', example: 900 })
   expires_in!: number;
 
   @ResponseField({
@@ -43,18 +50,17 @@ export class TokensResponse {
 
 @ApiSchema({ name: 'Principal' })
 export class PrincipalResponse {
-  @ResponseField({ type: 'integer', description: 'The user; with an API key, its owner.', example: 1 })
+  @ResponseField({ ...ID, description: 'The user; with an API key, its owner.', example: 1 })
   id!: number;
 
-  @ResponseField({ type: 'string', example: 'admin' })
+  @ResponseField({ type: 'string', description: 'The name of the user.', example: 'admin' })
   username!: string;
 
-  @ResponseField({ type: 'string', example: 'admin' })
+  @ResponseField({ type: 'string', description: 'The role of the user.', example: 'admin' })
   role!: string;
 
   @ResponseField({
-    type: 'array',
-    items: { type: 'string' },
+    ...TEXTS,
     description: 'What this credential may do now.',
     example: ['platform:*'],
   })

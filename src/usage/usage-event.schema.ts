@@ -2,9 +2,11 @@ import { crc32 } from 'node:zlib';
 import type { FieldError } from '../common/app-error.js';
 import { parseCents } from '../common/money.js';
 import type { Redactor } from '../common/redactor.js';
+import { component } from '../contract/components.js';
 import { parseTimestamp } from '../contract/input-checks.js';
 import { schemaValidator } from '../contract/schema-validator.js';
 import { NO_SECRETS } from '../contract/secret-text.js';
+import { CENTS } from '../contract/wire-schemas.js';
 import type { UsageEvent } from './usage-event.js';
 
 const MOST_TOKENS = 1_000_000_000;
@@ -18,8 +20,9 @@ const LONGEST_REQUEST_ID = 200;
 const TOKENS = { type: 'integer', minimum: 0, maximum: MOST_TOKENS } as const;
 
 /** One request made with a key, as it is reported. Validates and documents: there is no second description. */
-export const USAGE_EVENT_SCHEMA = {
+export const USAGE_EVENT_SCHEMA = component('UsageEvent', {
   type: 'object',
+  description: 'One request that was made with a key.',
   required: [
     'api_key_id',
     'request_id',
@@ -31,34 +34,71 @@ export const USAGE_EVENT_SCHEMA = {
   ],
   additionalProperties: false,
   properties: {
-    api_key_id: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+    api_key_id: {
+      type: 'integer',
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'The key it was made with.',
+    },
     request_id: {
       type: 'string',
       minLength: 1,
       maxLength: LONGEST_REQUEST_ID,
       description: 'The caller’s own: the same key and id count once in 30 days. Not `hold:…`.',
     },
-    endpoint: { type: 'string', minLength: 1, maxLength: 500, examples: ['/v1/chat/completions'] },
-    method: { type: 'string', minLength: 1, maxLength: 20, examples: ['POST'] },
-    model: { type: ['string', 'null'], minLength: 1, maxLength: 200 },
-    request_tokens: TOKENS,
-    response_tokens: TOKENS,
-    cost_cents: {
-      type: ['number', 'string'],
-      description: 'Cents with up to six decimals; as a string where a number would not keep all digits.',
-      examples: ['0.004250'],
+    endpoint: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 500,
+      description: 'What was called.',
+      examples: ['/v1/chat/completions'],
     },
-    status_code: { type: ['integer', 'null'], minimum: 100, maximum: 599 },
-    response_time_ms: { type: ['integer', 'null'], minimum: 0, maximum: DAY_MS },
+    method: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 20,
+      description: 'The HTTP method.',
+      examples: ['POST'],
+    },
+    model: {
+      type: ['string', 'null'],
+      minLength: 1,
+      maxLength: 200,
+      description: 'The model that answered; null for none.',
+    },
+    request_tokens: { ...TOKENS, description: 'Tokens that were sent.' },
+    response_tokens: { ...TOKENS, description: 'Tokens that came back.' },
+    cost_cents: {
+      ...CENTS,
+      description: 'What it cost.',
+    },
+    status_code: {
+      type: ['integer', 'null'],
+      minimum: 100,
+      maximum: 599,
+      description: 'The HTTP status of the answer.',
+    },
+    response_time_ms: {
+      type: ['integer', 'null'],
+      minimum: 0,
+      maximum: DAY_MS,
+      description: 'How long it took, in milliseconds.',
+    },
     occurred_at: {
       type: 'string',
+      format: 'date-time',
       maxLength: 40,
       description: 'Within the last 30 days and at most 5 minutes ahead. Default: the time of receipt.',
       examples: ['2026-11-22T08:12:00.000Z'],
     },
-    hold_id: { type: ['string', 'null'], pattern: UUID, description: 'The hold that this event settles.' },
+    hold_id: {
+      type: ['string', 'null'],
+      format: 'uuid',
+      pattern: UUID,
+      description: 'The hold that this event settles.',
+    },
   },
-} as const;
+});
 
 interface UsageEventBody {
   readonly api_key_id: number;

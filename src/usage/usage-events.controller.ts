@@ -31,6 +31,7 @@ export class UsageEventsController {
     summary: 'Look an event up by its request id',
     description:
       'What was recorded of a key under a request id, in the last 31 days at least: one event for each caller who reported one. Its `id` is what a reversal needs.',
+    errors: ['api_key.not_found'],
   })
   @ApiOkResponse({ type: RecordedEventsResponse })
   async getUsageEvents(
@@ -51,6 +52,7 @@ export class UsageEventsController {
     summary: 'Take a wrong event back',
     description:
       'Takes it out of the statistics of its hour and its key, and out of what its budgets have spent, when it was charged to the period that still runs. Idempotent. The event stays, marked; its request id stays taken: report what is right under another one. An API key takes nothing back that counts in its own budget.',
+    errors: ['usage_event.not_found'],
   })
   @ApiOkResponse({ type: RecordedEventResponse })
   async reverse(

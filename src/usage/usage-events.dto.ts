@@ -2,12 +2,18 @@ import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
 import { IntegerField, ResponseField, TextField } from '../contract/fields.js';
+import {
+  COUNT,
+  DECIMAL_CENTS,
+  DECIMAL_COUNT,
+  ID,
+  ROUNDED_CENTS,
+  TIMESTAMP,
+} from '../contract/wire-schemas.js';
 import type { RecordedEvent } from './usage-events.queries.js';
 
-const COUNT = { type: 'integer', format: 'int64' } as const;
-const NULLABLE_COUNT = { ...COUNT, nullable: true } as const;
+const NULLABLE_ID = { ...ID, nullable: true } as const;
 const NULLABLE_TEXT = { type: 'string', nullable: true } as const;
-const TIMESTAMP = { type: 'string', format: 'date-time' } as const;
 
 export class UsageEventIdParameter {
   @IntegerField({
@@ -31,61 +37,61 @@ export class UsageEventsQuery {
 
 @ApiSchema({ name: 'RecordedUsageEvent' })
 export class RecordedEventResponse {
-  @ResponseField({ ...COUNT, example: 1 })
+  @ResponseField({ ...ID, description: 'Names the event.', example: 1 })
   id!: number;
 
-  @ResponseField({ ...COUNT, example: 1 })
+  @ResponseField({ ...ID, description: 'The key it was made with.', example: 1 })
   api_key_id!: number;
 
-  @ResponseField({ type: 'string' })
+  @ResponseField({ type: 'string', description: 'As it was reported.' })
   request_id!: string;
 
-  @ResponseField({ ...NULLABLE_COUNT, description: 'Who reported it.' })
+  @ResponseField({ ...NULLABLE_ID, description: 'Who reported it.' })
   reported_by_user_id!: number | null;
 
-  @ResponseField({ ...NULLABLE_COUNT, description: 'Set when it was reported with an API key.' })
+  @ResponseField({ ...NULLABLE_ID, description: 'Set when it was reported with an API key.' })
   reported_by_api_key_id!: number | null;
 
-  @ResponseField({ type: 'string' })
+  @ResponseField({ type: 'string', description: 'What was called.' })
   endpoint!: string;
 
-  @ResponseField({ type: 'string' })
+  @ResponseField({ type: 'string', description: 'The HTTP method.' })
   method!: string;
 
-  @ResponseField(NULLABLE_TEXT)
+  @ResponseField({ ...NULLABLE_TEXT, description: 'The model that answered; null for none.' })
   model!: string | null;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...COUNT, description: 'Tokens that were sent.' })
   request_tokens!: number;
 
-  @ResponseField({ type: 'string', description: 'The exact number.' })
+  @ResponseField(DECIMAL_COUNT)
   request_tokens_decimal!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...COUNT, description: 'Tokens that came back.' })
   response_tokens!: number;
 
-  @ResponseField({ type: 'string', description: 'The exact number.' })
+  @ResponseField(DECIMAL_COUNT)
   response_tokens_decimal!: string;
 
-  @ResponseField({ ...COUNT, description: 'Rounded half up.' })
+  @ResponseField(ROUNDED_CENTS)
   cost_cents!: number;
 
-  @ResponseField({ type: 'string', description: 'The exact cost in cents.', example: '0.004250' })
+  @ResponseField(DECIMAL_CENTS)
   cost_cents_decimal!: string;
 
-  @ResponseField({ type: 'integer', nullable: true })
+  @ResponseField({ ...COUNT, nullable: true, description: 'The HTTP status of the answer.' })
   status_code!: number | null;
 
-  @ResponseField(NULLABLE_COUNT)
+  @ResponseField({ ...COUNT, nullable: true, description: 'How long it took, in milliseconds.' })
   response_time_ms!: number | null;
 
   @ResponseField({ ...NULLABLE_TEXT, format: 'uuid', description: 'The hold that it settled.' })
   hold_id!: string | null;
 
-  @ResponseField(TIMESTAMP)
+  @ResponseField({ ...TIMESTAMP, description: 'When it was made.' })
   occurred_at!: string;
 
-  @ResponseField(TIMESTAMP)
+  @ResponseField({ ...TIMESTAMP, description: 'When it was reported.' })
   received_at!: string;
 
   @ResponseField({
@@ -95,10 +101,10 @@ export class RecordedEventResponse {
   })
   reversed_at!: string | null;
 
-  @ResponseField({ ...NULLABLE_COUNT, description: 'Who took it back.' })
+  @ResponseField({ ...NULLABLE_ID, description: 'Who took it back.' })
   reversed_by_user_id!: number | null;
 
-  @ResponseField({ ...NULLABLE_COUNT, description: 'Set when it was taken back with an API key.' })
+  @ResponseField({ ...NULLABLE_ID, description: 'Set when it was taken back with an API key.' })
   reversed_by_api_key_id!: number | null;
 }
 

@@ -4,53 +4,10 @@ import { RequirePermission } from '../auth/access.decorators.js';
 import { type GuardedRequest, reporterOf } from '../auth/access.guard.js';
 import { API_PATH } from '../contract/api-path.js';
 import { Operation } from '../contract/operation.js';
-import { USAGE_EVENT_SCHEMA } from './usage-event.schema.js';
 import { type IngestionResult, UsageIngestionService } from './usage-ingestion.service.js';
+import { USAGE_REPORT_RESULT_SCHEMA, USAGE_REPORT_SCHEMA } from './usage-report.schema.js';
 
 const LARGE_BODY = 1_048_576;
-const RESULT_SCHEMA = {
-  type: 'object',
-  required: ['accepted', 'duplicates', 'conflicts', 'rejected'],
-  properties: {
-    accepted: { type: 'integer', description: 'Events recorded by this request.' },
-    duplicates: { type: 'integer', description: 'Events that were recorded before.' },
-    conflicts: {
-      type: 'array',
-      description: 'Those of the duplicates that say something else than what was recorded.',
-      items: {
-        type: 'object',
-        required: ['index', 'request_id'],
-        properties: {
-          index: { type: 'integer', description: 'The place of the event in the list.' },
-          request_id: { type: 'string' },
-        },
-      },
-    },
-    rejected: {
-      type: 'array',
-      items: {
-        type: 'object',
-        required: ['index', 'errors'],
-        properties: {
-          index: { type: 'integer', description: 'The place of the event in the list.' },
-          errors: {
-            type: 'array',
-            items: {
-              type: 'object',
-              required: ['field', 'message'],
-              properties: { field: { type: 'string' }, message: { type: 'string' } },
-            },
-          },
-        },
-      },
-      description: 'Every event that was not recorded. Together they name at most 50 broken rules.',
-    },
-    errors_truncated: {
-      type: 'boolean',
-      description: '`true` when more rules are broken than are named; absent otherwise.',
-    },
-  },
-};
 
 @ApiTags('Usage')
 @Controller(`${API_PATH}/usage`)
@@ -69,12 +26,8 @@ export class UsageIngestionController {
     isDirect: true,
     bodyLimit: LARGE_BODY,
   })
-  @ApiBody({
-    schema: {
-      oneOf: [USAGE_EVENT_SCHEMA, { type: 'array', maxItems: 1_000, items: USAGE_EVENT_SCHEMA }],
-    } as object,
-  })
-  @ApiOkResponse({ content: { 'application/json': { schema: RESULT_SCHEMA } } })
+  @ApiBody({ schema: USAGE_REPORT_SCHEMA as object })
+  @ApiOkResponse({ content: { 'application/json': { schema: USAGE_REPORT_RESULT_SCHEMA as object } } })
   report(@Req() request: GuardedRequest): Promise<IngestionResult> {
     return this.ingestion.ingest(request.body, reporterOf(request));
   }

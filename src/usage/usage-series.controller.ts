@@ -1,11 +1,11 @@
 import { Controller, Get, Header, Param, Query, type StreamableFile } from '@nestjs/common';
-import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { ApiKeyIdParameter } from '../api-keys/api-keys.dto.js';
 import { CurrentPrincipal, OwnerOrPermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { AcceptedMediaType } from '../contract/accept.js';
 import { API_PATH } from '../contract/api-path.js';
-import { CSV_MEDIA_TYPE, csvFile } from '../contract/csv.js';
+import { ApiCsvResponse, CSV_MEDIA_TYPE, csvFile } from '../contract/csv.js';
 import { Operation } from '../contract/operation.js';
 import { UsageSeries } from './usage-series.queries.js';
 import {
@@ -28,27 +28,39 @@ export class UsageSeriesController {
     resourceType: 'api_key',
     summary: 'Read usage over time, by hour, day or month (UTC)',
     description:
-      'Usage is kept by the hour: the span is widened to whole hours. At most 10,000 buckets, 20,000 over all models. With `Accept: text/csv` a table.',
+      'Usage is kept by the hour: the span is widened to whole hours. At most 10,000 buckets, 20,000 over all models. As a table: `export_api_key_usage_series`, or this with `Accept: text/csv`.',
     isExpensive: () => true,
+    errors: ['api_key.not_found', 'request.not_acceptable'],
   })
   @Header('vary', 'Accept, Origin')
-  @ApiExtraModels(ApiKeyUsageSeriesResponse)
-  @ApiOkResponse({
-    description: 'The series, or a table with a row for each bucket.',
-    content: {
-      'application/json': { schema: { $ref: getSchemaPath(ApiKeyUsageSeriesResponse) } },
-      [CSV_MEDIA_TYPE]: { schema: { type: 'string' } },
-    },
-  })
+  @ApiOkResponse({ type: ApiKeyUsageSeriesResponse, description: 'The series.' })
   async getApiKeyUsageSeries(
     @CurrentPrincipal() principal: Principal,
-    @Param() { id }: ApiKeyIdParameter,
+    @Param() key: ApiKeyIdParameter,
     @Query() query: UsageSeriesQuery,
     @AcceptedMediaType(['application/json', CSV_MEDIA_TYPE]) mediaType: string,
   ): Promise<ApiKeyUsageSeriesResponse | StreamableFile> {
+    if (mediaType === CSV_MEDIA_TYPE) return this.exportApiKeyUsageSeries(principal, key, query);
+    const series = await this.series.ofApiKey(principal, key.id, toUsageSeriesQuestion(query));
+    return toApiKeyUsageSeriesResponse(series);
+  }
+
+  @Get(':id/usage/series.csv')
+  @OwnerOrPermission('platform:api-keys:read')
+  @Operation('export_api_key_usage_series', {
+    resourceType: 'api_key',
+    summary: 'Read usage over time, as a table',
+    description: 'What `get_api_key_usage_series` returns, as CSV (RFC 4180) with a row for each bucket.',
+    isExpensive: () => true,
+    errors: ['api_key.not_found'],
+  })
+  @ApiCsvResponse()
+  async exportApiKeyUsageSeries(
+    @CurrentPrincipal() principal: Principal,
+    @Param() { id }: ApiKeyIdParameter,
+    @Query() query: UsageSeriesQuery,
+  ): Promise<StreamableFile> {
     const series = await this.series.ofApiKey(principal, id, toUsageSeriesQuestion(query));
-    return mediaType === CSV_MEDIA_TYPE
-      ? csvFile(`api-key-${id}-usage.csv`, usageSeriesColumns(series), usageSeriesRows(series))
-      : toApiKeyUsageSeriesResponse(series);
+    return csvFile(`api-key-${id}-usage.csv`, usageSeriesColumns(series), usageSeriesRows(series));
   }
 }

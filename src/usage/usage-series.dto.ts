@@ -1,6 +1,7 @@
 import { ApiSchema } from '@nestjs/swagger';
 import type { CsvCell } from '../contract/csv.js';
 import { ChoiceField, ResponseField, TimestampField } from '../contract/fields.js';
+import { ID, openEnum } from '../contract/wire-schemas.js';
 import type { ApiKeyUsageSeries, UsageSeriesQuestion } from './usage-series.queries.js';
 import { FROM, fromQuery, TO, TO_QUERY } from './usage-span-fields.js';
 import { USAGE_INTERVALS, type UsageInterval } from './usage-spans.policy.js';
@@ -13,7 +14,12 @@ export class UsageSeriesQuery {
   @TimestampField(TO_QUERY)
   to?: Date;
 
-  @ChoiceField({ choices: USAGE_INTERVALS, optional: true, default: 'day' })
+  @ChoiceField({
+    choices: USAGE_INTERVALS,
+    optional: true,
+    default: 'day',
+    description: 'The length of a bucket.',
+  })
   interval: UsageInterval = 'day';
 
   @ChoiceField({ choices: ['model'], optional: true, description: 'One series for each model.' })
@@ -45,13 +51,16 @@ export class UsageLineResponse {
 
 @ApiSchema({ name: 'ApiKeyUsageSeries' })
 export class ApiKeyUsageSeriesResponse {
-  @ResponseField({ type: 'string', example: '1' })
-  api_key_id!: string;
+  @ResponseField({ ...ID, description: 'The key.', example: 1 })
+  api_key_id!: number;
 
-  @ResponseField({ type: 'string', enum: [...USAGE_INTERVALS] })
+  @ResponseField(openEnum(USAGE_INTERVALS, 'The length of a bucket.'))
   interval!: UsageInterval;
 
-  @ResponseField({ type: 'string', enum: ['model'], nullable: true })
+  @ResponseField({
+    ...openEnum(['model'], 'What series are told apart by; null for nothing.'),
+    nullable: true,
+  })
   group_by!: 'model' | null;
 
   @ResponseField(FROM)
@@ -60,7 +69,7 @@ export class ApiKeyUsageSeriesResponse {
   @ResponseField(TO)
   to!: string;
 
-  @ResponseField({ type: () => [UsageLineResponse] })
+  @ResponseField({ type: () => [UsageLineResponse], description: 'One series, or one for each model.' })
   series!: UsageLineResponse[];
 }
 
@@ -72,7 +81,7 @@ export function toUsageSeriesQuestion(query: UsageSeriesQuery): UsageSeriesQuest
 export function toApiKeyUsageSeriesResponse(series: ApiKeyUsageSeries): ApiKeyUsageSeriesResponse {
   const { apiKeyId, interval, byModel, span, lines } = series;
   return {
-    api_key_id: String(apiKeyId),
+    api_key_id: apiKeyId,
     interval,
     group_by: byModel ? 'model' : null,
     from: span.from.toISOString(),

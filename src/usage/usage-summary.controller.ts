@@ -1,10 +1,10 @@
 import { Controller, Get, Header, Query, type StreamableFile } from '@nestjs/common';
-import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { CurrentPrincipal, OwnerOrPermission } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { AcceptedMediaType } from '../contract/accept.js';
 import { API_PATH } from '../contract/api-path.js';
-import { CSV_MEDIA_TYPE, csvFile } from '../contract/csv.js';
+import { ApiCsvResponse, CSV_MEDIA_TYPE, csvFile } from '../contract/csv.js';
 import { Operation } from '../contract/operation.js';
 import { UsageSummary } from './usage-summary.queries.js';
 import {
@@ -27,26 +27,36 @@ export class UsageSummaryController {
     resourceType: 'usage',
     summary: 'Sum usage up: in all, by key, by model and by day (UTC)',
     description:
-      'Of one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`. The span, at most 366 days, is widened to whole hours. With `Accept: text/csv` a table.',
+      'Of one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`. The span, at most 366 days, is widened to whole hours. As a table: `export_usage_summary`, or this with `Accept: text/csv`.',
     isExpensive: () => true,
+    errors: ['request.not_acceptable'],
   })
   @Header('vary', 'Accept, Origin')
-  @ApiExtraModels(UsageSummaryResponse)
-  @ApiOkResponse({
-    description: 'The sums, or a table of them.',
-    content: {
-      'application/json': { schema: { $ref: getSchemaPath(UsageSummaryResponse) } },
-      [CSV_MEDIA_TYPE]: { schema: { type: 'string' } },
-    },
-  })
+  @ApiOkResponse({ type: UsageSummaryResponse, description: 'The sums.' })
   async getUsageSummary(
     @CurrentPrincipal() principal: Principal,
     @Query() query: UsageSummaryQuery,
     @AcceptedMediaType(['application/json', CSV_MEDIA_TYPE]) mediaType: string,
   ): Promise<UsageSummaryResponse | StreamableFile> {
+    if (mediaType === CSV_MEDIA_TYPE) return this.exportUsageSummary(principal, query);
+    return toUsageSummaryResponse(await this.summary.of(principal, toUsageSummaryQuestion(query)));
+  }
+
+  @Get('summary.csv')
+  @OwnerOrPermission('platform:api-keys:read')
+  @Operation('export_usage_summary', {
+    resourceType: 'usage',
+    summary: 'Sum usage up, as a table',
+    description:
+      'What `get_usage_summary` returns, as CSV (RFC 4180). The first column says which part of the summary a row is of.',
+    isExpensive: () => true,
+  })
+  @ApiCsvResponse()
+  async exportUsageSummary(
+    @CurrentPrincipal() principal: Principal,
+    @Query() query: UsageSummaryQuery,
+  ): Promise<StreamableFile> {
     const summary = await this.summary.of(principal, toUsageSummaryQuestion(query));
-    return mediaType === CSV_MEDIA_TYPE
-      ? csvFile('usage-summary.csv', USAGE_SUMMARY_COLUMNS, usageSummaryRows(summary))
-      : toUsageSummaryResponse(summary);
+    return csvFile('usage-summary.csv', USAGE_SUMMARY_COLUMNS, usageSummaryRows(summary));
   }
 }

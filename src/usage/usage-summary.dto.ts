@@ -1,6 +1,7 @@
 import { ApiSchema } from '@nestjs/swagger';
 import type { CsvCell } from '../contract/csv.js';
 import { IntegerField, ResponseField, TimestampField } from '../contract/fields.js';
+import { ID } from '../contract/wire-schemas.js';
 import { FROM, fromQuery, TO, TO_QUERY } from './usage-span-fields.js';
 import type { SummedUsage, UsageSummaryQuestion } from './usage-summary.queries.js';
 import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
@@ -24,8 +25,8 @@ export class UsageSummaryQuery {
 
 @ApiSchema({ name: 'KeyUsage' })
 export class KeyUsageResponse extends DetailedUsageFields {
-  @ResponseField({ type: 'string', example: '1' })
-  api_key_id!: string;
+  @ResponseField({ ...ID, description: 'The key.', example: 1 })
+  api_key_id!: number;
 
   @ResponseField({ type: 'string', description: 'The name of the key.' })
   name!: string;
@@ -39,13 +40,13 @@ export class ModelUsageResponse extends DetailedUsageFields {
 
 @ApiSchema({ name: 'DayUsage' })
 export class DayUsageResponse extends DetailedUsageFields {
-  @ResponseField({ type: 'string', format: 'date', example: '2026-11-22' })
+  @ResponseField({ type: 'string', format: 'date', description: 'The day (UTC).', example: '2026-11-22' })
   day!: string;
 }
 
 @ApiSchema({ name: 'UsageSummary' })
 export class UsageSummaryResponse {
-  @ResponseField({ type: 'integer', nullable: true, description: 'Whose keys; null for everyone.' })
+  @ResponseField({ ...ID, nullable: true, description: 'Whose keys; null for everyone.' })
   user_id!: number | null;
 
   @ResponseField(FROM)
@@ -54,7 +55,7 @@ export class UsageSummaryResponse {
   @ResponseField(TO)
   to!: string;
 
-  @ResponseField({ type: () => DetailedUsageFields })
+  @ResponseField({ type: () => DetailedUsageFields, description: 'Of all keys and models together.' })
   total!: DetailedUsageFields;
 
   @ResponseField({ type: () => [KeyUsageResponse], description: 'The ten that cost most, those first.' })
@@ -78,7 +79,7 @@ export function toUsageSummaryResponse(summary: SummedUsage): UsageSummaryRespon
     to: summary.span.to.toISOString(),
     total: usageFields(summary.total),
     top_api_keys: summary.topKeys.map(({ apiKeyId, name, usage }) => ({
-      api_key_id: String(apiKeyId),
+      api_key_id: apiKeyId,
       name,
       ...usageFields(usage),
     })),

@@ -1,6 +1,7 @@
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../contract/fields.js';
+import { DECIMAL_CENTS, DECIMAL_COUNT, ROUNDED_CENTS, TOTAL } from '../contract/wire-schemas.js';
 
 /** What was used in some time, by some keys, of some models. */
 export interface DetailedUsage {
@@ -37,39 +38,36 @@ export function toDetailedUsage(row: UsageSumRow): DetailedUsage {
   };
 }
 
-const COUNT = { type: 'integer', format: 'int64', description: '2^53 − 1 for more.' } as const;
-const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;
-
 /** Usage on the wire, in JSON and in the last columns of CSV. */
 export class DetailedUsageFields {
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'How many requests; 2^53 − 1 for more.' })
   requests!: number;
 
   @ResponseField(DECIMAL_COUNT)
   requests_decimal!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'Tokens that were sent; 2^53 − 1 for more.' })
   request_tokens!: number;
 
   @ResponseField(DECIMAL_COUNT)
   request_tokens_decimal!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'Tokens that came back; 2^53 − 1 for more.' })
   response_tokens!: number;
 
   @ResponseField(DECIMAL_COUNT)
   response_tokens_decimal!: string;
 
-  @ResponseField({ ...COUNT, description: 'Of requests and responses together; 2^53 − 1 for more.' })
+  @ResponseField({ ...TOTAL, description: 'Of requests and responses together; 2^53 − 1 for more.' })
   tokens!: number;
 
   @ResponseField(DECIMAL_COUNT)
   tokens_decimal!: string;
 
-  @ResponseField({ ...COUNT, description: 'Rounded half up; 2^53 − 1 for more.' })
+  @ResponseField(ROUNDED_CENTS)
   cost_cents!: number;
 
-  @ResponseField({ type: 'string', description: 'The exact cost in cents.', example: '0.004250' })
+  @ResponseField(DECIMAL_CENTS)
   cost_cents_decimal!: string;
 }
 

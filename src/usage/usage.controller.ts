@@ -19,6 +19,7 @@ export class UsageController {
     resourceType: 'api_key',
     summary: 'Read usage: in all, today and this hour (UTC)',
     description: 'Costs are whole cents rounded half up, each beside its exact decimal.',
+    errors: ['api_key.not_found'],
   })
   @ApiOkResponse({ type: ApiKeyUsageResponse })
   async getApiKeyUsage(

@@ -2,81 +2,83 @@ import { ApiSchema } from '@nestjs/swagger';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../contract/fields.js';
+import { DECIMAL_CENTS, DECIMAL_COUNT, ROUNDED_CENTS, TOTAL } from '../contract/wire-schemas.js';
 import type { ApiKeyUsage } from './usage-statistics.queries.js';
-
-const COUNT = { type: 'integer', format: 'int64', description: '2^53 − 1 for more.' } as const;
-const DECIMAL_COUNT = { type: 'string', description: 'The exact number.', example: '1024' } as const;
-const CENTS = {
-  type: 'integer',
-  format: 'int64',
-  description: 'Rounded half up; 2^53 − 1 for more.',
-} as const;
-const DECIMAL_CENTS = {
-  type: 'string',
-  description: 'The exact cost in cents.',
-  example: '0.004250',
-} as const;
 
 @ApiSchema({ name: 'ApiKeyUsage' })
 export class ApiKeyUsageResponse {
-  @ResponseField({ type: 'string', example: '1' })
+  @ResponseField({ type: 'string', description: 'The key: here, and only here, as a string.', example: '1' })
   api_key_id!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'Requests in all; 2^53 − 1 for more.' })
   total_requests!: number;
 
   @ResponseField(DECIMAL_COUNT)
   total_requests_decimal!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'Tokens in all; 2^53 − 1 for more.' })
   total_tokens!: number;
 
   @ResponseField(DECIMAL_COUNT)
   total_tokens_decimal!: string;
 
-  @ResponseField(CENTS)
+  @ResponseField({
+    ...ROUNDED_CENTS,
+    description: 'What they cost in all, rounded half up; 2^53 − 1 for more.',
+  })
   total_cost_cents!: number;
 
   @ResponseField(DECIMAL_CENTS)
   total_cost_cents_decimal!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'Requests today (UTC); 2^53 − 1 for more.' })
   requests_today!: number;
 
   @ResponseField(DECIMAL_COUNT)
   requests_today_decimal!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'Tokens today (UTC); 2^53 − 1 for more.' })
   tokens_today!: number;
 
   @ResponseField(DECIMAL_COUNT)
   tokens_today_decimal!: string;
 
-  @ResponseField(CENTS)
+  @ResponseField({
+    ...ROUNDED_CENTS,
+    description: 'What today (UTC) cost, rounded half up; 2^53 − 1 for more.',
+  })
   cost_today_cents!: number;
 
   @ResponseField(DECIMAL_CENTS)
   cost_today_cents_decimal!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'Requests this hour; 2^53 − 1 for more.' })
   requests_this_hour!: number;
 
   @ResponseField(DECIMAL_COUNT)
   requests_this_hour_decimal!: string;
 
-  @ResponseField(COUNT)
+  @ResponseField({ ...TOTAL, description: 'Tokens this hour; 2^53 − 1 for more.' })
   tokens_this_hour!: number;
 
   @ResponseField(DECIMAL_COUNT)
   tokens_this_hour_decimal!: string;
 
-  @ResponseField(CENTS)
+  @ResponseField({
+    ...ROUNDED_CENTS,
+    description: 'What this hour cost, rounded half up; 2^53 − 1 for more.',
+  })
   cost_this_hour_cents!: number;
 
   @ResponseField(DECIMAL_CENTS)
   cost_this_hour_cents_decimal!: string;
 
-  @ResponseField({ type: 'string', format: 'date-time', nullable: true })
+  @ResponseField({
+    type: 'string',
+    format: 'date-time',
+    nullable: true,
+    description: 'True to within a minute; null when never used.',
+  })
   last_used_at!: string | null;
 }
 

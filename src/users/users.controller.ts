@@ -57,6 +57,7 @@ export class UsersController {
     summary: 'Create a user',
     description: 'Nobody can give a role or permissions beyond their own.',
     resourceType: 'user',
+    errors: ['user.username_taken'],
   })
   @ApiCreatedResponse({ type: UserResponse })
   async create(@CurrentPrincipal() principal: Principal, @Body() body: CreateUserDto): Promise<UserResponse> {
@@ -69,6 +70,7 @@ export class UsersController {
     summary: 'Read a user',
     description: 'An ended user is not found.',
     resourceType: 'user',
+    errors: ['user.not_found'],
   })
   @ApiOkResponse({ type: UserResponse })
   async get(@Param() { id }: UserIdParameter): Promise<UserResponse> {
@@ -82,6 +84,7 @@ export class UsersController {
     description:
       'Changes the fields present. Disabling ends all sessions of the user. The last active admin must remain.',
     resourceType: 'user',
+    errors: ['user.not_found', 'user.last_admin'],
   })
   @ApiOkResponse({ type: UserResponse })
   async update(
@@ -99,6 +102,7 @@ export class UsersController {
     description:
       'One’s own password needs `current_password`; that of another user needs permissions that cover theirs.',
     resourceType: 'user',
+    errors: ['user.not_found', 'auth.too_many_failures'],
   })
   @ApiOkResponse({ type: MessageResponse })
   async setPassword(
@@ -118,6 +122,7 @@ export class UsersController {
     description:
       'The user cannot log in again and none of their keys is valid again. The last active admin must remain.',
     resourceType: 'user',
+    errors: ['user.not_found', 'user.last_admin'],
   })
   @ApiOkResponse({ type: MessageResponse })
   async delete(

@@ -11,6 +11,7 @@ import {
 import { CROSS_FIELD_ERRORS, type HasCrossFieldRules } from '../contract/input.pipe.js';
 import { textCheck } from '../contract/input-checks.js';
 import { DocumentPage, ListPage } from '../contract/paging.js';
+import { COUNT, ID, openEnum, TEXTS, TIMESTAMP } from '../contract/wire-schemas.js';
 import { passwordErrors } from './password.policy.js';
 import { PERMISSION_PATTERN } from '../auth/permission.policy.js';
 import { normalizeUsername } from './username.js';
@@ -42,7 +43,13 @@ export class CreateUserDto implements HasCrossFieldRules {
   @TextField({ minLength: 12, maxLength: 72, isSecret: true, description: '12 characters to 72 bytes.' })
   password!: string;
 
-  @ChoiceField({ choices: ROLES, optional: true, default: 'user' })
+  @ChoiceField({
+    name: 'Role',
+    choices: ROLES,
+    optional: true,
+    default: 'user',
+    description: 'What the user may do by default.',
+  })
   role: string = 'user';
 
   @TextListField({
@@ -61,10 +68,19 @@ export class CreateUserDto implements HasCrossFieldRules {
 
 @ApiSchema({ name: 'UserUpdate' })
 export class UpdateUserDto {
-  @ChoiceField({ choices: ROLES, optional: true })
+  @ChoiceField({
+    name: 'Role',
+    choices: ROLES,
+    optional: true,
+    description: 'Replaces the role.',
+  })
   role?: string;
 
-  @TextListField({ entryCheck: permissionCheck, optional: true })
+  @TextListField({
+    entryCheck: permissionCheck,
+    optional: true,
+    description: 'Replaces the permissions beyond those of the role.',
+  })
   permissions?: string[];
 
   @BooleanField({
@@ -95,35 +111,35 @@ export class SetPasswordDto implements HasCrossFieldRules {
 
 @ApiSchema({ name: 'User' })
 export class UserResponse {
-  @ResponseField({ type: 'integer', example: 1 })
+  @ResponseField({ ...ID, description: 'Names the user.', example: 1 })
   id!: number;
 
-  @ResponseField({ type: 'string', example: 'dana' })
+  @ResponseField({ type: 'string', description: 'In lower case.', example: 'dana' })
   username!: string;
 
-  @ResponseField({ type: 'string', enum: [...ROLES], example: 'developer' })
+  @ResponseField({ ...openEnum(ROLES, 'What the user may do by default.') })
   role!: string;
 
-  @ResponseField({ type: 'array', items: { type: 'string' } })
+  @ResponseField({ ...TEXTS, description: 'Beyond those of the role.' })
   permissions!: string[];
 
-  @ResponseField({ type: 'boolean' })
+  @ResponseField({ type: 'boolean', description: 'A disabled user cannot log in.' })
   is_active!: boolean;
 
-  @ResponseField({ type: 'string', format: 'date-time' })
+  @ResponseField({ ...TIMESTAMP, description: 'When the user was created.' })
   created_at!: string;
 
-  @ResponseField({ type: 'string', format: 'date-time' })
+  @ResponseField({ ...TIMESTAMP, description: 'When the user was last changed.' })
   updated_at!: string;
 }
 
 @DocumentPage()
 @ApiSchema({ name: 'UserList' })
 export class UserListResponse extends ListPage {
-  @ResponseField({ type: () => [UserResponse] })
+  @ResponseField({ type: () => [UserResponse], description: 'A page of users, the oldest first.' })
   users!: UserResponse[];
 
-  @ResponseField({ type: 'integer' })
+  @ResponseField({ ...COUNT, description: 'How many users there are in all.' })
   total!: number;
 }
 

@@ -1,5 +1,5 @@
 import { Controller, Get, Query, Req, Res } from '@nestjs/common';
-import { ApiOkResponse, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import { ApiBearerAuth, ApiOkResponse, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { CachedKey } from '../api-keys/cached-key.js';
 import { presentedCredential } from '../auth/credentials.js';
@@ -9,22 +9,27 @@ import { API_PATH } from '../contract/api-path.js';
 import { ClientAddresses } from '../http/client-address.service.js';
 import { Operation } from '../contract/operation.js';
 import { Public } from '../contract/public.decorator.js';
+import { RATE_LIMIT_HEADERS } from '../contract/response-headers.js';
 import { rateLimitHeaders } from '../rate-limits/rate-limit-headers.js';
 import { ForwardAuthQuery } from './forward-auth.dto.js';
 import { refusalOf } from './forward-auth.policy.js';
 import { headerText, scopeList } from './scope-list.js';
 import { VerificationService } from './verification.service.js';
+import { VERDICT_CODE_SCHEMA, VERDICT_PROBLEM_SCHEMA } from './verify.schema.js';
 
 const NO_SECRET = '';
-const HEADER = { schema: { type: 'string' } } as const;
+const CODE_HEADER = {
+  'X-Api-Key-Code': { description: 'The code of the verdict.', schema: VERDICT_CODE_SCHEMA },
+} as const;
 const HEADERS = {
-  'X-Api-Key-Id': HEADER,
-  'X-Api-Key-Name': HEADER,
-  'X-Api-Key-User-Id': HEADER,
-  'X-Api-Key-Scopes': HEADER,
-  RateLimit: HEADER,
-  'RateLimit-Policy': HEADER,
+  'X-Api-Key-Id': { description: 'The id of the key.', schema: { type: 'string' } },
+  'X-Api-Key-Name': { description: 'The name of the key, percent-encoded.', schema: { type: 'string' } },
+  'X-Api-Key-User-Id': { description: 'The id of its owner.', schema: { type: 'string' } },
+  'X-Api-Key-Scopes': { description: 'Its scopes, separated by spaces.', schema: { type: 'string' } },
+  ...CODE_HEADER,
+  ...RATE_LIMIT_HEADERS,
 };
+const REFUSAL = { schema: VERDICT_PROBLEM_SCHEMA, headers: { ...CODE_HEADER, ...RATE_LIMIT_HEADERS } };
 
 /**
  * Forward authentication: a gateway sends the request it is about to pass on, without its body, and passes it on only
@@ -51,8 +56,17 @@ export class ForwardAuthController {
       'For nginx `auth_request`, Caddy `forward_auth`, Traefik and others. Judges the API key of the request itself, from the trusted client address.',
     resourceType: 'api_key',
     isDataPlane: true,
+    errors: [
+      'auth.credential_ambiguous',
+      'verdict.not_authenticated',
+      'verdict.budget_exceeded',
+      'verdict.not_allowed',
+      'verdict.rate_limited',
+    ],
+    problems: { 401: REFUSAL, 402: REFUSAL, 403: REFUSAL, 429: REFUSAL },
   })
-  @ApiSecurity('apiKey')
+  @ApiBearerAuth('accessToken')
+  @ApiSecurity('apiKeyHeader')
   @ApiOkResponse({ description: 'Pass it on.', headers: HEADERS })
   async forwardAuth(
     @Req() request: FastifyRequest,

@@ -27,9 +27,10 @@ export class IntrospectionController {
     isDataPlane: true,
     isForm: true,
   })
-  @ApiConsumes('application/x-www-form-urlencoded', 'application/json')
+  // JSON is read as well. The document names one type, since many generators send the first or refuse two.
+  @ApiConsumes('application/x-www-form-urlencoded')
   @ApiBody({ type: IntrospectionDto })
-  @ApiOkResponse({ content: { 'application/json': { schema: INTROSPECTION_SCHEMA } } })
+  @ApiOkResponse({ content: { 'application/json': { schema: INTROSPECTION_SCHEMA as object } } })
   @Header('cache-control', 'no-store')
   async introspect(@Body() { token }: IntrospectionDto): Promise<Record<string, unknown>> {
     const cachedKey = await this.verification.findActive(token);

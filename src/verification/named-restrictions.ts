@@ -21,6 +21,8 @@ export const NAMED_RESTRICTIONS = fieldsWithRestriction('names').map((name, inde
   index,
   /** The field of the key. */
   field: wireNameOf(name),
+  /** What the field means in a response. */
+  meaning: API_KEY_FIELDS[name].response.description,
   ...API_KEY_FIELDS[name].asked,
 }));
 

@@ -1,5 +1,16 @@
-import { BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
+import { NULLABLE_BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
 import { isoTimestamp } from '../common/iso-timestamp.js';
+import { component } from '../contract/components.js';
+import { problemWith } from '../contract/problem-schemas.js';
+import {
+  CENTS,
+  COUNT,
+  ID,
+  NULLABLE_TIMESTAMP,
+  openEnum,
+  TEXTS,
+  TIMESTAMP,
+} from '../contract/wire-schemas.js';
 import type { WindowState } from '../rate-limits/rate-windows.policy.js';
 import type { Explanation } from './explanations.service.js';
 import { NAMED_RESTRICTIONS, type RequestNames } from './named-restrictions.js';
@@ -14,7 +25,7 @@ import { isoOrNull, VERDICT_CODES } from './verdict.js';
 const NAME = { type: 'string', maxLength: 200 } as const;
 
 /** One question about a key. */
-export const VERIFY_REQUEST_SCHEMA = {
+export const VERIFY_REQUEST_SCHEMA = component('VerifyRequest', {
   type: 'object',
   required: ['key'],
   additionalProperties: false,
@@ -47,9 +58,9 @@ export const VERIFY_REQUEST_SCHEMA = {
       description: 'How many requests this one counts as; 0 only looks.',
     },
     hold_cents: {
-      type: ['number', 'string'],
+      ...CENTS,
       description:
-        'An amount to set aside from the budget when the verdict is valid, in cents with up to six decimals; needs `hold_ttl_seconds`, and `platform:usage:write` as well.',
+        'An amount to set aside from the budget when the verdict is valid, above 0; needs `hold_ttl_seconds`, and `platform:usage:write` as well.',
       examples: ['12.500000'],
     },
     hold_ttl_seconds: {
@@ -62,52 +73,69 @@ export const VERIFY_REQUEST_SCHEMA = {
       type: 'boolean',
       default: false,
       description:
-        'Show every rule with its inputs and take nothing; needs `platform:api-keys:read` as well.',
+        'Show every rule with its inputs and consume nothing; needs `platform:api-keys:read` as well.',
     },
   },
-} as const;
+});
 
-/** Up to 100 questions. */
-export const VERIFY_BATCH_REQUEST_SCHEMA = {
+/** Up to 100 requests. */
+export const VERIFY_BATCH_REQUEST_SCHEMA = component('VerifyBatchRequest', {
   type: 'object',
+  description: 'Up to 100 requests for a verdict.',
   required: ['requests'],
   additionalProperties: false,
-  properties: { requests: { type: 'array', minItems: 1, maxItems: 100, items: VERIFY_REQUEST_SCHEMA } },
-} as const;
+  properties: {
+    requests: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 100,
+      items: VERIFY_REQUEST_SCHEMA,
+      description: 'Each is judged on its own, in this order.',
+    },
+  },
+});
 
-const TEXTS = { type: 'array', items: { type: 'string' } } as const;
-const NULLABLE_TIMESTAMP = { type: ['string', 'null'], format: 'date-time' } as const;
-
-const WINDOW_SCHEMA = {
+const RATE_LIMIT_STATE_SCHEMA = component('RateLimitState', {
   type: 'object',
+  description: 'What is left of one window of a rate limit.',
   required: ['window', 'limit', 'remaining', 'reset_at'],
   properties: {
-    window: { type: 'string', enum: ['minute', 'hour', 'day'] },
-    limit: { type: 'integer' },
-    remaining: { type: 'integer' },
+    window: openEnum(['minute', 'hour', 'day'], 'The length of the window.'),
+    limit: { ...COUNT, description: 'How many requests the window admits.' },
+    remaining: { ...COUNT, description: 'How many of them are left.' },
     reset_at: {
-      type: 'string',
-      format: 'date-time',
+      ...TIMESTAMP,
       description: 'When refused by this window: when it has room again. Otherwise: when it is whole again.',
     },
   },
-} as const;
+});
+
+/** The code of a verdict, in every response that has one. */
+export const VERDICT_CODE_SCHEMA = component(
+  'VerdictCode',
+  openEnum(
+    [...VERDICT_CODES],
+    'Why a key is refused, or `VALID`. The checks come in this order. Treat a code that you do not know as a refusal.',
+  ),
+);
 
 /** The answer; everything below `code` is absent when that is `NOT_FOUND`. */
-export const VERDICT_SCHEMA = {
+export const VERDICT_SCHEMA = component('Verdict', {
   type: 'object',
+  description:
+    'Whether a key may do something now. Everything below `code` is absent when that is `NOT_FOUND`.',
   required: ['valid', 'code'],
   properties: {
-    valid: { type: 'boolean' },
-    code: { type: 'string', enum: [...VERDICT_CODES] },
-    api_key_id: { type: 'integer' },
-    name: { type: 'string' },
-    user_id: { type: 'integer' },
-    scopes: TEXTS,
-    tags: TEXTS,
-    expires_at: NULLABLE_TIMESTAMP,
-    rate_limits: { type: 'array', items: WINDOW_SCHEMA, description: 'The windows that are set.' },
-    budget: BUDGET_SCHEMA,
+    valid: { type: 'boolean', description: 'Whether the key may do this now.' },
+    code: VERDICT_CODE_SCHEMA,
+    api_key_id: { ...ID, description: 'The key.' },
+    name: { type: 'string', description: 'The name of the key.' },
+    user_id: { ...ID, description: 'Its owner.' },
+    scopes: { ...TEXTS, description: 'What the key may do.' },
+    tags: { ...TEXTS, description: 'The tags of the key.' },
+    expires_at: { ...NULLABLE_TIMESTAMP, description: 'When the key expires; null when it does not.' },
+    rate_limits: { type: 'array', items: RATE_LIMIT_STATE_SCHEMA, description: 'The windows that are set.' },
+    budget: NULLABLE_BUDGET_SCHEMA,
     hold_id: {
       type: 'string',
       format: 'uuid',
@@ -116,30 +144,45 @@ export const VERDICT_SCHEMA = {
     rules: {
       type: 'array',
       description: 'With `explain`: every rule in its order.',
-      items: {
+      items: component('VerdictRule', {
         type: 'object',
+        description: 'One check of an explained verdict.',
         required: ['code', 'passed', 'inputs'],
         properties: {
-          code: { type: 'string', enum: [...VERDICT_CODES] },
-          passed: { type: 'boolean' },
+          code: { ...VERDICT_CODE_SCHEMA, description: 'The code of a key that does not pass.' },
+          passed: { type: 'boolean', description: 'Whether the key passes it.' },
           inputs: {
             type: 'object',
             additionalProperties: true,
             description:
-              'What was compared. Of a key that came from others, `line` tells of each of them, the key itself first, by `api_key_id` whether it passes alone.',
+              'What was compared. Of a key that descends from others, `line` says of each of them, the key itself first, by `api_key_id` whether it passes alone.',
           },
         },
-      },
+      }),
     },
   },
-} as const;
+});
 
 /** One verdict per question, in their order. */
-export const VERDICTS_SCHEMA = {
+export const VERDICTS_SCHEMA = component('Verdicts', {
   type: 'object',
+  description: 'Verdicts of a batch.',
   required: ['verdicts'],
-  properties: { verdicts: { type: 'array', items: VERDICT_SCHEMA } },
-} as const;
+  properties: {
+    verdicts: {
+      type: 'array',
+      items: VERDICT_SCHEMA,
+      description: 'One for each request, in the order of the requests.',
+    },
+  },
+});
+
+/** The problem document of a request that a verdict refuses. */
+export const VERDICT_PROBLEM_SCHEMA = problemWith('VerdictProblem', {
+  description: 'A problem document that names the verdict.',
+  required: ['verdict'],
+  properties: { verdict: VERDICT_CODE_SCHEMA },
+});
 
 /** A question as it arrives, checked by the schema above. */
 export interface VerifyBody extends RequestNames {

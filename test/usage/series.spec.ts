@@ -65,7 +65,7 @@ describe('GET /api-keys/{id}/usage/series', () => {
     });
     const none = { ...counts(0), cost_cents: 0 };
     expect(answer.body).toEqual({
-      api_key_id: String(key.id),
+      api_key_id: key.id,
       interval: 'hour',
       group_by: null,
       from,

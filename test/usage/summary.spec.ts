@@ -58,8 +58,8 @@ describe('GET /usage/summary', () => {
       ...SPAN,
       total: sums(7, 3, '3.200000'),
       top_api_keys: [
-        { api_key_id: String(b), name: 'A key', ...sums(4, 2, '2.000000') },
-        { api_key_id: String(a), name: 'A key', ...sums(3, 1, '1.200000') },
+        { api_key_id: b, name: 'A key', ...sums(4, 2, '2.000000') },
+        { api_key_id: a, name: 'A key', ...sums(3, 1, '1.200000') },
       ],
       top_models: [
         { model: 'm', ...sums(5, 3, '2.500000') },
@@ -114,8 +114,8 @@ describe('GET /usage/summary', () => {
     }
     const { body } = await ask(owner.client);
     const expected = Array.from({ length: 10 }, (_value, index) => 11 - index);
-    expect(body['top_api_keys'].map((entry: { api_key_id: string }) => entry.api_key_id)).toEqual(
-      expected.map((index) => String(keys[index]!.id)),
+    expect(body['top_api_keys'].map((entry: { api_key_id: number }) => entry.api_key_id)).toEqual(
+      expected.map((index) => keys[index]!.id),
     );
     expect(body['top_models'].map((entry: { model: string }) => entry.model)).toEqual(
       expected.map((index) => `model-${index}`),
@@ -129,7 +129,7 @@ describe('GET /usage/summary', () => {
     expect((await owner.client.delete(`/api-keys/${key.id}`)).status).toBe(200);
     expect((await ask(owner.client)).body).toMatchObject({
       total: { requests: 5 },
-      top_api_keys: [{ api_key_id: String(key.id), name: 'Gone' }],
+      top_api_keys: [{ api_key_id: key.id, name: 'Gone' }],
     });
   });
 
