@@ -62,7 +62,13 @@ export class Idempotency {
       [userId, operation, key],
     );
     if (record !== undefined && !record.request_digest.equals(digestOf(claim))) {
-      throw new AppError('idempotency.key_reused', 'This Idempotency-Key was used with a different request.');
+      throw new AppError(
+        'idempotency.key_reused',
+        'This Idempotency-Key was used with a different request.',
+        {
+          errors: [{ field: 'Idempotency-Key', message: 'was used with a different request' }],
+        },
+      );
     }
     return record?.api_key_id;
   }

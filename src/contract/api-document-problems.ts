@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { ERROR_CATALOGUE, type ErrorCode } from '../common/error-catalogue.js';
 import type { JsonSchema } from './components.js';
@@ -6,9 +7,11 @@ import { PROBLEM_MEDIA_TYPE } from './problem.js';
 import { PROBLEM_SCHEMA, VALIDATION_PROBLEM_SCHEMA } from './problem-schemas.js';
 import { type DocumentedHeader, headersOf } from './response-headers.js';
 
+type HeaderOrReference = DocumentedHeader | { readonly $ref: string };
+
 interface DocumentedResponse {
   description?: string;
-  headers?: Readonly<Record<string, DocumentedHeader>>;
+  headers?: Readonly<Record<string, HeaderOrReference>>;
   content?: unknown;
 }
 
@@ -27,6 +30,7 @@ export interface OperationProblem {
 
 /** Adds the problem responses of each operation: their statuses follow from its error codes. */
 export function addProblemResponses(document: OpenAPIObject): void {
+  const headers = new SharedHeaders();
   for (const item of Object.values(document.paths)) {
     for (const operation of Object.values(item) as DocumentedOperation[]) {
       const codes = errorCodesOf(operation);
@@ -38,9 +42,24 @@ export function addProblemResponses(document: OpenAPIObject): void {
         operation.responses[status] = problemResponse(status, ofStatus, problems[status]);
       }
       for (const [status, response] of Object.entries(operation.responses))
-        response.headers = { ...headersOf(Number(status)), ...response.headers };
+        response.headers = headers.refer({ ...headersOf(Number(status)), ...response.headers });
       describeCredentials(operation);
     }
+  }
+  document.components = { ...document.components, headers: headers.components };
+}
+
+/** The headers of all responses, each described once. */
+class SharedHeaders {
+  readonly components: Record<string, DocumentedHeader> = {};
+
+  refer(headers: Readonly<Record<string, HeaderOrReference>>): Record<string, HeaderOrReference> {
+    const refer = (name: string, header: HeaderOrReference): HeaderOrReference => {
+      if ('$ref' in header) return header;
+      const shared = (this.components[name] ??= header);
+      return isDeepStrictEqual(shared, header) ? { $ref: `#/components/headers/${name}` } : header;
+    };
+    return Object.fromEntries(Object.entries(headers).map(([name, header]) => [name, refer(name, header)]));
   }
 }
 

@@ -22,10 +22,13 @@ export function completeSchemas(document: OpenAPIObject): void {
   const paths = writer.writeWithin(document.paths) as OpenAPIObject['paths'];
   closeInputs(paths, schemas);
   document.paths = paths;
-  document.components = { ...document.components, schemas: schemas as Components };
+  const headers = writer.writeWithin(document.components?.headers ?? {}) as Headers;
+  document.components = { ...document.components, headers, schemas: schemas as Components };
 }
 
-type Components = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
+type AllComponents = NonNullable<OpenAPIObject['components']>;
+type Components = NonNullable<AllComponents['schemas']>;
+type Headers = NonNullable<AllComponents['headers']>;
 
 class SchemaWriter {
   constructor(private readonly schemas: Record<string, unknown>) {}
