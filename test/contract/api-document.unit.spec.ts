@@ -46,7 +46,7 @@ function* partsOf(
   if (typeof part !== 'object' || part === null) return;
   if (!Array.isArray(part)) yield [place, part];
   for (const [name, child] of Object.entries(part))
-    yield* partsOf(child as Json, `${place}/${name}`, isFollowed, seen);
+    yield* partsOf(child, `${place}/${name}`, isFollowed, seen);
   const reference = Array.isArray(part) ? undefined : part['$ref'];
   if (!isFollowed || typeof reference !== 'string' || seen.has(reference)) return;
   seen.add(reference);
@@ -192,12 +192,12 @@ describe('the API document, for those who read it,', () => {
         .map((each) => `${name} ${each.name}`),
     );
     expect(parameters).toEqual([]);
-    const properties = Object.entries(schemas).flatMap(([name, { properties = {} }]) =>
+    const undescribed = Object.entries(schemas).flatMap(([name, { properties = {} }]) =>
       Object.entries(properties as Record<string, Node>)
         .filter(([, part]) => !('description' in part) && !('$ref' in part))
         .map(([property]) => `${name}.${property}`),
     );
-    expect(properties).toEqual([]);
+    expect(undescribed).toEqual([]);
   });
 
   it('names the error codes of each refusal, and only codes of its status', () => {
