@@ -15,6 +15,7 @@ const levels = [
   ['usage'],
   ['holds'],
   ['verification'],
+  ['reference'],
 ];
 /** Modules that are libraries: they may import these alone. */
 const only = { 'embedded-postgres': ['common'], context: ['common'] };

@@ -40,6 +40,6 @@ export async function createApp(config: Config, clock?: Clock): Promise<NestFast
   guardBeforeBodies(adapter.getInstance(), pipeline);
   callDirectly(app, pipeline);
   allowOrigins(app, config.corsOrigins);
-  serveApiDocument(app);
+  serveApiDocument(app, config.publicUrl);
   return app;
 }

@@ -25,6 +25,7 @@ import { RouteTable } from './contract/route-table.service.js';
 import { ObservabilityModule } from './observability/observability.module.js';
 import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
 import { HoldsModule } from './holds/holds.module.js';
+import { ReferenceModule } from './reference/reference.module.js';
 import { SessionsModule } from './sessions/sessions.module.js';
 import { UsageModule } from './usage/usage.module.js';
 import { UsersModule } from './users/users.module.js';
@@ -80,6 +81,7 @@ export class AppModule {
         UsageModule,
         HoldsModule,
         VerificationModule,
+        ReferenceModule,
         Wiring,
       ],
     };

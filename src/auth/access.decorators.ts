@@ -1,6 +1,7 @@
 import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension, ApiSecurity } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import type { Permission } from './permissions.js';
 import type { Principal } from './principal.js';
 
 const ACCESS_RULE = 'latchkey:access-rule';
@@ -10,17 +11,17 @@ const ACCESS_RULE = 'latchkey:access-rule';
  * service decides in its transaction; the guard decides before it where a body would have to be read. `authenticated`: any caller with a valid credential.
  */
 export type AccessRule =
-  | { readonly kind: 'permission'; readonly permission: string; readonly alternative?: string }
-  | { readonly kind: 'owner_or_permission'; readonly permission: string }
+  | { readonly kind: 'permission'; readonly permission: Permission; readonly alternative?: Permission }
+  | { readonly kind: 'owner_or_permission'; readonly permission: Permission }
   | { readonly kind: 'authenticated' };
 
 /** Only callers who hold the permission, or its alternative where one is given. */
-export function RequirePermission(permission: string, alternative?: string): MethodDecorator {
+export function RequirePermission(permission: Permission, alternative?: Permission): MethodDecorator {
   return declare({ kind: 'permission', permission, ...(alternative === undefined ? {} : { alternative }) });
 }
 
 /** The owner of the thing (with a session), or callers who hold the permission. */
-export function OwnerOrPermission(permission: string): MethodDecorator {
+export function OwnerOrPermission(permission: Permission): MethodDecorator {
   return declare({ kind: 'owner_or_permission', permission });
 }
 

@@ -32,6 +32,8 @@ export abstract class Config {
   abstract readonly adminUsername: string;
   abstract readonly adminPassword: Secret | undefined;
   abstract readonly corsOrigins: readonly string[];
+  /** Where callers reach the service, without a slash at the end; undefined where they read the API document. */
+  abstract readonly publicUrl: string | undefined;
   /** Addresses and CIDR blocks whose `X-Forwarded-For` is believed. */
   abstract readonly trustedProxies: readonly string[];
   abstract readonly logLevel: string;

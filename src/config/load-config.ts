@@ -46,6 +46,7 @@ export function loadConfig(environment: Environment = process.env): Config {
       'origins such as https://console.example.com, or the single entry *',
       isOrigin,
     ),
+    publicUrl: env.matching('PUBLIC_URL', 'an http or https URL without a slash at the end', isBaseUrl),
     trustedProxies: env.list('TRUSTED_PROXIES', 'IP addresses and CIDR blocks', isAddressOrBlock),
     logLevel: env.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     logFormat: env.oneOf(
@@ -191,6 +192,12 @@ function adminPassword(env: EnvironmentReader): Secret | undefined {
 
 function isUsername(value: string): boolean {
   return /^[A-Za-z0-9._@+-]{1,64}$/.test(value);
+}
+
+function isBaseUrl(value: string): boolean {
+  if (!/^https?:\/\/.+[^/]$/.test(value) || !URL.canParse(value)) return false;
+  const { search, hash, username } = new URL(value);
+  return search === '' && hash === '' && username === '';
 }
 
 function isOrigin(value: string): boolean {

@@ -182,6 +182,12 @@ export const SETTING_GROUPS = {
       default: 'none',
       example: 'https://console.example.com',
     },
+    PUBLIC_URL: {
+      meaning:
+        'Where callers reach this service, such as `https://keys.example.com`: the address that the served API document names as its server.',
+      default: 'the address that the document is read from',
+      example: 'https://keys.example.com',
+    },
     TRUSTED_PROXIES: {
       meaning:
         'Comma-separated addresses and CIDR blocks of proxies whose `X-Forwarded-For` is believed. From others the header is ignored.',

@@ -3,6 +3,8 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { dump } from 'js-yaml';
 import { projectPath } from '../common/project-path.js';
+import { addExamples } from './api-examples.js';
+import { API_GUIDE } from './api-guide.js';
 import { addProblemResponses } from './api-document-problems.js';
 import { completeSchemas } from './document-schemas.js';
 import { GUIDE_PATH } from './api-path.js';
@@ -16,10 +18,7 @@ export function describeApi(app: NestFastifyApplication, version: string): OpenA
   const builder = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
     .setTitle('Latchkey')
-    .setDescription(
-      'The API-key service of an AI platform: create, restrict, budget, rotate and revoke API keys, and read what they were used for. ' +
-        'Errors are problem documents (RFC 9457); their `type` is the address of a page that explains them.',
-    )
+    .setDescription(API_GUIDE)
     .setVersion(version)
     .setLicense('MIT', 'https://opensource.org/license/mit')
     .addServer('/')
@@ -46,12 +45,22 @@ export function describeApi(app: NestFastifyApplication, version: string): OpenA
   document.info.contact = { name: 'The operators of this installation' };
   addProblemResponses(document);
   completeSchemas(document);
+  addExamples(document);
   return document;
 }
 
-/** Serves the checked-in document as JSON, as YAML and as pages for people. */
-export function serveApiDocument(app: NestFastifyApplication): void {
-  const document = JSON.parse(readFileSync(projectPath('openapi.json'), 'utf8')) as OpenAPIObject;
+/** The document as it is checked in. */
+export function readApiDocument(): OpenAPIObject {
+  return JSON.parse(readFileSync(projectPath('openapi.json'), 'utf8')) as OpenAPIObject;
+}
+
+/**
+ * Serves the checked-in document as JSON, as YAML and as pages for people. `publicUrl` is where callers reach the service;
+ * without it they are sent to where they read the document.
+ */
+export function serveApiDocument(app: NestFastifyApplication, publicUrl: string | undefined): void {
+  const document = readApiDocument();
+  if (publicUrl !== undefined) document.servers = [{ url: publicUrl }];
   serveUnchangingText(app, '/openapi.json', 'application/json', () => JSON.stringify(document));
   serveUnchangingText(app, '/openapi.yaml', 'text/yaml', () => dump(document, { noRefs: true }));
   // Of this server alone: the document itself may be read anywhere.

@@ -4,12 +4,12 @@ export interface DocumentedHeader {
   readonly schema: Readonly<Record<string, unknown>>;
 }
 
-export const RETRY_AFTER: DocumentedHeader = {
+const RETRY_AFTER: DocumentedHeader = {
   description: 'Whole seconds to wait before the request is sent again. Absent where waiting does not help.',
   schema: { type: 'integer', minimum: 0, maximum: 2_147_483_647, example: 1 },
 };
 
-export const WWW_AUTHENTICATE: DocumentedHeader = {
+const WWW_AUTHENTICATE: DocumentedHeader = {
   description: 'The scheme of credentials (RFC 9110 §11.6.1).',
   schema: { type: 'string', example: 'Bearer' },
 };
@@ -38,7 +38,7 @@ export const RATE_LIMIT_HEADERS: Readonly<Record<string, DocumentedHeader>> = {
 };
 
 /** Every response has this header. */
-export const REQUEST_ID: DocumentedHeader = {
+const REQUEST_ID: DocumentedHeader = {
   description:
     'Names this request in logs and in the audit log: the `X-Request-Id` of the request, or a new one.',
   schema: { type: 'string', example: '0d9f7a2e-8a51-4f0c-9c52-0c6a4a1d7f3b' },

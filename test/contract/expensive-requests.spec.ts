@@ -42,6 +42,9 @@ describe('expensive requests of one user', () => {
   const BOUNDED: Readonly<Record<string, [path: string, table: string]>> = {
     get_usage_summary: ['/usage/summary', 'usage_hourly_rollups'],
     get_api_key_usage_series: ['/api-keys/$KEY/usage/series', 'usage_hourly_rollups'],
+    export_usage_summary: ['/usage/summary.csv', 'usage_hourly_rollups'],
+    export_api_key_usage_series: ['/api-keys/$KEY/usage/series.csv', 'usage_hourly_rollups'],
+    export_audit_logs: ['/audit-logs/export?action=none', 'audit_logs_other_months'],
     list_api_keys: ['/api-keys?search=nothing', 'api_key_search_texts'],
     list_audit_logs: ['/audit-logs?limit=5', 'audit_logs_other_months'],
   };
@@ -49,6 +52,7 @@ describe('expensive requests of one user', () => {
   /** Why every other route that reads is cheap. */
   const CHEAP: Readonly<Record<string, string>> = {
     get_me: 'the caller, who is known already',
+    get_reference: 'what was put together at the start',
     get_user: 'one row by its id',
     get_api_key: 'one row by its id, its secrets and its line',
     get_api_key_usage: 'the rollups of one key and two days at most, by the first columns of their index',

@@ -94,7 +94,7 @@ describe('the service on a DATA_DIR of its own', () => {
   it('ends at once when it is told to while it starts, and leaves no PostgreSQL behind', async () => {
     const app = await AppProcess.launch(environment);
     await vi.waitUntil(async () => (await directory.postgresPid()) !== undefined, {
-      timeout: 10_000,
+      timeout: 60_000,
       interval: 1,
     });
     expect(await app.stop()).toBe(0);
