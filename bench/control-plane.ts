@@ -13,7 +13,7 @@ import { compare, type Contender } from './support/comparison.js';
 import { TRIAL_FLAGS } from './support/flags.js';
 import { startLatchkey, startReference } from './support/latchkey.js';
 import { checkLikeness } from './support/likeness.js';
-import { Load } from './support/load.js';
+import { startLoad } from './support/load.js';
 import { canPin } from './support/pinning.js';
 import {
   comparisonHeader,
@@ -61,7 +61,7 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   const database = await openSeededDatabase({ keys, directory: flags.data }, cleanup);
   const latchkey = await startLatchkey(database, cleanup, nodeFlags);
   const reference = await startReference('control-plane.mjs', database, cleanup, nodeFlags);
-  const load = Load.start();
+  const load = startLoad();
   cleanup.add(() => load.stop());
   const sessions = await logInAll(latchkey);
 

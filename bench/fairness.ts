@@ -2,6 +2,8 @@ import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { runBounded } from './support/cleanup.js';
+import type { CallerLoops } from './support/caller-loops.js';
+import { ChildTask } from './support/child-task.js';
 import { call } from './support/key-watch.js';
 import { startLatchkey } from './support/latchkey.js';
 import { markdownTable, provenance, rounded, writeToDocument } from './support/report.js';
@@ -10,7 +12,7 @@ import { logIn } from './support/sessions.js';
 import { percentile } from './support/statistics.js';
 
 /*
- * What one caller can do to the others: the latency of `GET /auth/me` of a bystander, idle and while another user has the
+ * What one caller can do to the others: what a bystander waits for `GET /auth/me` and an admin for a change, idle and while another user has the
  * heaviest requests there are under way. Ends with 1 where the 99th percentile grows beyond its bound, or the end of a user
  * takes too long. Usage: npm run bench:fairness -- [--write] [--keys 200000] [--seconds 10]
  */
@@ -48,55 +50,31 @@ const MORE_ROWS = [
   'VACUUM ANALYZE',
 ];
 
-/** How a load asks, and with what statuses it goes on. */
-interface Asked {
-  readonly accept?: string;
-  readonly body?: object;
-  readonly statuses?: readonly number[];
-}
-
 await runBounded(Number(flags.minutes), async (cleanup) => {
   const database = await openSeededDatabase({ keys, directory: undefined }, cleanup);
   for (const statement of MORE_ROWS) await database.query(statement);
-  const latchkey = await startLatchkey(database, cleanup, [], { LOG_LEVEL: 'error' });
+  const latchkey = await startLatchkey(database, cleanup, [], { LOG_LEVEL: 'error' }, { isPinned: false });
   const { port } = latchkey;
   const { accessToken: heavy } = await logIn(latchkey, 'admin');
   const { accessToken: bystander } = await logIn(latchkey, 'user-1');
   const newcomer = { username: 'newcomer', password: 'a long passphrase' };
   await call(port, 'POST', '/users', heavy, newcomer);
+  const { id: changed } = await call(port, 'POST', '/users', heavy, { ...newcomer, username: 'changed' });
+  const secondAdmin = { ...newcomer, username: 'other-admin' };
+  await call(port, 'POST', '/users', heavy, { ...secondAdmin, role: 'admin' });
+  const { access_token: otherAdmin } = await call(port, 'POST', '/auth/login', '', secondAdmin);
   const { access_token: withoutKeys } = await call(port, 'POST', '/auth/login', '', newcomer);
   const [owner] = await database.query<{ id: string }>(
     `SELECT id FROM users WHERE username = '${LARGE_OWNER}'`,
   );
 
-  const send = async (token: string, path: string, { accept = 'application/json', body }: Asked = {}) => {
-    const answer = await fetch(`http://127.0.0.1:${port}/api/v1${path}`, {
-      method: body === undefined ? 'GET' : 'POST',
-      headers: {
-        accept,
-        ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    for await (const _part of answer.body ?? []);
-    return answer.status;
-  };
+  const callers = ChildTask.start<CallerLoops, number>('caller-loops.ts');
+  cleanup.add(() => callers.stop());
   /** So many callers, each again and again for the time of a trial. */
   const loop =
-    (callers: number, token: string, path: string, asked: Asked = {}) =>
-    async () => {
-      const endsAt = performance.now() + seconds * 1_000;
-      const { statuses = [200, 429] } = asked;
-      const callAgain = async () => {
-        while (performance.now() < endsAt) {
-          const status = await send(token, path, asked);
-          if (!statuses.includes(status)) throw new Error(`${path}: ${status}`);
-          if (status === 429 && asked.statuses === undefined) await sleep(100);
-        }
-      };
-      await Promise.all(Array.from({ length: callers }, callAgain));
-    };
+    (count: number, token: string, path: string, asked: Partial<CallerLoops> = {}) =>
+    () =>
+      callers.run({ port, path, token, callers: count, seconds, ...asked });
   const ndjson = { accept: 'application/x-ndjson' };
   const ofOwner = `/audit-logs?user_id=${String(owner?.id)}`;
   const wrongLogin = { body: { ...newcomer, password: 'a wrong passphrase' }, statuses: [401, 429] };
@@ -117,54 +95,78 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
     ['a flood of logins', loop(20, '', '/auth/login', wrongLogin)],
     ['a flood of refused requests', loop(20, withoutKeys, '/users', { statuses: [403] })],
   ];
-  const deletion = `the end of a user with ${keys / 4} keys`;
-
+  const agent = new Agent({ keepAlive: true });
+  cleanup.add(() => agent.destroy());
+  const asked: readonly (readonly [string, () => Promise<unknown>])[] = [
+    ['auth/me', () => call(port, 'GET', '/auth/me', bystander, undefined, agent)],
+    ['a change', () => call(port, 'PUT', `/users/${changed}`, otherAdmin, { permissions: [] }, agent)],
+  ];
   const rows: string[][] = [];
   const failures: string[] = [];
-  let idleP99: number | undefined;
-  const endOwner = () => call(port, 'DELETE', `/users/${String(owner?.id)}`, heavy);
-  for (const [name, work] of [...loads, [deletion, endOwner] as const]) {
+  const idle = new Map<string, number>();
+  /** Notes what bystanders waited beside a load, and answers how long that took, in ms. */
+  const trial = async (name: string, load: () => Promise<unknown>, most: number): Promise<number> => {
     const began = performance.now();
-    const sorted = await latenciesWhile(port, bystander, work());
+    const latencies = await latenciesWhile(
+      asked.map(([, ask]) => ask),
+      load(),
+    );
     const tookMs = performance.now() - began;
-    const [p50, p99] = [percentile(sorted, 0.5), percentile(sorted, 0.99)];
-    idleP99 ??= p99;
-    rows.push([
-      name,
-      rounded(tookMs / 1_000),
-      String(sorted.length),
-      rounded(p50),
-      rounded(p99),
-      rounded(p99 / idleP99),
-    ]);
-    console.log(rows.at(-1)?.join('  '));
-    const most = name === deletion ? MOST_TIMES_AT_DELETION : MOST_TIMES;
-    if (p99 > most * Math.max(LEAST_P99_MS, idleP99))
-      failures.push(`${name}: a p99 of ${rounded(p99)} ms is more than ${most} times the idle one.`);
-    if (name === deletion && tookMs > (keys / 4) * MOST_DELETION_MS_PER_KEY)
-      failures.push(`${name} took ${rounded(tookMs / 1_000)} s.`);
-  }
-  const header = ['what another user does', 'seconds', 'requests', 'p50 ms', 'p99 ms', 'p99 to idle'];
-  const text = `${provenance()} ${keys} keys, ${keys * 2} rollups, ${keys} audit rows.\n\n${markdownTable(header, rows)}`;
+    for (const [index, [request]] of asked.entries()) {
+      const sorted = latencies[index] ?? new Float64Array();
+      const [p50, p99] = [percentile(sorted, 0.5), percentile(sorted, 0.99)];
+      const idleP99 = idle.get(request) ?? p99;
+      idle.set(request, idleP99);
+      const figures = [tookMs / 1_000, p50, p99, p99 / idleP99].map(rounded);
+      rows.push([name, request, String(sorted.length), ...figures]);
+      console.log(rows.at(-1)?.join('  '));
+      if (p99 > most * Math.max(LEAST_P99_MS, idleP99))
+        failures.push(
+          `${name}: for ${request} a p99 of ${rounded(p99)} ms is more than ${most} times the idle one.`,
+        );
+    }
+    return tookMs;
+  };
+  for (const [name, load] of loads) await trial(name, load, MOST_TIMES);
+  const deletion = `the end of a user with ${keys / 4} keys`;
+  const endOwner = () => call(port, 'DELETE', `/users/${String(owner?.id)}`, heavy);
+  const tookMs = await trial(deletion, endOwner, MOST_TIMES_AT_DELETION);
+  if (tookMs > (keys / 4) * MOST_DELETION_MS_PER_KEY)
+    failures.push(`${deletion} took ${rounded(tookMs / 1_000)} s.`);
+
+  const header = [
+    'what another user does',
+    'a bystander’s',
+    'requests',
+    'seconds',
+    'p50 ms',
+    'p99 ms',
+    'p99 to idle',
+  ];
+  const text = `${provenance()} ${keys} keys, ${keys * 2} rollups, ${keys} audit rows. Nothing is pinned to a core.\n\n${markdownTable(header, rows)}`;
   console.log(`\n${text}`);
   if (flags.write) writeToDocument('bench:fairness', text);
   for (const failure of failures) console.error(failure);
   if (failures.length > 0) process.exitCode = 1;
 });
 
-/** How long each `GET /auth/me` took in ms, ascending, sent one after the other for as long as `work` takes. */
-async function latenciesWhile(port: number, token: string, work: Promise<unknown>): Promise<Float64Array> {
-  const agent = new Agent({ keepAlive: true });
-  const latencies: number[] = [];
+/** How long each request of each kind took in ms, ascending, sent one after the other for as long as `work` takes. */
+async function latenciesWhile(
+  kinds: readonly (() => Promise<unknown>)[],
+  work: Promise<unknown>,
+): Promise<Float64Array[]> {
   let isOver = false;
   const end = work.finally(() => (isOver = true));
-  while (!isOver) {
-    const sentAt = performance.now();
-    await call(port, 'GET', '/auth/me', token, undefined, agent);
-    latencies.push(performance.now() - sentAt);
-    await sleep(PAUSE_MS);
-  }
+  const measured = kinds.map(async (ask) => {
+    const latencies: number[] = [];
+    while (!isOver) {
+      const sentAt = performance.now();
+      await ask();
+      latencies.push(performance.now() - sentAt);
+      await sleep(PAUSE_MS);
+    }
+    return Float64Array.from(latencies).toSorted();
+  });
   await end;
-  agent.destroy();
-  return Float64Array.from(latencies).toSorted();
+  return Promise.all(measured);
 }

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { runBounded } from './support/cleanup.js';
 import { TRIAL_FLAGS } from './support/flags.js';
 import { startLatchkey } from './support/latchkey.js';
-import { Load } from './support/load.js';
+import { startLoad } from './support/load.js';
 import type { LoadPlan, LoadResult, RequestPlan } from './support/load-plan.js';
 import { markdownTable, provenance, rounded, writeToDocument } from './support/report.js';
 import { openSeededDatabase } from './support/seeded-database.js';
@@ -64,7 +64,7 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   const [caller, ...keys] = await restrictKeys(database.url, join(folder, 'keys.json'));
   if (caller === undefined) throw new Error('There are no keys.');
   const { port } = await startLatchkey(database, cleanup);
-  const [callers, stranger] = [Load.start(), Load.start()];
+  const [callers, stranger] = [startLoad(), startLoad()];
   cleanup.add(() => callers.stop());
   cleanup.add(() => stranger.stop());
   const verdicts: LoadPlan = {

@@ -5,7 +5,7 @@ import { runBounded } from './support/cleanup.js';
 import { compare, type Comparison, type Contender, type Summary, type Trial } from './support/comparison.js';
 import { TRIAL_FLAGS, trialOptions } from './support/flags.js';
 import { startLatchkey, startReference } from './support/latchkey.js';
-import { Load } from './support/load.js';
+import { startLoad } from './support/load.js';
 import { canPin } from './support/pinning.js';
 import { markdownTable, provenance, rounded, writeToDocument } from './support/report.js';
 import { type BenchDatabase, openSeededDatabase } from './support/seeded-database.js';
@@ -69,7 +69,7 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   const reporter = { 'x-api-key': secret };
   const caller = { CALLER: hash('sha256', secret) };
   const reference = await startReference('usage.mjs', database, cleanup, nodeFlags, caller);
-  const load = Load.start();
+  const load = startLoad();
   cleanup.add(() => load.stop());
   const reader = { authorization: `Bearer ${accessToken}` };
   const rows: string[][] = [];

@@ -6,7 +6,7 @@ import { generateSecret } from '../src/api-keys/secret-format.js';
 import { runBounded } from './support/cleanup.js';
 import { TRIAL_FLAGS } from './support/flags.js';
 import { startLatchkey } from './support/latchkey.js';
-import { Load } from './support/load.js';
+import { startLoad } from './support/load.js';
 import type { LoadPlan, LoadRequest, LoadResult } from './support/load-plan.js';
 import { markdownTable, provenance, rounded, writeToDocument } from './support/report.js';
 import { openSeededDatabase } from './support/seeded-database.js';
@@ -36,7 +36,7 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   const [caller, ...keys] = await restrictKeys(database.url, join(folder, 'keys.json'));
   if (caller === undefined) throw new Error('There are no keys.');
   const latchkey = await startLatchkey(database, cleanup);
-  const [first, second] = [Load.start(), Load.start()];
+  const [first, second] = [startLoad(), startLoad()];
   cleanup.add(() => first.stop());
   cleanup.add(() => second.stop());
   const plan = (secrets: readonly string[]): LoadPlan => ({

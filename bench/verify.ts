@@ -6,7 +6,7 @@ import { runBounded } from './support/cleanup.js';
 import { compare, type Contender } from './support/comparison.js';
 import { TRIAL_FLAGS, trialOptions } from './support/flags.js';
 import { startLatchkey, startReference } from './support/latchkey.js';
-import { Load } from './support/load.js';
+import { startLoad } from './support/load.js';
 import type { LoadRequest } from './support/load-plan.js';
 import { canPin } from './support/pinning.js';
 import {
@@ -57,7 +57,7 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   const redis: Record<string, string> = flags.redis === undefined ? {} : { REDIS_URL: flags.redis };
   const latchkey = await startLatchkey(database, cleanup, nodeFlags, redis);
   const reference = await startReference('verify.mjs', database, cleanup, nodeFlags, { KEYS: file });
-  const load = Load.start();
+  const load = startLoad();
   cleanup.add(() => load.stop());
   const rows: string[][] = [];
   for (const asking of askings(keys)) {

@@ -16,6 +16,7 @@ export async function startLatchkey(
   cleanup: Cleanup,
   nodeFlags: readonly string[] = [],
   environment: Readonly<Record<string, string>> = {},
+  { isPinned = true } = {},
 ): Promise<ServerProcess> {
   execFileSync(process.execPath, ['scripts/build.mjs', '--if-stale'], {
     cwd: projectPath('.'),
@@ -24,6 +25,7 @@ export async function startLatchkey(
   const latchkey = await startServer({
     name: 'Latchkey',
     nodeArguments: [...nodeFlags, 'dist/src/main.js'],
+    isPinned,
     environment: {
       NODE_ENV: 'production',
       HOST: '127.0.0.1',

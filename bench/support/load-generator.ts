@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { GeneratorAnswer, GeneratorCommand, LoadPlan, LoadRequest, LoadResult } from './load-plan.js';
+import { serveTasks } from './child-task.js';
+import type { LoadPlan, LoadRequest, LoadResult } from './load-plan.js';
 import { percentile } from './statistics.js';
 
 /*
@@ -96,14 +97,4 @@ function converse(
   });
 }
 
-function answer(message: GeneratorAnswer): void {
-  process.send?.(message);
-}
-
-process.on('disconnect', () => process.exit());
-process.on('message', ({ plan }: GeneratorCommand) => {
-  run(plan).then(
-    (result) => answer({ result }),
-    (error: unknown) => answer({ failure: String(error) }),
-  );
-});
+serveTasks(run);

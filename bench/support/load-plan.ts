@@ -31,9 +31,3 @@ export interface LoadResult {
   readonly p99Ms: number;
   readonly maxMs: number;
 }
-
-/** What the generator's process is told, and what it answers. */
-export interface GeneratorCommand {
-  readonly plan: LoadPlan;
-}
-export type GeneratorAnswer = { readonly result: LoadResult } | { readonly failure: string };

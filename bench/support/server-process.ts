@@ -21,6 +21,8 @@ export interface ServerOptions {
   readonly nodeArguments: readonly string[];
   /** All of its environment beside PATH and PORT. */
   readonly environment: Readonly<Record<string, string>>;
+  /** False for one that may use every core, as it does where it is deployed. Default: true. */
+  readonly isPinned?: boolean;
 }
 
 const START_MS = 60_000;
@@ -33,9 +35,10 @@ const TICKS_PER_SECOND = 100;
 
 /** Starts a server on its core and waits until it listens on the free port it is given as PORT. */
 export async function startServer(options: ServerOptions): Promise<ServerProcess> {
-  const { name, nodeArguments, environment } = options;
+  const { name, nodeArguments, environment, isPinned = true } = options;
   const port = await freePort();
-  const [command = '', ...commandArguments] = pinned(SERVER_CORE, [process.execPath, ...nodeArguments]);
+  const node = [process.execPath, ...nodeArguments];
+  const [command = '', ...commandArguments] = isPinned ? pinned(SERVER_CORE, node) : node;
   const child = spawn(command, commandArguments, {
     cwd: projectPath('.'),
     env: { PATH: process.env['PATH'], PORT: String(port), ...environment },
