@@ -99,7 +99,10 @@ await runBounded(Number(flags.minutes), async (cleanup) => {
   cleanup.add(() => agent.destroy());
   const asked: readonly (readonly [string, () => Promise<unknown>])[] = [
     ['auth/me', () => call(port, 'GET', '/auth/me', bystander, undefined, agent)],
-    ['a change', () => call(port, 'PUT', `/users/${changed}`, otherAdmin, { permissions: [] }, agent)],
+    [
+      'a change',
+      () => call(port, 'PUT', `/users/${String(changed)}`, otherAdmin, { permissions: [] }, agent),
+    ],
   ];
   const rows: string[][] = [];
   const failures: string[] = [];

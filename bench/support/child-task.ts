@@ -46,8 +46,8 @@ export class ChildTask<Plan, Result> {
 }
 
 /** The other side: does what it is asked, until whoever asks is gone. */
-export function serveTasks<Plan, Result>(run: (plan: Plan) => Promise<Result>): void {
-  const answer = (message: Answered<Result>) => process.send?.(message);
+export function serveTasks<Plan>(run: (plan: Plan) => Promise<unknown>): void {
+  const answer = (message: Answered<unknown>) => process.send?.(message);
   process.on('disconnect', () => process.exit());
   process.on('message', ({ plan }: Asked<Plan>) => {
     run(plan).then(

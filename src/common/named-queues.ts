@@ -5,18 +5,21 @@ interface Queue {
   readonly waiting: (() => void)[];
 }
 
-/** Runs a few pieces of work at a time under each name, the others in the order of arrival. */
-export class NamedQueues {
-  readonly #queues = new Map<string, Queue>();
+/**
+ * Runs a few pieces of work at a time under each name, the others in the order of arrival. Work under one name never waits
+ * for that under another.
+ */
+export class NamedQueues<Name> {
+  readonly #queues = new Map<Name, Queue>();
 
   /** `maxRunning` and `maxWaiting` are for each name. */
   constructor(
     private readonly maxRunning: number,
-    private readonly maxWaiting: number,
+    private readonly maxWaiting = Infinity,
   ) {}
 
-  /** @throws AppError `service.overloaded` when too many wait under the name */
-  async run<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+  /** Begins at once where there is room. @throws AppError `service.overloaded` when too many wait under the name */
+  async run<Result>(name: Name, work: () => Promise<Result>): Promise<Result> {
     const queue = this.#queues.get(name) ?? { running: 0, waiting: [] };
     this.#queues.set(name, queue);
     if (queue.waiting.length >= this.maxWaiting)

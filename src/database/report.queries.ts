@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { QueryConfig, QueryResultRow } from 'pg';
-import { FairQueue } from '../common/fair-queue.js';
+import { NamedQueues } from '../common/named-queues.js';
 import { ReportPool } from './pools.js';
 
 /** Half of the connections: however much one caller reads, others get one. */
@@ -12,12 +12,12 @@ const STATEMENTS_PER_CALLER = 2;
  */
 @Injectable()
 export class ReportQueries {
-  readonly #queue = new FairQueue(STATEMENTS_PER_CALLER);
+  readonly #queues = new NamedQueues<number>(STATEMENTS_PER_CALLER);
 
   constructor(private readonly pool: ReportPool) {}
 
   /** The rows of a statement for the user who calls. */
   query<Row extends QueryResultRow>(callerId: number, statement: QueryConfig): Promise<Row[]> {
-    return this.#queue.run(callerId, async () => (await this.pool.query<Row>(statement)).rows);
+    return this.#queues.run(callerId, async () => (await this.pool.query<Row>(statement)).rows);
   }
 }

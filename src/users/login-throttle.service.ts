@@ -55,7 +55,7 @@ const IS_WINDOW_OVER = `(known.window_ends_at <= now()
 @Injectable()
 export class LoginThrottle {
   readonly #refusals = new KnownRefusals();
-  readonly #queues = new NamedQueues(COUNTED_AT_ONCE, MOST_WAITING);
+  readonly #queues = new NamedQueues<string>(COUNTED_AT_ONCE, MOST_WAITING);
 
   constructor(
     private readonly pool: ControlPool,
