@@ -46,11 +46,11 @@ export class ChildTask<Plan, Result> {
 }
 
 /** The other side: does what it is asked, until whoever asks is gone. */
-export function serveTasks<Plan>(run: (plan: Plan) => Promise<unknown>): void {
+export function serveTasks(run: (plan: never) => Promise<unknown>): void {
   const answer = (message: Answered<unknown>) => process.send?.(message);
   process.on('disconnect', () => process.exit());
-  process.on('message', ({ plan }: Asked<Plan>) => {
-    run(plan).then(
+  process.on('message', ({ plan }: Asked<unknown>) => {
+    run(plan as never).then(
       (result) => answer({ result }),
       (error: unknown) => answer({ failure: String(error) }),
     );

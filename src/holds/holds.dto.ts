@@ -1,3 +1,4 @@
+import type { FromSchema } from 'json-schema-to-ts';
 import { toBudgetResponse } from '../budgets/budget.response.js';
 import type { HoldRefusal, HoldWithBudget } from './hold.js';
 import type { Reporter } from '../usage/reporter.js';
@@ -6,6 +7,7 @@ import { isoTimestamp } from '../common/iso-timestamp.js';
 import { decimalCentsFromMicroCents, parseCents } from '../common/money.js';
 import { TextField } from '../contract/fields.js';
 import type { Redactor } from '../common/redactor.js';
+import type { HOLD_REQUEST_SCHEMA, SETTLEMENT_SCHEMA } from './holds.schema.js';
 import type { HoldTarget, Settlement } from './holds.service.js';
 import { checkUsageEvent, RESERVED_REQUEST_ID, requestIdErrors } from '../usage/usage-event.schema.js';
 
@@ -23,13 +25,7 @@ export class HoldIdParameter {
   id!: string;
 }
 
-interface HoldBody {
-  readonly key?: string;
-  readonly api_key_id?: number;
-  readonly amount_cents: number | string;
-  readonly ttl_seconds: number;
-  readonly request_id?: string;
-}
+type HoldBody = FromSchema<typeof HOLD_REQUEST_SCHEMA>;
 
 /**
  * What a request asks for; `errors` are the rules of the schema that it breaks.
@@ -72,7 +68,7 @@ const AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at m
  */
 export function toSettlement(body: unknown, id: string, now: Date, redactor: Redactor): Settlement {
   const holdId = id.toLowerCase();
-  const told = bodyOf<{ api_key_id?: number; request_id?: string; endpoint?: string; method?: string }>(body);
+  const told = bodyOf<FromSchema<typeof SETTLEMENT_SCHEMA>>(body);
   const event = { ...UNTOLD, hold_id: holdId, ...told };
   const checked = checkUsageEvent(Array.isArray(body) ? body : event, now, redactor);
   if (checked.kind === 'invalid') throw validationFailed(checked.errors);

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import type { FromSchema } from 'json-schema-to-ts';
 import type { FieldError } from '../common/app-error.js';
 import { parseCents } from '../common/money.js';
 import type { Redactor } from '../common/redactor.js';
@@ -100,20 +101,7 @@ export const USAGE_EVENT_SCHEMA = component('UsageEvent', {
   },
 });
 
-interface UsageEventBody {
-  readonly api_key_id: number;
-  readonly request_id: string;
-  readonly endpoint: string;
-  readonly method: string;
-  readonly model?: string | null;
-  readonly request_tokens: number;
-  readonly response_tokens: number;
-  readonly cost_cents: number | string;
-  readonly status_code?: number | null;
-  readonly response_time_ms?: number | null;
-  readonly occurred_at?: string;
-  readonly hold_id?: string | null;
-}
+type UsageEventBody = FromSchema<typeof USAGE_EVENT_SCHEMA>;
 
 /** An event that may be recorded, or every rule that it breaks. */
 export type CheckedEvent =

@@ -1,3 +1,4 @@
+import type { FromSchema } from 'json-schema-to-ts';
 import { NULLABLE_BUDGET_SCHEMA, toBudgetResponse } from '../budgets/budget.response.js';
 import { isoTimestamp } from '../common/iso-timestamp.js';
 import { component } from '../contract/components.js';
@@ -24,8 +25,8 @@ import { isoOrNull, VERDICT_CODES } from './verdict.js';
 
 const NAME = { type: 'string', maxLength: 200 } as const;
 
-/** One question about a key. */
-export const VERIFY_REQUEST_SCHEMA = component('VerifyRequest', {
+/** What a request always may say; the names that keys may be restricted to are added below. */
+const VERIFY_REQUEST = {
   type: 'object',
   required: ['key'],
   additionalProperties: false,
@@ -41,9 +42,6 @@ export const VERIFY_REQUEST_SCHEMA = component('VerifyRequest', {
       description: 'The address the key was used from; IPv4 or IPv6.',
       examples: ['203.0.113.7'],
     },
-    ...Object.fromEntries(
-      NAMED_RESTRICTIONS.map(({ input, description }) => [input, { ...NAME, description }]),
-    ),
     scopes: {
       type: 'array',
       maxItems: 100,
@@ -75,6 +73,20 @@ export const VERIFY_REQUEST_SCHEMA = component('VerifyRequest', {
       description:
         'Show every rule with its inputs and consume nothing; needs `platform:api-keys:read` as well.',
     },
+  },
+} as const;
+const { key, ip, ...others } = VERIFY_REQUEST.properties;
+
+/** One request for a verdict. */
+export const VERIFY_REQUEST_SCHEMA = component('VerifyRequest', {
+  ...VERIFY_REQUEST,
+  properties: {
+    key,
+    ip,
+    ...Object.fromEntries(
+      NAMED_RESTRICTIONS.map(({ input, description }) => [input, { ...NAME, description }]),
+    ),
+    ...others,
   },
 });
 
@@ -184,16 +196,8 @@ export const VERDICT_PROBLEM_SCHEMA = problemWith('VerdictProblem', {
   properties: { verdict: VERDICT_CODE_SCHEMA },
 });
 
-/** A question as it arrives, checked by the schema above. */
-export interface VerifyBody extends RequestNames {
-  readonly key: string;
-  readonly ip?: string;
-  readonly scopes?: readonly string[];
-  readonly cost: number;
-  readonly hold_cents?: number | string;
-  readonly hold_ttl_seconds?: number;
-  readonly explain: boolean;
-}
+/** A request as it arrives, checked by the schema above. */
+export type VerifyBody = FromSchema<typeof VERIFY_REQUEST> & RequestNames;
 
 /** A verdict as it leaves. */
 export function toVerdictResponse(verdict: Verdict): Record<string, unknown> {
