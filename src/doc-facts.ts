@@ -1,20 +1,12 @@
-import { NestFactory } from '@nestjs/core';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { AppModule } from './app.module.js';
 import { ERROR_CATALOGUE } from './common/error-catalogue.js';
-import { Redactor } from './common/redactor.js';
-import { loadConfig } from './config/load-config.js';
 import { SETTING_GROUPS } from './config/settings.js';
+import { createDescribedApp } from './described-app.js';
 import { Maintenance } from './jobs/maintenance.service.js';
-import { createHttpAdapter } from './http/http-server.js';
-import { RouteTable } from './contract/route-table.service.js';
 import { Metrics } from './observability/metrics.service.js';
 import { measureRequests } from './observability/request-metrics.js';
 import { refusalOf } from './verification/forward-auth.policy.js';
 import { VERDICT_CODES } from './verification/verdict.js';
 import { VERDICT_MEANINGS } from './verification/verdict-meanings.js';
-
-const UNUSED_SECRET = 'nothing_is_signed_while_the_service_is_described';
 
 /** What the tables of the documents are generated from (`scripts/docs.mjs`): the service's own data, without a database. */
 export async function readDocFacts() {
@@ -37,25 +29,15 @@ export async function readDocFacts() {
   };
 }
 
-/** The application with all that registers itself; nothing connects and no job starts, because it is never initialized. */
+/** What registers itself with the application. */
 async function describeApplication() {
-  const config = loadConfig({
-    DATABASE_URL: 'postgres://127.0.0.1:1/described',
+  const app = await createDescribedApp({
     // The metrics about Redis exist only with one.
-    REDIS_URL: 'redis://127.0.0.1:1',
-    JWT_SECRET: UNUSED_SECRET,
-    API_KEY_PEPPERS: `1:${UNUSED_SECRET}`,
+    environment: { DATABASE_URL: 'postgres://127.0.0.1:1/described', REDIS_URL: 'redis://127.0.0.1:1' },
+    hasProviders: true,
   });
-  const routes = new RouteTable();
-  const redactor = new Redactor(config.apiKeyPrefixes);
-  const adapter = createHttpAdapter(config, routes, redactor);
-  const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.forRoot(config, routes, redactor, { isConnected: false }),
-    adapter,
-    { logger: false, abortOnError: false },
-  );
   const metrics = app.get(Metrics);
-  measureRequests(adapter.getInstance(), metrics);
+  measureRequests(app.getHttpAdapter().getInstance(), metrics);
   return { jobs: app.get(Maintenance).jobs, metrics: metrics.definitions() };
 }
 

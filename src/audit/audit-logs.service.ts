@@ -45,12 +45,21 @@ interface Batch {
   readonly end: AuditLogPosition | undefined;
 }
 
+/** An export that is under way. */
+interface Export {
+  readonly callerId: number;
+  readonly question: AuditLogQuestion;
+  /** Aborted when nobody waits for the export any more. */
+  readonly ended: AbortSignal;
+  readonly caller: Caller | undefined;
+}
+
 const KILOBYTE = 1_024;
 /** Bytes of details after which a page ends early: it is written in one go, and other requests wait meanwhile. */
 const PAGE_BYTES = 256 * KILOBYTE;
 /** What an export keeps in memory, and reads in one go. */
 const EXPORT_BATCH = { maxRows: 1_000, maxBytes: 1_024 * KILOBYTE };
-/** A batch that could not be read is repeated with half its rows, down to this many: it may have been too large. */
+/** After a batch that could not be read, batches have half its rows, down to this many: it may have been too large. */
 const SMALLEST_BATCH_ROWS = 50;
 /** Between the attempts to read a batch. */
 const PAUSE_MS = 250;
@@ -106,50 +115,47 @@ export class AuditLogsService {
     const caller = currentRequestContext()?.caller;
     const first = await this.#read(callerId, question, startOf(question), EXPORT_BATCH);
     await this.events.observe('audit_log.exported', { filters: filtersOf(question) });
-    return this.#batches(callerId, question, first, ended, caller);
+    return this.#batches({ callerId, question, ended, caller }, first);
   }
 
-  async *#batches(
-    callerId: number,
-    question: AuditLogQuestion,
-    first: Batch,
-    ended: AbortSignal,
-    caller: Caller | undefined,
-  ): AsyncGenerator<readonly AuditLog[], void, void> {
+  async *#batches(underWay: Export, first: Batch): AsyncGenerator<readonly AuditLog[], void, void> {
     let batch: Batch | undefined = first;
+    let { maxRows } = EXPORT_BATCH;
     yield batch.rows;
     while (batch?.next !== undefined) {
-      batch = await this.#readAtLast(callerId, question, batch.next, ended, caller);
+      const found = await this.#readWithRetries(underWay, batch.next, maxRows);
+      ({ batch, maxRows } = found);
       if (batch !== undefined) yield batch.rows;
     }
   }
 
-  /** The next batch of an export; undefined when nobody waits for it. Any other end would cut the export off. */
-  async #readAtLast(
-    callerId: number,
-    question: AuditLogQuestion,
+  /**
+   * The next batch of an export, undefined when nobody waits for it, and how many rows the batch after it may have. Any other
+   * end would cut the export off.
+   */
+  async #readWithRetries(
+    { callerId, question, ended, caller }: Export,
     after: AuditLogPosition,
-    ended: AbortSignal,
-    caller: Caller | undefined,
-  ): Promise<Batch | undefined> {
-    let { maxRows } = EXPORT_BATCH;
+    allowedRows: number,
+  ): Promise<{ readonly batch: Batch | undefined; readonly maxRows: number }> {
+    let maxRows = allowedRows;
     while (!ended.aborted) {
       try {
         await caller?.judgeWhileReading();
-        return await this.#read(callerId, question, after, { ...EXPORT_BATCH, maxRows });
+        const batch = await this.#read(callerId, question, after, { ...EXPORT_BATCH, maxRows });
+        return { batch, maxRows };
       } catch (error) {
         if (!isDependencyFailure(error)) {
           // Once the answer has begun, a failure can only cut it off: the client sees that, nobody else would.
           this.#logger.warn(`An export was cut off: ${String(error)}`);
           throw error;
         }
-        if (maxRows === EXPORT_BATCH.maxRows)
-          this.#logger.warn(`An export waits for its next rows: ${String(error)}`);
+        if (maxRows === allowedRows) this.#logger.warn(`An export waits for its next rows: ${String(error)}`);
         maxRows = Math.max(SMALLEST_BATCH_ROWS, Math.floor(maxRows / 2));
         await sleep(PAUSE_MS);
       }
     }
-    return undefined;
+    return { batch: undefined, maxRows };
   }
 
   /** One row more than wanted is asked for: it tells whether others follow. */

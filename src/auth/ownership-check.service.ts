@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { validationFailed } from '../common/app-error.js';
 import { idCheck, integerFromText } from '../contract/fields.js';
 import type { OperationName } from '../context/request-context.js';
+import { hasBody } from '../http/unread-body.js';
 import { requireOwnerOr } from './access.policy.js';
 import { ApiKeyOwners } from './api-key-owners.js';
 import { grants } from './permission.policy.js';
@@ -17,7 +18,8 @@ export class OwnershipCheck {
   constructor(private readonly apiKeyOwners: ApiKeyOwners) {}
 
   /**
-   * Reads nothing for requests without a body and for holders of the permission.
+   * Reads nothing for requests without a body and for holders of the permission. A kind of resource whose owner cannot be
+   * read here is a fault of the route.
    * @throws AppError `permission.denied`, `api_key.not_found`, `validation.failed`
    */
   async require(
@@ -26,18 +28,22 @@ export class OwnershipCheck {
     principal: Principal,
     permission: string,
   ): Promise<void> {
-    if (!announcesBody(request) || grants(principal.permissions, permission)) return;
+    if (!isBodyRead(request) || grants(principal.permissions, permission)) return;
     const { id: text } = request.params as { readonly id?: string };
     if (text === undefined) return;
     const id = integerFromText(text) as number;
     const problem = idCheck(id);
     if (problem !== undefined) throw validationFailed([{ field: 'id', message: problem }]);
-    const ownerId = operation?.resourceType === 'user' ? id : await this.apiKeyOwners.ownerOf(id);
-    requireOwnerOr(principal, ownerId, permission);
+    requireOwnerOr(principal, await this.#ownerOf(operation?.resourceType, id), permission);
+  }
+
+  async #ownerOf(resourceType: string | undefined, id: number): Promise<number> {
+    if (resourceType === 'user') return id;
+    if (resourceType === 'api_key') return this.apiKeyOwners.ownerOf(id);
+    throw new Error(`A body cannot be admitted by ownership of ${resourceType ?? 'an unnamed resource'}.`);
   }
 }
 
-function announcesBody({ method, headers }: FastifyRequest): boolean {
-  if (method === 'GET' || method === 'HEAD') return false;
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+function isBodyRead(request: FastifyRequest): boolean {
+  return request.method !== 'GET' && request.method !== 'HEAD' && hasBody(request);
 }

@@ -12,8 +12,7 @@ import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { AppError } from '../common/app-error.js';
-import type { Pipeline } from '../http/early-guard.js';
+import { isLetThrough, type Pipeline } from '../http/early-guard.js';
 import type { OperationSettings, RouteHandler } from '../contract/operation.js';
 
 type Handler = (request: FastifyRequest) => unknown;
@@ -58,21 +57,14 @@ class DirectRoute {
     this.#pipeline = pipeline;
   }
 
-  /** Synchronous as long as guard and handler are. */
+  /** Synchronous for a request that was admitted before its body, as long as its handler is. */
   answer(request: FastifyRequest, reply: FastifyReply): void {
     if (this.#pipeline.guard.isAdmitted(request, this.#handler)) this.#send(request, reply);
     else void this.#sendOnceAdmitted(request, reply);
   }
 
   async #sendOnceAdmitted(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    try {
-      if (!(await this.#pipeline.guard.canActivate(this.#contextOf(request, reply))))
-        throw new AppError('permission.denied', 'This is not allowed.');
-    } catch (error) {
-      this.#fail(error, request, reply);
-      return;
-    }
-    this.#send(request, reply);
+    if (await isLetThrough(this.#pipeline, this.#contextOf(request, reply))) this.#send(request, reply);
   }
 
   #send(request: FastifyRequest, reply: FastifyReply): void {

@@ -20,6 +20,24 @@ export interface Pipeline {
   readonly filter: ProblemFilter;
 }
 
+/**
+ * Whether the guard lets a request through whose handler `context` names; false once the filter has answered it.
+ * `admitting` is what the guard returned already.
+ */
+export async function isLetThrough(
+  { guard, filter }: Pipeline,
+  context: ExecutionContextHost,
+  admitting?: boolean | Promise<boolean>,
+): Promise<boolean> {
+  try {
+    if (await (admitting ?? guard.canActivate(context))) return true;
+    throw new AppError('permission.denied', 'This is not allowed.');
+  } catch (error) {
+    await filter.answer(error, context);
+    return false;
+  }
+}
+
 type Done = (error?: Error) => void;
 type Handler = () => unknown;
 
@@ -49,7 +67,8 @@ export function guardBeforeBodies(server: FastifyInstance, pipeline: Pipeline): 
 const TOO_LONG =
   'An address may have 8192 characters and 128 query parameters, and each part of its path 256 characters.';
 
-function hookOf({ controller, method }: RouteHandler, { guard, filter }: Pipeline) {
+function hookOf({ controller, method }: RouteHandler, pipeline: Pipeline) {
+  const { guard, filter } = pipeline;
   const handler = (controller.prototype as Readonly<Record<string, Handler>>)[method] as Handler;
   /** Synchronous as long as the guard is. */
   return (request: FastifyRequest, reply: FastifyReply, done: Done): void => {
@@ -73,13 +92,7 @@ function hookOf({ controller, method }: RouteHandler, { guard, filter }: Pipelin
     done: Done,
   ): Promise<void> {
     const [request, reply] = context.getArgs<[FastifyRequest, FastifyReply]>();
-    try {
-      if (!(await admitting)) throw new AppError('permission.denied', 'This is not allowed.');
-    } catch (error) {
-      await filter.answer(error, context);
-      return;
-    }
-    goOn(request, reply, done);
+    if (await isLetThrough(pipeline, context, admitting)) goOn(request, reply, done);
   }
 }
 

@@ -27,13 +27,19 @@ export function letBodyCome({ raw, headers, routeOptions }: FastifyRequest, repl
   reply.raw.writeContinue();
 }
 
+/** Whether a request has a body, by its headers (RFC 9112 §6.3). */
+export function hasBody({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
 /**
  * Bounds how much of a body is received that no handler reads: up to the limit of the route it is discarded, so that the
  * connection can be used again; beyond it the connection is closed.
  */
-export function passOverBody({ raw, headers, routeOptions }: FastifyRequest, reply: FastifyReply): void {
+export function passOverBody(request: FastifyRequest, reply: FastifyReply): void {
+  const { raw, headers, routeOptions } = request;
+  if (raw.complete || !hasBody(request)) return;
   const length = headers['content-length'];
-  if (raw.complete || (length === undefined && headers['transfer-encoding'] === undefined)) return;
   const limit = routeOptions.bodyLimit ?? 0;
   if (length === undefined) cutBeyond(limit, raw, reply);
   else if (Number(length) > limit) void reply.header('connection', 'close');

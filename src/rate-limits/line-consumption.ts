@@ -1,5 +1,6 @@
 import { PEEK, type RateLimiter } from './rate-limiter.js';
 import {
+  isBeyond,
   type RateLimitPolicy,
   type ConsumeOutcome,
   WINDOW_NAMES,
@@ -30,21 +31,20 @@ export function consumeFromLine(
   cost: number,
   nowMs: number,
 ): ConsumeOutcome | Promise<ConsumeOutcome> {
-  const needed = Math.max(1, cost);
-  const take = ({ apiKeyId, rateLimits }: LineWindows, amount: number) =>
+  const consume = ({ apiKeyId, rateLimits }: LineWindows, amount: number) =>
     limiter.consume(apiKeyId, rateLimits, amount, nowMs);
-  const finish = (looks: Outcomes) => {
-    const hasRoom = looks.map(({ windows }) => windows.every(({ remaining }) => remaining >= needed));
-    if (cost === PEEK) return together(looks);
+  const finish = (peeks: Outcomes) => {
+    if (cost === PEEK) return together(peeks);
+    const refuses = peeks.map(({ windows }) => isBeyond(windows, cost));
     // A key that refuses is called with the whole cost: it consumes nothing, and returns when it will have capacity.
-    const isAdmitted = hasRoom.every(Boolean);
-    const taken = line.map((key, index) =>
-      isAdmitted || !hasRoom[index] ? take(key, cost) : (looks[index] as ConsumeOutcome),
+    const isAdmitted = !refuses.includes(true);
+    const outcomes = line.map((key, index) =>
+      isAdmitted || refuses[index] ? consume(key, cost) : (peeks[index] as ConsumeOutcome),
     );
-    return whenAll(taken, together);
+    return whenAll(outcomes, together);
   };
   return whenAll(
-    line.map((key) => take(key, PEEK)),
+    line.map((key) => consume(key, PEEK)),
     finish,
   );
 }

@@ -3,10 +3,9 @@ import { AppError } from '../common/app-error.js';
 import { Secret } from '../common/secret.js';
 import { Config } from '../config/config.js';
 import { ControlPool } from '../database/pools.js';
-import { currentRequestContext } from '../context/request-context.js';
 import { AccessTokens } from '../auth/access-token.service.js';
 import { LoginFailures } from '../users/login-failures.service.js';
-import { LoginThrottle } from '../users/login-throttle.service.js';
+import { PasswordAttempts } from '../users/password-attempts.service.js';
 import { PasswordHasher } from '../users/password-hasher.service.js';
 import { type OpenedSession, SessionsService } from './sessions.service.js';
 import { normalizeUsername } from '../users/username.js';
@@ -29,7 +28,7 @@ interface LoginRow {
 export class LoginService {
   constructor(
     private readonly pool: ControlPool,
-    private readonly throttle: LoginThrottle,
+    private readonly attempts: PasswordAttempts,
     private readonly passwords: PasswordHasher,
     private readonly sessions: SessionsService,
     private readonly accessTokens: AccessTokens,
@@ -43,24 +42,13 @@ export class LoginService {
    */
   async login(givenUsername: string, password: string): Promise<IssuedTokens> {
     const username = normalizeUsername(givenUsername);
-    this.passwords.requireRoom();
-    const attempt = await this.throttle.begin(username, currentRequestContext()?.clientAddress);
-    if ('retryAfterSeconds' in attempt) {
-      await this.failures.refused(username, attempt);
-      const { retryAfterSeconds } = attempt;
-      throw new AppError('auth.too_many_failures', 'Too many logins have failed; wait before the next.', {
-        retryAfterSeconds,
-      });
-    }
-    try {
-      const tokens = await this.#loginWith(username, password);
-      await attempt.forgive();
-      return tokens;
-    } catch (error) {
-      const isTheirs = error instanceof AppError && error.code === 'auth.login_failed';
-      if (!isTheirs) await attempt.withdraw().catch(() => undefined);
-      throw error;
-    }
+    const tokens = await this.attempts.run(username, {
+      message: 'Too many logins have failed; wait before the next.',
+      onRefused: (refusal) => this.failures.refused(username, refusal),
+      check: () => this.#loginWith(username, password),
+    });
+    if (tokens !== undefined) return tokens;
+    throw new AppError('auth.login_failed', 'The username or the password is wrong.');
   }
 
   /** @throws AppError `auth.refresh_token_invalid` */
@@ -68,14 +56,16 @@ export class LoginService {
     return this.#issue(await this.sessions.refresh(refreshToken));
   }
 
-  async #loginWith(username: string, password: string): Promise<IssuedTokens> {
+  /** Undefined when the name or the password is wrong; the audit row of that is committed by then. */
+  async #loginWith(username: string, password: string): Promise<IssuedTokens | undefined> {
     const known = await this.#find(username);
     const user = known?.is_active === true ? known : undefined;
     if (!(await this.passwords.matches(password, user?.password_hash)) || user === undefined) {
       await this.failures.wrong(username, known !== undefined);
-      throw new AppError('auth.login_failed', 'The username or the password is wrong.');
+      return undefined;
     }
-    return this.#issue(await this.sessions.open(user.id, user.password_hash));
+    const session = await this.sessions.open(user.id, user.password_hash);
+    return session && this.#issue(session);
   }
 
   /** A disabled user too: the name is a user's all the same. */

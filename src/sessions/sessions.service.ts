@@ -51,14 +51,13 @@ export class SessionsService {
 
   /**
    * Opens a session for a user whose password was found right. The user is locked and looked at once more: a
-   * password change or a disabling that came in between must not leave a session behind.
-   * @throws AppError `auth.login_failed`
+   * password change or a disabling that came in between must not leave a session behind: undefined then.
    */
   @Change()
-  async open(userId: number, passwordHash: string): Promise<OpenedSession> {
+  async open(userId: number, passwordHash: string): Promise<OpenedSession | undefined> {
     const stillValid = { id: userId, passwordHash, isActive: true, deletedAt: IsNull() };
     const user = await this.#manager.findOne(User, { where: stillValid, lock: { mode: 'pessimistic_read' } });
-    if (user === null) throw new AppError('auth.login_failed', 'The username or the password is wrong.');
+    if (user === null) return undefined;
     const now = this.clock.now();
     const session = {
       id: uuidV7(now.getTime()),

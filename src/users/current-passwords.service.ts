@@ -1,9 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { AppError } from '../common/app-error.js';
 import { EventPublisher } from '../events/event-publisher.service.js';
-import { currentRequestContext } from '../context/request-context.js';
 import { LoginFailures } from './login-failures.service.js';
-import { LoginThrottle } from './login-throttle.service.js';
+import { PasswordAttempts } from './password-attempts.service.js';
 import { PasswordHasher } from './password-hasher.service.js';
 import type { User } from './user.entity.js';
 
@@ -14,7 +12,7 @@ import type { User } from './user.entity.js';
 @Injectable()
 export class CurrentPasswords {
   constructor(
-    private readonly throttle: LoginThrottle,
+    private readonly attempts: PasswordAttempts,
     private readonly passwords: PasswordHasher,
     private readonly failures: LoginFailures,
     private readonly events: EventPublisher,
@@ -25,24 +23,12 @@ export class CurrentPasswords {
    * @throws AppError `auth.too_many_failures`, `service.overloaded`
    */
   async isRight({ id: userId, username, passwordHash }: User, password: string): Promise<boolean> {
-    this.passwords.requireRoom();
-    const attempt = await this.throttle.begin(username, currentRequestContext()?.clientAddress);
-    if ('retryAfterSeconds' in attempt) {
-      await this.failures.changeRefused(userId, attempt);
-      const { retryAfterSeconds } = attempt;
-      throw new AppError('auth.too_many_failures', 'Too many wrong passwords; wait before the next.', {
-        retryAfterSeconds,
-      });
-    }
-    let isRight: boolean;
-    try {
-      isRight = await this.passwords.matches(password, passwordHash);
-      if (isRight) await attempt.forgive();
-    } catch (error) {
-      // A fault of ours is no failure of theirs.
-      await attempt.withdraw().catch(() => undefined);
-      throw error;
-    }
+    const right = await this.attempts.run(username, {
+      message: 'Too many wrong passwords; wait before the next.',
+      onRefused: (refusal) => this.failures.changeRefused(userId, refusal),
+      check: async () => (await this.passwords.matches(password, passwordHash)) || undefined,
+    });
+    const isRight = right === true;
     if (!isRight) await this.events.observe('user.password_refused', { userId });
     return isRight;
   }

@@ -6,6 +6,7 @@ import { FirstAdmin } from './first-admin.service.js';
 import { LoginFailures } from './login-failures.service.js';
 import { LoginNames } from './login-names.service.js';
 import { LoginThrottle } from './login-throttle.service.js';
+import { PasswordAttempts } from './password-attempts.service.js';
 import { PasswordHasher } from './password-hasher.service.js';
 import { Role, User } from './user.entity.js';
 import { UsersReader } from './users-reader.service.js';
@@ -23,10 +24,11 @@ import { UsersService } from './users.service.js';
     LoginFailures,
     LoginNames,
     LoginThrottle,
+    PasswordAttempts,
     PasswordHasher,
     UsersReader,
     UsersService,
   ],
-  exports: [AdminRecovery, FirstAdmin, LoginFailures, LoginThrottle, PasswordHasher],
+  exports: [AdminRecovery, FirstAdmin, LoginFailures, PasswordAttempts, PasswordHasher],
 })
 export class UsersModule {}

@@ -91,6 +91,21 @@ describe('an export of the audit log that has begun', () => {
     expectAll(await ids);
   });
 
+  it('has smaller batches from then on', async () => {
+    const question = { selection: { action: 'exported' }, order: 'desc' } as const;
+    const batches = await app.app.get(AuditLogsService).export(1, question, new AbortController().signal);
+    const read = batches[Symbol.asyncIterator]();
+    await read.next();
+    let next: Promise<IteratorResult<readonly unknown[]>> | undefined;
+    await whileOccupied(async (asked) => {
+      next = read.next();
+      await vi.waitUntil(() => asked() >= 2, { timeout: 20_000 });
+    });
+    const sizes = [await next, await read.next()].map((result) => (result?.value as unknown[]).length);
+    await read.return?.();
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(500);
+  });
+
   it('ends when its client has left meanwhile', async () => {
     const client = new AbortController();
     const selection = { action: 'exported' };
