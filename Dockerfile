@@ -5,7 +5,7 @@ COPY package.json package-lock.json .npmrc ./
 # No package's install script has to run: bcrypt brings its compiled code along.
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json nest-cli.json ormconfig.ts ./
-COPY scripts/build.mjs scripts/guide.mjs scripts/
+COPY scripts/build.mjs scripts/digest.mjs scripts/guide.mjs scripts/
 COPY src src/
 # The docs site is built of these.
 COPY *.md ./
@@ -29,7 +29,7 @@ COPY --from=build /app/dist-guide dist-guide/
 COPY package.json openapi.json ./
 COPY docs/errors docs/errors/
 # The command line: docker compose exec latchkey npx latchkey …
-COPY scripts/latchkey.mjs scripts/build.mjs scripts/read-env.mjs scripts/require-node.cjs scripts/
+COPY scripts/latchkey.mjs scripts/build.mjs scripts/digest.mjs scripts/read-env.mjs scripts/require-node.cjs scripts/
 # The user node by its number, by which an orchestrator can tell that it is not root.
 USER 1000:1000
 EXPOSE 3000

@@ -1,18 +1,16 @@
 // @ts-check
 /**
- * Compiles to dist/ with `nest build`, and beside it builds the docs site (`guide.mjs`). With --if-stale only when an input's
- * content differs from what the last build saw; where there are no sources (a container image with dist/ alone) that is
- * never. A service starts without its docs site: with --if-stale a site that cannot be built is only a warning, and with
+ * Compiles to dist/ with `nest build`, and beside it builds the docs site (`guide.mjs`). With --if-stale it builds only when
+ * an input has changed since the last build, and never where the sources are missing (a container image with dist/ alone).
+ * A service starts without its docs site: with --if-stale a site that cannot be built is only a warning, and with
  * --guide-later it is built in the background.
  * Two at once (two instances started after one checkout) take turns: the second finds the work done.
  */
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { digestOf, root } from './digest.mjs';
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const output = path.join(root, 'dist/src/main.js');
 const stamp = path.join(root, 'dist/.inputs');
 const guide = path.join(root, 'scripts/guide.mjs');
@@ -27,31 +25,11 @@ const inputs = [
 ];
 const lockTimeoutMs = 120_000;
 
-/** @param {string} name @returns {string[]} the files under an input, sorted, relative to the root */
-function filesOf(name) {
-  const full = path.join(root, name);
-  if (!existsSync(full)) return [];
-  if (!statSync(full).isDirectory()) return [name];
-  return readdirSync(full)
-    .toSorted()
-    .flatMap((entry) => filesOf(`${name}/${entry}`));
-}
-
-/** @returns {string} a digest of the names and contents of everything that a build reads */
-function digestInputs() {
-  const hash = createHash('sha256');
-  for (const file of inputs.flatMap(filesOf)) {
-    const content = readFileSync(path.join(root, file));
-    hash.update(`\n${file} ${content.length}\n`).update(content);
-  }
-  return hash.digest('hex');
-}
-
 /** @returns {boolean} */
 function isFresh() {
   if (!existsSync(output)) return false;
   if (!existsSync(path.join(root, 'src'))) return true;
-  return existsSync(stamp) && readFileSync(stamp, 'utf8') === digestInputs();
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === digestOf(inputs);
 }
 
 /** @returns {boolean} whether this process now holds the lock */
@@ -103,7 +81,7 @@ function run(script, options, stdio) {
 /** @returns {Promise<number>} the compiler's exit status */
 async function compile() {
   // Taken before compiling: a file saved meanwhile makes the next start build again.
-  const digest = digestInputs();
+  const digest = digestOf(inputs);
   const { status } = await run('node_modules/@nestjs/cli/bin/nest.js', ['build'], 'inherit');
   if (status === 0) writeFileSync(stamp, digest);
   return status;
@@ -119,30 +97,31 @@ async function isGuideDone() {
 
 /** @returns {Promise<number>} 0, or 1 when the docs site has to be built and cannot be */
 async function buildGuide() {
-  if (await isGuideDone()) return 0;
-  if (process.argv.includes('--guide-later')) {
-    // A start does not wait for documents: the service serves them as soon as they are there.
-    spawn(process.execPath, [guide, '--if-stale'], { cwd: root, detached: true, stdio: 'ignore' }).unref();
-    return 0;
-  }
   const { status, said } = await run('scripts/guide.mjs', [], 'pipe');
   if (status === 0) return 0;
   console.error(`${said}The docs site at /guide could not be built.`);
   return ifStale ? 0 : 1;
 }
 
+/** Builds the docs site in the background. A start does not wait for documents: the service serves them as soon as they are there. */
+function startGuide() {
+  spawn(process.execPath, [guide, '--if-stale'], { cwd: root, detached: true, stdio: 'ignore' }).unref();
+}
+
 const ifStale = process.argv.includes('--if-stale');
+const isGuideLater = process.argv.includes('--guide-later');
 const isDone = async () => ifStale && isFresh() && (await isGuideDone());
 if (!(await isDone())) {
   while (!takeLock()) await new Promise((resolve) => setTimeout(resolve, 100));
   try {
-    const isWaitedFor = !process.argv.includes('--guide-later');
+    // Read under the lock: another build may have done the work meanwhile.
+    const [isCompiled, needsGuide] = [ifStale && isFresh(), !(await isGuideDone())];
     const statuses = await Promise.all([
-      ifStale && isFresh() ? 0 : compile(),
-      isWaitedFor ? buildGuide() : 0,
+      isCompiled ? 0 : compile(),
+      needsGuide && !isGuideLater ? buildGuide() : 0,
     ]);
     process.exitCode = Math.max(...statuses);
-    if (!isWaitedFor) await buildGuide();
+    if (needsGuide && isGuideLater) startGuide();
   } finally {
     rmSync(lock, { force: true });
   }

@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * Builds the docs site of the Markdown in the project with VitePress, without a network: a folder in `dist-guide/`,
- * and `dist-guide/site.json`, from which the service serves it at /guide. With --if-stale only when an input differs from what the
- * last build saw; without VitePress (`npm ci --omit=dev`) or the documents that is never.
+ * and `dist-guide/site.json`, from which the service serves it at /guide. With --if-stale it builds only when an input has
+ * changed since the last build, and never where VitePress (`npm ci --omit=dev`) or the documents are missing.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -20,8 +20,8 @@ import {
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { digestOf, filesOf, root } from './digest.mjs';
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const output = path.join(root, 'dist-guide');
 /** Two builds at once have places of their own; the later one wins. */
 const workplace = path.join(output, `build-${process.pid}`);
@@ -31,7 +31,6 @@ const manifest = path.join(output, 'site.json');
 /** The digest of the inputs of the site that is there, and of those that could not be built. */
 const stamp = path.join(output, '.inputs');
 const failure = path.join(output, '.failed');
-const inputs = ['docs', 'scripts/guide.mjs', 'package-lock.json'];
 
 /** Pages beside `docs/`, and where the site has them. */
 const projectPages = new Map(
@@ -40,6 +39,15 @@ const projectPages = new Map(
     `project/${name.toLowerCase()}.md`,
   ]),
 );
+
+/** All that the site is built from. */
+const inputs = [
+  ...projectPages.keys(),
+  'docs',
+  'scripts/guide.mjs',
+  'scripts/digest.mjs',
+  'package-lock.json',
+];
 
 const mediaTypes = new Map([
   ['.html', 'text/html; charset=utf-8'],
@@ -54,14 +62,6 @@ const mediaTypes = new Map([
 /** Shorter files, in bytes, are sent as they are. */
 const shortestCompressed = 1_024;
 
-/** @param {string} folder @returns {string[]} the files below it, sorted, relative to it, with slashes */
-function filesOf(folder) {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
-    .toSorted();
-}
-
 /** @returns {string[]} the Markdown of the site, relative to the root */
 const pages = () => [
   ...projectPages.keys(),
@@ -69,19 +69,6 @@ const pages = () => [
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
 ];
-
-/** @returns {string} a digest of all that the site is built from */
-function digestInputs() {
-  const hash = createHash('sha256');
-  const files = inputs.flatMap((name) =>
-    name === 'docs' ? filesOf(path.join(root, name)).map((file) => `docs/${file}`) : [name],
-  );
-  for (const file of [...projectPages.keys(), ...files]) {
-    const content = readFileSync(path.join(root, file));
-    hash.update(`\n${file} ${content.length}\n`).update(content);
-  }
-  return hash.digest('hex');
-}
 
 /** @param {string} page relative to the root @returns {string} its path in the site's source */
 function placeOf(page) {
@@ -164,7 +151,7 @@ function removeOldSites(folder) {
 
 /** @returns {boolean} whether the site was built; the one before stays where it is when that fails */
 function build() {
-  const digest = digestInputs();
+  const digest = digestOf(inputs);
   const folder = `site-${digest.slice(0, 16)}-${process.pid}`;
   try {
     writeSource();
@@ -190,7 +177,7 @@ export function guideState() {
   const isPossible =
     existsSync(path.join(root, 'node_modules/vitepress')) && existsSync(path.join(root, 'docs/.vitepress'));
   if (!isPossible) return 'impossible';
-  const digest = digestInputs();
+  const digest = digestOf(inputs);
   const isOf = (/** @type {string} */ file) => existsSync(file) && readFileSync(file, 'utf8') === digest;
   if (isOf(stamp) && existsSync(manifest)) return 'fresh';
   return isOf(failure) ? 'failed' : 'stale';

@@ -47,10 +47,10 @@ export class AccessTokenAuthenticator {
    * @throws AppError `auth.credential_invalid`, and `service.unavailable` when memory is too old: the database would not answer either
    */
   authenticateFromMemory(token: string, context: ExecutionContext): Principal | Promise<Principal> {
-    this.feed.requireFresh();
     const key = fingerprint(token);
     const live = this.#live.find(key);
     if (live !== undefined && live.endsAtMs > this.clock.nowMs()) return live.principal;
+    this.feed.requireFresh();
     const { position } = this.#live;
     return this.authenticate(token, context).then((principal) => {
       this.#live.keep(key, { principal, endsAtMs: endOf(principal, token) }, position);

@@ -35,8 +35,8 @@ export interface RequestReporter extends Actor {
 export function reporterOf({ actor, admission }: GuardedRequest, alsoNeeded?: string): RequestReporter {
   if (actor === undefined || admission === undefined)
     throw new Error('A route that asks who reports must declare an access rule.');
-  if (alsoNeeded !== undefined) admission.alsoNeeds(alsoNeeded);
-  return { userId: actor.userId, apiKeyId: actor.apiKeyId, authority: admission };
+  const authority = alsoNeeded === undefined ? admission : admission.alsoNeeding(alsoNeeded);
+  return { userId: actor.userId, apiKeyId: actor.apiKeyId, authority };
 }
 
 /** What a handler declares; read once, since reflection is slow. */
@@ -64,7 +64,7 @@ export class AccessGuard implements CanActivate {
     this.#dataPlaneJudge = {
       position: () => authenticator.position,
       nowMs: () => clock.nowMs(),
-      judge: (request, context) => this.#judgeOnDataPlane(request, context),
+      judge: (context) => this.#judgeOnDataPlane(context),
     };
   }
 
@@ -76,7 +76,7 @@ export class AccessGuard implements CanActivate {
     const nowMs = this.clock.nowMs();
     const { position } = this.authenticator;
     const admitted = this.#judge(request, context);
-    request.admission = new Admission(handler, request, context, this.#dataPlaneJudge, nowMs, position);
+    request.admission = new Admission(context, this.#dataPlaneJudge, nowMs, position);
     return admitted;
   }
 
@@ -95,13 +95,18 @@ export class AccessGuard implements CanActivate {
     if (rule === undefined) throw new Error(`${context.getHandler().name} declares no access rule.`);
     if (!operation?.isDataPlane) return this.#admitToControlPlane(request, context, rule);
     const principal = this.authenticator.fromMemory(request, context);
-    return principal instanceof Promise
-      ? principal.then((found) => admit(request, found, rule))
-      : admit(request, principal, rule);
+    if (principal instanceof Promise)
+      return principal.then((found) => {
+        admit(request, found, rule);
+        return true;
+      });
+    admit(request, principal, rule);
+    return true;
   }
 
   /** Asks the caches of callers once more. */
-  async #judgeOnDataPlane(request: FastifyRequest, context: ExecutionContext): Promise<Principal> {
+  async #judgeOnDataPlane(context: ExecutionContext): Promise<Principal> {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
     const principal = await this.authenticator.fromMemory(request, context);
     const { rule } = this.#declarationOf(context);
     if (rule !== undefined) requireRule(principal, rule);
@@ -146,13 +151,12 @@ export class AccessGuard implements CanActivate {
   }
 }
 
-function admit(request: GuardedRequest, principal: Principal, rule: AccessRule): boolean {
+function admit(request: GuardedRequest, principal: Principal, rule: AccessRule): void {
   request.principal = principal;
   const actor = actorOf(principal);
   request.actor = actor;
   if (!request.operation?.isDataPlane) recordActor(actor);
   requireRule(principal, rule);
-  return true;
 }
 
 /** What a route asks for beside its rule depends on whose things it touches, which its service decides. */

@@ -1,5 +1,4 @@
 import type { ExecutionContext } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
 import type { Authority } from '../common/authority.js';
 import { requirePermission } from './access.policy.js';
 import type { Principal } from './principal.js';
@@ -13,16 +12,13 @@ export interface Judge {
   position(): number;
   nowMs(): number;
   /** @throws AppError when the caller may not call the route any more */
-  judge(request: FastifyRequest, context: ExecutionContext): Principal | Promise<Principal>;
+  judge(context: ExecutionContext): Principal | Promise<Principal>;
 }
 
 /** That a request was admitted, for which handler, and when. */
 export class Admission implements Authority {
-  #alsoNeeded: string | undefined;
-
+  /** @param context of the request; its handler is the one that the admission is for */
   constructor(
-    readonly handler: object,
-    private readonly request: FastifyRequest,
     private readonly context: ExecutionContext,
     private readonly judge: Judge,
     private atMs: number,
@@ -31,23 +27,34 @@ export class Admission implements Authority {
 
   /** Whether it still counts for a handler at this time. */
   isFor(handler: object, nowMs: number): boolean {
-    return this.handler === handler && Math.abs(nowMs - this.atMs) < ADMITTED_MS;
+    return this.context.getHandler() === handler && this.#isRecent(nowMs);
   }
 
-  /** The change needs this permission as well as what the route asks for. */
-  alsoNeeds(permission: string): void {
-    this.#alsoNeeded = permission;
+  /** The same authority for a change that needs this permission as well as what the route asks for. */
+  alsoNeeding(permission: string): Authority {
+    const judge: Judge = {
+      ...this.judge,
+      judge: async (context) => {
+        const principal = await this.judge.judge(context);
+        requirePermission(principal, permission);
+        return principal;
+      },
+    };
+    return new Admission(this.context, judge, this.atMs, this.position);
   }
 
   isCurrent(): boolean {
-    return this.position === this.judge.position() && this.isFor(this.handler, this.judge.nowMs());
+    return this.position === this.judge.position() && this.#isRecent(this.judge.nowMs());
   }
 
   async judgeAgain(): Promise<void> {
     const [position, nowMs] = [this.judge.position(), this.judge.nowMs()];
-    const principal = await this.judge.judge(this.request, this.context);
-    if (this.#alsoNeeded !== undefined) requirePermission(principal, this.#alsoNeeded);
+    await this.judge.judge(this.context);
     this.position = position;
     this.atMs = nowMs;
+  }
+
+  #isRecent(nowMs: number): boolean {
+    return Math.abs(nowMs - this.atMs) < ADMITTED_MS;
   }
 }

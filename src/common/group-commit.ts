@@ -126,11 +126,9 @@ export class GroupCommit<Item, Result = void> {
   #authorized(group: Waiting<Item, Result>[]): Waiting<Item, Result>[] {
     const { authorityOf } = this.#options;
     if (authorityOf === undefined) return group;
-    const isCurrent = ({ item }: Waiting<Item, Result>) => authorityOf(item)?.isCurrent() ?? true;
-    if (group.every(isCurrent)) return group;
     return group.filter((waiting) => {
       const authority = authorityOf(waiting.item);
-      if (authority === undefined || authority.isCurrent()) return true;
+      if (authority?.isCurrent() !== false) return true;
       this.#judgeAgain(authority, waiting);
       return false;
     });

@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { IncomingMessage } from 'node:http';
 
 /** What an operation is called (its OpenAPI operationId and its audit action) and what it acts on. */
 export interface OperationName {
@@ -45,27 +44,24 @@ export interface RequestContext {
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();
-const contexts = new WeakMap<IncomingMessage, RequestContext>();
+/** By the object that stands for a request. */
+const contexts = new WeakMap<object, RequestContext>();
 
 /** Begins a request: `work`, and whatever it calls, can ask for `currentRequestContext`. */
-export function openRequestContext(
-  request: IncomingMessage,
-  context: RequestContext,
-  work: () => void,
-): void {
+export function openRequestContext(request: object, context: RequestContext, work: () => void): void {
   contexts.set(request, context);
   storage.run(context, work);
 }
 
 /** Goes on in the request's context after a callback of its connection, which belongs to no request. */
-export function resumeRequestContext(request: IncomingMessage, work: () => void): void {
+export function resumeRequestContext(request: object, work: () => void): void {
   const context = contexts.get(request);
   if (context === undefined) work();
   else storage.run(context, work);
 }
 
 /** The context of a request, wherever one is; undefined when none was opened for it. */
-export function requestContextOf(request: IncomingMessage): RequestContext | undefined {
+export function requestContextOf(request: object): RequestContext | undefined {
   return contexts.get(request);
 }
 

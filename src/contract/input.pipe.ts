@@ -8,8 +8,8 @@ import { type FieldRules, fieldRulesOf } from './field-rules.js';
 import { unsafeInput } from './input-checks.js';
 import { secretProblem } from './secret-text.js';
 
-/** The name of a dto's method that judges rules across fields. A symbol, so that no property can be called like it. */
-export const CROSS_FIELD_ERRORS = Symbol('latchkey:further-errors');
+/** The name of a dto's method that checks rules across fields. A symbol, so that no property can be called like it. */
+export const CROSS_FIELD_ERRORS = Symbol('latchkey:cross-field-errors');
 
 /**
  * A dto with rules beyond single fields, which the service checks as well. They are checked here only when a field is
@@ -46,7 +46,7 @@ export class InputPipe implements PipeTransform {
     const broken = [...rules.keys()].flatMap((name) => problems.get(name) ?? []);
     const unknown = unknownFields(input, rules);
     if (broken.length === 0 && unknown.length === 0) return instance;
-    throw validationFailed([...broken, ...this.#furtherErrors(instance, broken), ...unknown]);
+    throw validationFailed([...broken, ...this.#crossFieldErrors(instance, broken), ...unknown]);
   }
 
   #refuseSecrets(instance: object, rules: FieldRules, problems: Problems): void {
@@ -58,8 +58,8 @@ export class InputPipe implements PipeTransform {
     }
   }
 
-  #furtherErrors(instance: object, broken: readonly FieldError[]): readonly FieldError[] {
-    if (!judgesFields(instance)) return [];
+  #crossFieldErrors(instance: object, broken: readonly FieldError[]): readonly FieldError[] {
+    if (!hasCrossFieldRules(instance)) return [];
     const names = new Set(broken.map(({ field }) => topOf(field)));
     return instance[CROSS_FIELD_ERRORS]((field) => names.has(field), this.clock.now());
   }
@@ -69,8 +69,8 @@ export class InputPipe implements PipeTransform {
 type Problems = Map<string, readonly FieldError[]>;
 
 /**
- * The fields of a dto that class-transformer may see: known by name, of text that can be stored, and lists and objects only where
- * their rule allows them, no longer than it does. So the cost of it and of class-validator is bounded by the dto and not by the caller.
+ * The fields that class-transformer may see: known names, storable text, and only lists and objects that pass `checkArrived`.
+ * This bounds the cost by the dto, not by the caller.
  */
 function takeSafe(input: object, rules: FieldRules): { safe: Record<string, unknown>; problems: Problems } {
   const given = input as Readonly<Record<string, unknown>>;
@@ -107,6 +107,6 @@ function isBuiltIn(type: unknown): boolean {
   return type === Object || type === String || type === Number || type === Boolean || type === Array;
 }
 
-function judgesFields(dto: object): dto is HasCrossFieldRules {
+function hasCrossFieldRules(dto: object): dto is HasCrossFieldRules {
   return CROSS_FIELD_ERRORS in dto;
 }

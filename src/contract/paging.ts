@@ -1,6 +1,5 @@
-import type { ApiPropertyOptions } from '@nestjs/swagger';
 import { validationFailed } from '../common/app-error.js';
-import { IntegerField, ResponseField, TextField } from './fields.js';
+import { IntegerField, TextField } from './fields.js';
 import { COUNT } from './wire-schemas.js';
 
 /** `?page=1&size=10`, as in the seed, or `?cursor=…&size=10`. */
@@ -35,28 +34,23 @@ export class PageQuery {
   cursor?: string;
 }
 
-/** What every answer with a page of a list ends with. `DocumentPage` documents it. */
-export abstract class ListPage {
-  page!: number | null;
-  size!: number;
-  next_cursor!: string | null;
-}
-
-const PAGE_FIELDS: Record<keyof ListPage, ApiPropertyOptions> = {
-  page: { ...COUNT, nullable: true, description: 'Null where a cursor was sent.' },
-  size: { ...COUNT, description: 'The most entries of a page.' },
-  next_cursor: { type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' },
-};
-
-/**
- * Documents the fields of `ListPage` after those of the class itself: with decorators in `ListPage` they would come
- * first in the API document, before the list.
+/*
+ * The fields that every response with a page of a list ends with. They are options for fields and not a base class: the fields
+ * of a base class would come first in the API document, before the list.
  */
-export function DocumentPage(): (listClass: { readonly prototype: ListPage }) => void {
-  return ({ prototype }) => {
-    for (const [name, schema] of Object.entries(PAGE_FIELDS)) ResponseField(schema)(prototype, name);
-  };
-}
+
+/** `page` of a response. */
+export const PAGE = { ...COUNT, nullable: true, description: 'Null where a cursor was sent.' } as const;
+
+/** `size` of a response. */
+export const SIZE = { ...COUNT, description: 'The most entries of a page.' } as const;
+
+/** `next_cursor` of a response. */
+export const NEXT_CURSOR = {
+  type: 'string',
+  nullable: true,
+  description: 'Leads to the next page; null on the last.',
+} as const;
 
 /** Which part of a list is asked for: a page by its number, or what follows a cursor. */
 export interface PageRequest {

@@ -39,7 +39,7 @@ export function JsonSchemaRoute({ body, answer, status = 200 }: JsonRoute): Meth
 }
 
 /**
- * The body of a request to a `@JsonSchemaRoute`. When it breaks the schema, `furtherErrors` tells which other rules it
+ * The body of a request to a `@JsonSchemaRoute`. When it breaks the schema, `crossFieldErrors` tells which other rules it
  * breaks, so that one answer names them all.
  * @throws AppError `validation.failed`
  */
@@ -47,7 +47,7 @@ export function JsonSchemaRoute({ body, answer, status = 200 }: JsonRoute): Meth
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
 export function checkedBody<Body>(
   request: FastifyRequest,
-  furtherErrors: (body: unknown) => readonly FieldError[] = () => NO_ERRORS,
+  crossFieldErrors: (body: unknown) => readonly FieldError[] = () => NO_ERRORS,
 ): Body {
   const errors = bodyErrors(request);
   if (errors.length === 0) return request.body as Body;
@@ -55,7 +55,7 @@ export function checkedBody<Body>(
   const named = new Set(errors.map(({ field }) => field));
   throw validationFailed([
     ...errors,
-    ...furtherErrors(request.body).filter(({ field }) => !named.has(field)),
+    ...crossFieldErrors(request.body).filter(({ field }) => !named.has(field)),
   ]);
 }
 

@@ -21,6 +21,13 @@ interface Manifest {
   readonly files: Readonly<Record<string, ListedFile>>;
 }
 
+/** The site that the list describes. */
+interface Site {
+  readonly folder: string;
+  readonly files: ReadonlyMap<string, ListedFile>;
+  readonly contentSecurityPolicy: string;
+}
+
 /** A file of the site with its content. */
 export interface GuideFile extends ListedFile {
   readonly content: Buffer;
@@ -36,27 +43,27 @@ export interface GuideFile extends ListedFile {
 export class GuideFiles {
   readonly #logger = new Logger(GuideFiles.name);
   readonly #loaded = new Map<string, Promise<GuideFile | undefined>>();
-  #manifest: Manifest | undefined;
+  #site: Promise<Site | undefined> | undefined;
 
   /** @param folder that the site was built into */
   constructor(private readonly folder: string) {}
 
   /** Undefined where the site was not built. */
   contentSecurityPolicy(): Promise<string | undefined> {
-    return this.#read().then((manifest) => (manifest === undefined ? undefined : policyOf(manifest)));
+    return this.#read().then((site) => site?.contentSecurityPolicy);
   }
 
   /** The file at an address below `/guide`, such as `/tutorial`; undefined when there is none. */
   async find(address: string): Promise<GuideFile | undefined> {
-    const manifest = await this.#read();
-    if (manifest === undefined || !Object.hasOwn(manifest.files, address)) return undefined;
-    const loading = this.#loaded.get(address) ?? this.#load(manifest, manifest.files[address]);
+    const site = await this.#read();
+    const listed = site?.files.get(address);
+    if (site === undefined || listed === undefined) return undefined;
+    const loading = this.#loaded.get(address) ?? this.#load(site.folder, listed);
     this.#loaded.set(address, loading);
     return loading;
   }
 
-  async #load({ folder }: Manifest, listed: ListedFile | undefined): Promise<GuideFile | undefined> {
-    if (listed === undefined) return undefined;
+  async #load(folder: string, listed: ListedFile): Promise<GuideFile | undefined> {
     try {
       const name = join(this.folder, folder, listed.file);
       const content = await readFile(name);
@@ -65,21 +72,26 @@ export class GuideFiles {
     } catch (error) {
       this.#logger.warn(`The docs site lacks ${listed.file}: ${String(error)}`);
       // It was perhaps built again meanwhile: the next request reads the new list.
-      this.#manifest = undefined;
+      this.#site = undefined;
       this.#loaded.clear();
       return undefined;
     }
   }
 
   /** Looked for again until it is there: a site may be built while the service runs. */
-  async #read(): Promise<Manifest | undefined> {
-    try {
-      this.#manifest ??= JSON.parse(await readFile(join(this.folder, 'site.json'), 'utf8')) as Manifest;
-    } catch {
+  #read(): Promise<Site | undefined> {
+    this.#site ??= readSite(this.folder).catch(() => {
+      this.#site = undefined;
       return undefined;
-    }
-    return this.#manifest;
+    });
+    return this.#site;
   }
+}
+
+async function readSite(parent: string): Promise<Site> {
+  const manifest = JSON.parse(await readFile(join(parent, 'site.json'), 'utf8')) as Manifest;
+  const { folder, files } = manifest;
+  return { folder, files: new Map(Object.entries(files)), contentSecurityPolicy: policyOf(manifest) };
 }
 
 /** Everything comes from this server; scripts in pages are those that were built. */

@@ -31,7 +31,7 @@ export class ProblemFilter implements ExceptionFilter {
   constructor(
     private readonly routes: RouteTable,
     private readonly redactor: Redactor,
-    private readonly origins: RequestContextFactory,
+    private readonly contexts: RequestContextFactory,
     @Inject(ErrorObserver) private readonly observer: ErrorObserver,
   ) {}
 
@@ -51,12 +51,12 @@ export class ProblemFilter implements ExceptionFilter {
     let error = this.#withAllowedMethods(toAppError(thrown), request);
     try {
       const seen = error;
-      await this.origins.inContextOf(request, toldBy(request), () => this.observer.observe(seen));
+      await this.contexts.inContextOf(request, contextFrom(request), () => this.observer.observe(seen));
     } catch (failure) {
       error = toAppError(failure);
     }
     this.#note(error, request);
-    if (error.status >= 500) this.#log(error, request);
+    if (isLoggedHere(error, request)) this.#log(error, request);
     if (reply.sent) return;
     passOverBody(request, reply);
     const path = this.redactor.maskText(pathOf(request.url));
@@ -94,14 +94,17 @@ export class ProblemFilter implements ExceptionFilter {
   }
 
   #log(error: AppError, request: FastifyRequest): void {
-    const { isDataPlane } = request.routeOptions.config as OperationSettings;
-    // The line of a refusal has the cause.
-    if (error.status !== 500 && isDataPlane === true) return;
     const cause = error.cause instanceof Error ? error.cause : error;
     const summary = `${request.method} ${pathOf(request.url)}: ${error.code}: ${cause.message}`;
     if (error.status === 500) this.#logger.error(summary, cause.stack);
     else this.#logger.warn(summary);
   }
+}
+
+/** Not what clients did wrong. `logRefusals` writes the line of other failures of the data plane, with the cause. */
+function isLoggedHere({ status }: AppError, request: FastifyRequest): boolean {
+  const { isDataPlane } = request.routeOptions.config as OperationSettings;
+  return status === 500 || (status > 500 && isDataPlane !== true);
 }
 
 /** What a guard noted on the request itself. */
@@ -110,6 +113,6 @@ interface NotedRequest extends FastifyRequest {
   readonly actor?: Actor;
 }
 
-function toldBy({ operation, actor }: NotedRequest): Partial<RequestContext> {
+function contextFrom({ operation, actor }: NotedRequest): Partial<RequestContext> {
   return { ...(operation && { operation }), ...(actor && { actor }) };
 }

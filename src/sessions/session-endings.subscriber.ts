@@ -16,14 +16,11 @@ export class SessionEndingsSubscriber {
   }
 
   @OnEvent('user.password_changed', { suppressErrors: false })
-  @Transactional(Propagation.Mandatory)
-  async onPasswordChanged({ payload }: DomainEvent<'user.password_changed'>): Promise<void> {
-    await this.sessions.endAllOf(payload.userId);
-  }
-
   @OnEvent('user.deleted', { suppressErrors: false })
   @Transactional(Propagation.Mandatory)
-  async onUserDeleted({ payload }: DomainEvent<'user.deleted'>): Promise<void> {
+  async onPasswordChangedOrUserDeleted({
+    payload,
+  }: DomainEvent<'user.password_changed' | 'user.deleted'>): Promise<void> {
     await this.sessions.endAllOf(payload.userId);
   }
 }

@@ -73,7 +73,7 @@ export class UsersService {
     requireHeld(principal, wanted);
     const isRevived = !before.is_active && after.is_active;
     if (isRevived || lacking(held, wanted).length > 0) await this.keyBounds.requireUnbound(principal);
-    if (wasActiveAdmin && !isActiveAdmin(user)) await this.#requireAnotherAdmin(userId);
+    if (wasActiveAdmin && !isActiveAdmin(user)) await this.#requireOtherAdminUnderLock(userId);
     user.updatedAt = this.clock.now();
     await this.#manager.save(User, user, { transaction: false });
     await this.events.change('user.updated', { userId, ...changedValues(before, after) });
@@ -100,18 +100,21 @@ export class UsersService {
     await this.replacePassword(principal, userId, user.passwordHash, await this.passwords.hash(newPassword));
   }
 
-  /** Deletes the user; subscribers of the event end their sessions and keys. @throws AppError `permission.denied`, `user.not_found`, `user.last_admin` */
+  /**
+   * Deletes the user; subscribers of the event end their sessions and keys.
+   * @throws AppError `permission.denied`, `user.not_found`, `user.last_admin`
+   */
   @Change()
   async delete(principal: Principal, userId: number): Promise<void> {
     const user = await this.#findLocked(userId);
     requireHeld(principal, await this.#permissionsOf(user.role, user.permissions));
     const isAdmin = isActiveAdmin(user);
-    if (isAdmin) await this.#requireOtherAdmins(userId);
+    if (isAdmin) await this.#requireOtherAdmin(userId);
     const now = this.clock.now();
     await this.#manager.update(User, { id: userId }, { isActive: false, deletedAt: now, updatedAt: now });
     await this.events.change('user.deleted', { userId, username: user.username });
     // Last, since others wait from here on: the keys of a user may be very many.
-    if (isAdmin) await this.#requireAnotherAdmin(userId);
+    if (isAdmin) await this.#requireOtherAdminUnderLock(userId);
   }
 
   @Change()
@@ -184,13 +187,13 @@ export class UsersService {
    * Changes that take an active admin away follow one another, so that of two admins who disable each other one stays.
    * They alone wait: a lock on the rows of all admins would hold up whatever any of them does.
    */
-  async #requireAnotherAdmin(userId: number): Promise<void> {
+  async #requireOtherAdminUnderLock(userId: number): Promise<void> {
     await runPrepared(this.#manager, TAKE_AN_ADMIN_AWAY, []);
-    await this.#requireOtherAdmins(userId);
+    await this.#requireOtherAdmin(userId);
   }
 
-  /** As it is now: another change may take those away before this one commits. */
-  async #requireOtherAdmins(userId: number): Promise<void> {
+  /** Without the lock: another change may still remove those admins before this one commits. */
+  async #requireOtherAdmin(userId: number): Promise<void> {
     const others = { id: Not(userId), role: ADMIN_ROLE, isActive: true, deletedAt: IsNull() };
     if (await this.#manager.existsBy(User, others)) return;
     throw new AppError('user.last_admin', 'The last active admin cannot be disabled, demoted or deleted.');
