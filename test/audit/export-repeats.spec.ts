@@ -93,8 +93,8 @@ describe('an export of the audit log that has begun', () => {
 
   it('has smaller batches from then on', async () => {
     await app.database.query(
-      `INSERT INTO audit_logs (id, created_at, action, resource_type, success)
-       SELECT gen_random_uuid(), now(), 'small', 'test', true FROM generate_series(1, 3000)`,
+      `INSERT INTO audit_logs (id, created_at, action, resource_type, details, success)
+       SELECT gen_random_uuid(), now(), 'small', 'test', '{}', true FROM generate_series(1, 3000)`,
     );
     const question = { selection: { action: 'small' }, order: 'desc' } as const;
     const batches = await app.app.get(AuditLogsService).export(1, question, new AbortController().signal);
