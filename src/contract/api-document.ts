@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { dump } from 'js-yaml';
 import { projectPath } from '../common/project-path.js';
@@ -63,6 +64,7 @@ export function serveApiDocument(app: NestFastifyApplication, publicUrl: string 
   if (publicUrl !== undefined) document.servers = [{ url: publicUrl }];
   serveUnchangingText(app, '/openapi.json', 'application/json', () => JSON.stringify(document));
   serveUnchangingText(app, '/openapi.yaml', 'text/yaml', () => dump(document, { noRefs: true }));
+  protectPages(app.getHttpAdapter().getInstance(), publicUrl);
   // Of this server alone: the document itself may be read anywhere.
   const externalDocs = { description: 'Tutorial and guides', url: `/${GUIDE_PATH}` };
   SwaggerModule.setup(
@@ -76,6 +78,34 @@ export function serveApiDocument(app: NestFastifyApplication, publicUrl: string 
       swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
     },
   );
+}
+
+/** The pages keep a credential in the browser: nothing but their own scripts runs in them, and no other page frames them. */
+function protectPages(server: FastifyInstance, publicUrl: string | undefined): void {
+  const called = publicUrl === undefined ? "'self'" : `'self' ${new URL(publicUrl).origin}`;
+  const policy = [
+    "default-src 'none'",
+    "script-src 'self'",
+    // The pages of Swagger UI have styles in their elements.
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    `connect-src ${called}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+  server.addHook('onRoute', (route) => {
+    if (route.url !== `/${DOCS_PATH}` && !route.url.startsWith(`/${DOCS_PATH}/`)) return;
+    const earlier = route.onRequest === undefined ? [] : [route.onRequest].flat();
+    route.onRequest = [
+      ...earlier,
+      (_request, reply, done) => {
+        void reply.headers({ 'content-security-policy': policy, 'x-content-type-options': 'nosniff' });
+        done();
+      },
+    ];
+  });
 }
 
 const TAGS = [

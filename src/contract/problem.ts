@@ -8,6 +8,8 @@ export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
 
 const CODE_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   400: 'request.malformed',
+  // How the pages of the API document answer paths that lead out of their folder.
+  403: 'request.route_not_found',
   404: 'request.route_not_found',
   405: 'request.method_not_allowed',
   406: 'request.not_acceptable',

@@ -79,7 +79,15 @@ export class ErrorPagesController {
   }
 }
 
+/** The page has one style and links, and nothing else. */
+const POLICY =
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 function page(reply: FastifyReply, mediaType: string, title: string, markdown: string): string {
-  void reply.header('content-type', `${mediaType}; charset=utf-8`).header('vary', 'Accept');
+  void reply.headers({
+    'content-type': `${mediaType}; charset=utf-8`,
+    'content-security-policy': POLICY,
+    vary: 'Accept',
+  });
   return mediaType === 'text/html' ? htmlPage(title, markdown) : markdown;
 }
