@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { AppError } from '../common/app-error.js';
 import { currentRequestContext } from '../context/request-context.js';
 import { type LoginRefusal, LoginThrottle } from './login-throttle.service.js';
@@ -17,6 +17,8 @@ export interface PasswordCheck<Result> {
 /** Throttles checks of passwords: those of a login and those of the current password of a user who changes it. */
 @Injectable()
 export class PasswordAttempts {
+  readonly #logger = new Logger(PasswordAttempts.name);
+
   constructor(
     private readonly throttle: LoginThrottle,
     private readonly passwords: PasswordHasher,
@@ -38,14 +40,22 @@ export class PasswordAttempts {
       const { retryAfterSeconds } = attempt;
       throw new AppError('auth.too_many_failures', message, { retryAfterSeconds });
     }
+    let result: Result | undefined;
     try {
-      const result = await check();
-      if (result !== undefined) await attempt.forgive();
-      return result;
+      result = await check();
     } catch (error) {
       // A fault of ours is no failure of theirs.
-      await attempt.withdraw().catch(() => undefined);
+      await this.#settle(attempt.withdraw());
       throw error;
     }
+    if (result !== undefined) await this.#settle(attempt.forgive());
+    return result;
+  }
+
+  /** What `check` did stands, whether or not the count can be corrected: an error here would leave a session that nobody has. */
+  async #settle(correction: Promise<void>): Promise<void> {
+    await correction.catch((error: unknown) => {
+      this.#logger.warn(`A password attempt stays counted as failed until its window ends: ${String(error)}`);
+    });
   }
 }

@@ -217,6 +217,19 @@ describe('the throttle of logins', () => {
     await expectThrottled(from);
   });
 
+  it('answers a right password whose count cannot be taken back: else its session would be one that nobody has', async () => {
+    const from = newAddress();
+    await fail(1, from);
+    await app.database.query(`
+      CREATE FUNCTION keep_failures() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'injected'; END $$;
+      CREATE TRIGGER keep BEFORE DELETE ON login_failures FOR EACH STATEMENT EXECUTE FUNCTION keep_failures();
+      CREATE TRIGGER keep_count BEFORE UPDATE ON login_failures FOR EACH ROW WHEN (NEW.failures < OLD.failures)
+        EXECUTE FUNCTION keep_failures()`);
+    const answer = await logIn(from, owner.username, USER_PASSWORD);
+    await app.database.query('DROP FUNCTION keep_failures CASCADE');
+    expect(answer.status).toBe(200);
+  });
+
   const changePassword = (from: string, current = 'a wrong passphrase', user = owner): Promise<ApiAnswer> =>
     user.client.put(
       `/users/${user.id}/password`,
