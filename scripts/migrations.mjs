@@ -20,7 +20,7 @@ for (const line of readFileSync(list, 'utf8').split('\n')) {
   if (hash !== undefined && name !== undefined) frozen.set(name, hash);
 }
 const migrations = readdirSync(folder)
-  .filter((name) => /^\d+-.*\.ts$/.test(name))
+  .filter((name) => /^\d+-.*\.(ts|sql)$/.test(name))
   .toSorted();
 
 const problems = [...frozen].flatMap(([name, hash]) => {

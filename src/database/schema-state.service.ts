@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Pool } from 'pg';
 import { DatabaseServer, SERVER_STATE } from './database-server.js';
-import { MIGRATIONS } from './migrations/index.js';
+import { FORMER_MIGRATIONS, MIGRATIONS } from './migrations/index.js';
 import { sqlFunctions } from './sql-functions.js';
 
 /** SQLSTATEs of a schema that is not ours, or not there: no such table, no such schema, no such column. */
@@ -14,15 +14,20 @@ interface StateRow {
   readonly requirements: readonly string[];
 }
 
-/** The names of the migrations that this version knows. */
+/** The names of the migrations that this version knows, those whose place the baseline took included. */
 export function knownMigrations(): ReadonlySet<string> {
-  return new Set(MIGRATIONS.map((Migration) => new Migration().name));
+  return new Set([...FORMER_MIGRATIONS, ...expectedMigrations()]);
+}
+
+function expectedMigrations(): string[] {
+  return MIGRATIONS.map((Migration) => new Migration().name);
 }
 
 /** Whether the database is one that this version can work on: it takes changes, and its schema is the expected one. */
 @Injectable()
 export class SchemaState {
-  readonly #migrations = knownMigrations();
+  readonly #expected = expectedMigrations();
+  readonly #known = knownMigrations();
   readonly #functions = sqlFunctions().map(({ name }) => name);
 
   constructor(private readonly server: DatabaseServer) {}
@@ -35,9 +40,9 @@ export class SchemaState {
     const row = await this.#read(pool);
     if (row === undefined) return `There is no schema of Latchkey in ${this.server.schema}.`;
     if (row.is_read_only) return 'The PostgreSQL server takes no changes: it is a standby, or read-only.';
-    const missing = [...this.#migrations].find((name) => !row.migrations.includes(name));
+    const missing = this.#expected.find((name) => !row.migrations.includes(name));
     if (missing !== undefined) return `The schema is older than this version: ${missing} has not run.`;
-    const unknown = row.requirements.find((name) => !this.#migrations.has(name));
+    const unknown = row.requirements.find((name) => !this.#known.has(name));
     if (unknown !== undefined)
       return `The schema is too new for this version, which does not know ${unknown}.`;
     const lost = this.#functions.find((name) => !row.functions.includes(name));

@@ -34,3 +34,4 @@ BEGIN
     month := month + interval '1 month';
   END LOOP;
 END $$;
+REVOKE EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer) FROM PUBLIC;

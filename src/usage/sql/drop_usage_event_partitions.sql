@@ -20,3 +20,4 @@ BEGIN
   END LOOP;
   RETURN dropped;
 END $$;
+REVOKE EXECUTE ON FUNCTION drop_usage_event_partitions(date) FROM PUBLIC;

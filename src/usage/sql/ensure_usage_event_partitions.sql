@@ -32,3 +32,4 @@ BEGIN
     day := day + 1;
   END LOOP;
 END $$;
+REVOKE EXECUTE ON FUNCTION ensure_usage_event_partitions(date, integer) FROM PUBLIC;
