@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { Pool } from 'pg';
 import { DatabaseServer, SERVER_STATE } from './database-server.js';
-import { FORMER_MIGRATIONS, MIGRATIONS } from './migrations/index.js';
+import { FORMER_MIGRATIONS } from './migrations/1764302000000-baseline.js';
+import { MIGRATIONS } from './migrations/index.js';
 import { sqlFunctions } from './sql-functions.js';
 
 /** SQLSTATEs of a schema that is not ours, or not there: no such table, no such schema, no such column. */
