@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { DataSource } from 'typeorm';
+import { AbstractLogger, DataSource } from 'typeorm';
 import { StartFailure } from '../common/start-failure.js';
 import { longRunningClientOptions, longRunningOptions } from './connection-options.js';
 import { DatabaseServer } from './database-server.js';
@@ -14,6 +14,11 @@ import { applySqlFunctions } from './sql-functions.js';
 /** Any number will do, so long as every instance uses the same. */
 const MIGRATION_LOCK = 7_221_986_001;
 const POLL_MS = 100;
+
+/** TypeORM prints a line of its own when a migration fails, beside the log and what a failed start says. */
+class SilentLogger extends AbstractLogger {
+  protected override writeLog(): void {}
+}
 
 /**
  * Brings the schema and its functions up to date; returns the names of the migrations that ran. Of several instances
@@ -96,7 +101,10 @@ async function tryLock(client: SessionClient): Promise<boolean> {
 }
 
 async function runMigrations(owner: DatabaseServer, service: DatabaseServer): Promise<string[]> {
-  const dataSource = await new DataSource(longRunningOptions(owner)).initialize();
+  const dataSource = await new DataSource({
+    ...longRunningOptions(owner),
+    logger: new SilentLogger(),
+  }).initialize();
   try {
     const done = await dataSource.runMigrations();
     const isNewer = await hasUnknown(dataSource, 'SELECT name FROM schema_migrations');

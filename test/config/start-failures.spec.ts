@@ -45,6 +45,7 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
     const exit = await app.exit;
     expect({ exit, stderr: app.stderr }).toEqual({ exit: 1, stderr: '' });
     expect(app.stdout).not.toContain(PASSWORD);
+    expect(app.stdout.split('\n').filter((text) => text !== '' && !text.startsWith('{'))).toEqual([]);
     const line = app.logLines().at(-1);
     expect(line).toMatchObject({ level: 'fatal', time: expect.any(String) });
     expect(line?.['msg']).not.toMatch(/\n\s+at /);
@@ -143,6 +144,16 @@ describe('a start that cannot succeed says why in one sentence, what to do, and 
       /^DATABASE_MIGRATION_URL names another database \(.*\) than DATABASE_URL \(.*\)\. Both must name the same one/,
     );
     await other.drop();
+  });
+
+  it('where the schema is older than what this version can upgrade', async () => {
+    const older = await createTestDatabase();
+    await older.query(`UPDATE schema_migrations SET name = 'CreateUsers1763800000000'`);
+    expect(await failureOf({ DATABASE_URL: older.url })).toBe(
+      'The schema of the database is older than that of version 0.1.0 of Latchkey: ' +
+        'upgrade it to 0.1.0 first, by starting that version.',
+    );
+    await older.drop();
   });
 
   it('where PostgreSQL is older than 15', async () => {

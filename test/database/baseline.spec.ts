@@ -84,7 +84,11 @@ describe('the baseline', () => {
   it('is not taken back while there are users, nor from a schema that it did not make', async () => {
     const undo = async ({ url }: TestDatabase) => {
       const dataSource = await new DataSource(longRunningOptions(new DatabaseServer(url))).initialize();
-      await dataSource.undoLastMigration().finally(() => dataSource.destroy());
+      try {
+        await dataSource.undoLastMigration();
+      } finally {
+        await dataSource.destroy();
+      }
     };
     await made.query(`INSERT INTO users (username, password_hash, role) VALUES ('a', '', 'user')`);
     await expect(undo(made)).rejects.toThrow('there are users in it: drop the database instead.');

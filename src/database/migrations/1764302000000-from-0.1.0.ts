@@ -25,8 +25,8 @@ export const MIGRATIONS_OF_0_1_0 = [
 ];
 
 /**
- * What leads from the schema of 0.1.0 to that of the baseline, while instances of 0.1.0 go on working. It goes when 0.1.0 no
- * longer has to be upgraded directly.
+ * What leads from the schema of 0.1.0 to that of the baseline, while instances of 0.1.0 go on working. It goes with
+ * the next baseline, which takes the place of this one.
  */
 export const STEPS_FROM_0_1_0: readonly UpgradeStep[] = [
   { name: 'CreateSchemaFunctions1764300000000', run: createSchemaFunctions, isTransaction: true },
