@@ -12,6 +12,7 @@ import { readCatalog } from '../support/schema-catalog.js';
 const BASELINE = new MIGRATIONS[0]!().name;
 const OLDER =
   /^The schema of the database is older than that of version 0\.1\.0 of Latchkey: upgrade it to 0\.1\.0 first/;
+const IN_USE = 'there are users or later migrations: drop the database instead.';
 
 describe('the baseline', () => {
   let made: TestDatabase;
@@ -81,7 +82,7 @@ describe('the baseline', () => {
     expect(await recorded(upgraded)).toHaveLength(FORMER_MIGRATIONS.length - 1);
   });
 
-  it('is not taken back while there are users, nor from a schema that it did not make', async () => {
+  it('is not taken back while there are users or later migrations, nor from a schema that it did not make', async () => {
     const undo = async ({ url }: TestDatabase) => {
       const dataSource = await new DataSource(longRunningOptions(new DatabaseServer(url))).initialize();
       try {
@@ -91,8 +92,11 @@ describe('the baseline', () => {
       }
     };
     await made.query(`INSERT INTO users (username, password_hash, role) VALUES ('a', '', 'user')`);
-    await expect(undo(made)).rejects.toThrow('there are users in it: drop the database instead.');
-    expect(await recorded(made)).toEqual([BASELINE]);
+    await expect(undo(made)).rejects.toThrow(IN_USE);
+    await made.query('DELETE FROM users');
+    await made.query(`INSERT INTO schema_migrations (id, timestamp, name) VALUES (0, 9, 'Later9')`);
+    await expect(undo(made)).rejects.toThrow(IN_USE);
+    expect(await recorded(made)).toEqual([BASELINE, 'Later9']);
     await upgraded.query(
       `INSERT INTO schema_migrations (timestamp, name)
        VALUES (1, 'CreateSearchTexts1763800900000'), (1764302000000, $1)`,

@@ -94,13 +94,16 @@ export class Baseline1764302000000 implements MigrationInterface {
     for (const step of STEPS_FROM_0_1_0) if (!done.has(step.name)) await takeStep(runner, step);
   }
 
-  /** Takes back what `up` did: of a schema that former migrations made, nothing. Refuses while there are users. */
+  /** Takes back what `up` did: of a schema that former migrations made, nothing. Refuses while others build on it. */
   async down(runner: QueryRunner): Promise<void> {
     if ((await formerMigrations(runner)).size > 0) return;
-    const [user] = await runner.manager.query<unknown[]>('SELECT FROM users LIMIT 1');
-    if (user !== undefined)
+    const [inUse] = await runner.manager.query<unknown[]>(
+      'SELECT FROM users UNION ALL SELECT FROM schema_migrations WHERE name <> $1 LIMIT 1',
+      [this.name],
+    );
+    if (inUse !== undefined)
       throw new Error(
-        'The baseline is the whole schema, and there are users in it: drop the database instead.',
+        'The baseline is the whole schema, and there are users or later migrations: drop the database instead.',
       );
     await inTransaction(runner, dropSchema);
   }
