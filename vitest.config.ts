@@ -10,7 +10,7 @@ export default defineConfig({
     // The files of a worker share what they import: loading it anew for each would take a third of the time.
     isolate: false,
     // Without a person who watches, only what failed is worth saying: a log is often cut.
-    reporters: [process.stdout.isTTY ? 'default' : 'minimal', './scripts/closing-line-reporter.mjs'],
+    reporters: [process.stdout.isTTY ? 'default' : 'minimal', './scripts/progress-reporter.mjs'],
     coverage: { include: ['src/**/*.ts'], reporter: ['text', 'html'] },
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/**/*.unit.spec.ts'], ...TIMEOUTS } },
