@@ -24,7 +24,7 @@ const deniedBelow = { usage: ['audit'], holds: ['audit'], verification: ['audit'
 const modules = levels.flat();
 const anyModule = `^src/(${modules.join('|')})/`;
 const topFiles =
-  '^src/(cli/main|app\\.module|app\\.factory|main|start-failures|stop|welcome|openapi|doc-facts)\\.ts$';
+  '^src/(cli/main|app\\.module|app\\.factory|main|start-failures|stop|welcome|openapi|doc-facts|described-app)\\.ts$';
 const entryPoints = '^(src/(main|openapi|doc-facts|cli/main)|ormconfig)\\.ts$';
 const pureFiles = '^src/.+(\\.policy|/verdict|/money|/secret-format)\\.ts$';
 

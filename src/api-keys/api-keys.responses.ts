@@ -3,7 +3,7 @@ import { bareClass } from '../common/bare-class.js';
 import { centsFromMicroCents, decimalCentsFromMicroCents } from '../common/money.js';
 import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../contract/fields.js';
-import { NEXT_CURSOR, PAGE, SIZE } from '../contract/paging.js';
+import { EndsWithPagePart, PagePart } from '../contract/paging.js';
 import { COUNT, DECIMAL_COUNT, ID, openEnum, TIMESTAMP } from '../contract/wire-schemas.js';
 import { type ApiKeyRecord, type ApiKeySecretRecord, type ShownPolicy, toShownPolicy } from './api-key.js';
 import { shownField } from './api-key-field.decorators.js';
@@ -132,8 +132,9 @@ export class ApiKeyWithSecretResponse {
   secret_key!: string | null;
 }
 
+@EndsWithPagePart()
 @ApiSchema({ name: 'ApiKeyList' })
-export class ApiKeyListResponse {
+export class ApiKeyListResponse extends PagePart {
   @ResponseField({ type: () => [ApiKeyResponse], description: 'A page of keys.' })
   api_keys!: ApiKeyResponse[];
 
@@ -150,15 +151,6 @@ export class ApiKeyListResponse {
     description: 'False when a filter matches more than 10 000 keys: they are not counted further.',
   })
   total_is_exact!: boolean;
-
-  @ResponseField(PAGE)
-  page!: number | null;
-
-  @ResponseField(SIZE)
-  size!: number;
-
-  @ResponseField(NEXT_CURSOR)
-  next_cursor!: string | null;
 }
 
 /** A key as it is shown at `now`. */

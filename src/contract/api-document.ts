@@ -60,24 +60,20 @@ export function readApiDocument(): OpenAPIObject {
  * without it they are sent to where they read the document.
  */
 export function serveApiDocument(app: NestFastifyApplication, publicUrl: string | undefined): void {
-  const document = readApiDocument();
-  if (publicUrl !== undefined) document.servers = [{ url: publicUrl }];
-  serveUnchangingText(app, '/openapi.json', 'application/json', () => JSON.stringify(document));
-  serveUnchangingText(app, '/openapi.yaml', 'text/yaml', () => dump(document, { noRefs: true }));
+  const servers = publicUrl === undefined ? {} : { servers: [{ url: publicUrl }] };
+  // Read again where it is needed: most instances never show it, and it is large.
+  const read = () => ({ ...readApiDocument(), ...servers });
+  serveUnchangingText(app, '/openapi.json', 'application/json', () => JSON.stringify(read()));
+  serveUnchangingText(app, '/openapi.yaml', 'text/yaml', () => dump(read(), { noRefs: true }));
   protectPages(app.getHttpAdapter().getInstance(), publicUrl);
   // Of this server alone: the document itself may be read anywhere.
   const externalDocs = { description: 'Tutorial and guides', url: `/${GUIDE_PATH}` };
-  SwaggerModule.setup(
-    DOCS_PATH,
-    app,
-    { ...document, externalDocs },
-    {
-      // Nest's own routes convert the document for each request.
-      raw: false,
-      customSiteTitle: 'Latchkey API',
-      swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
-    },
-  );
+  SwaggerModule.setup(DOCS_PATH, app, () => ({ ...read(), externalDocs }), {
+    // Nest's own routes convert the document for each request.
+    raw: false,
+    customSiteTitle: 'Latchkey API',
+    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true, tryItOutEnabled: true },
+  });
 }
 
 /** The pages keep a credential in the browser: nothing but their own scripts runs in them, and no other page frames them. */

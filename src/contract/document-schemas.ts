@@ -45,7 +45,7 @@ class SchemaWriter {
   write(schema: JsonSchema): JsonSchema {
     const { title } = schema;
     const named = componentNamed(title);
-    if (named === undefined) return withBits(nullableEnum(this.#writeParts(schema)));
+    if (named === undefined) return withBits(nullableEnum(withoutUuidPattern(this.#writeParts(schema))));
     this.#addComponent(String(title), named.documented);
     return reference(String(title), schema, named.schema);
   }
@@ -95,6 +95,13 @@ function nullableEnum(schema: JsonSchema): JsonSchema {
     ...(defaultValue === undefined ? {} : { default: defaultValue }),
     anyOf: [{ ...rest, type: only, enum: values.filter((value) => value !== null) }, { type: 'null' }],
   };
+}
+
+/** The format says it all, and clients in Python do not compile with both. */
+function withoutUuidPattern(schema: JsonSchema): JsonSchema {
+  if (schema['format'] !== 'uuid') return schema;
+  const { pattern: _pattern, minLength: _min, maxLength: _max, ...rest } = schema;
+  return rest;
 }
 
 /** An integer without a format is 32 bits wide for many generators. */

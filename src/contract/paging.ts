@@ -1,5 +1,6 @@
+import type { ApiPropertyOptions } from '@nestjs/swagger';
 import { validationFailed } from '../common/app-error.js';
-import { IntegerField, TextField } from './fields.js';
+import { IntegerField, ResponseField, TextField } from './fields.js';
 import { COUNT } from './wire-schemas.js';
 
 /** `?page=1&size=10`, as in the seed, or `?cursor=…&size=10`. */
@@ -34,23 +35,26 @@ export class PageQuery {
   cursor?: string;
 }
 
-/*
- * The fields that every response with a page of a list ends with. They are options for fields and not a base class: the fields
- * of a base class would come first in the API document, before the list.
- */
+/** What every response with a page of a list ends with. */
+export abstract class PagePart {
+  page!: number | null;
+  size!: number;
+  next_cursor!: string | null;
+}
 
-/** `page` of a response. */
-export const PAGE = { ...COUNT, nullable: true, description: 'Null where a cursor was sent.' } as const;
+const PAGE_PART: Readonly<Record<keyof PagePart, ApiPropertyOptions>> = {
+  page: { ...COUNT, nullable: true, description: 'Null where a cursor was sent.' },
+  size: { ...COUNT, description: 'The most entries of a page.' },
+  next_cursor: { type: 'string', nullable: true, description: 'Leads to the next page; null on the last.' },
+};
 
-/** `size` of a response. */
-export const SIZE = { ...COUNT, description: 'The most entries of a page.' } as const;
-
-/** `next_cursor` of a response. */
-export const NEXT_CURSOR = {
-  type: 'string',
-  nullable: true,
-  description: 'Leads to the next page; null on the last.',
-} as const;
+/** Documents `PagePart` after the fields of the class itself: those of a base class would come first, before the list. */
+export function EndsWithPagePart(): ClassDecorator {
+  return ({ prototype }) => {
+    for (const [name, options] of Object.entries(PAGE_PART))
+      ResponseField(options)(prototype as object, name);
+  };
+}
 
 /** Which part of a list is asked for: a page by its number, or what follows a cursor. */
 export interface PageRequest {

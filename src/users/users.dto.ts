@@ -10,7 +10,7 @@ import {
 } from '../contract/fields.js';
 import { CROSS_FIELD_ERRORS, type HasCrossFieldRules } from '../contract/input.pipe.js';
 import { textCheck } from '../contract/input-checks.js';
-import { NEXT_CURSOR, PAGE, SIZE } from '../contract/paging.js';
+import { EndsWithPagePart, PagePart } from '../contract/paging.js';
 import { COUNT, ID, openEnum, TEXTS, TIMESTAMP } from '../contract/wire-schemas.js';
 import { passwordErrors } from './password.policy.js';
 import { PERMISSION_PATTERN } from '../auth/permission.policy.js';
@@ -133,22 +133,14 @@ export class UserResponse {
   updated_at!: string;
 }
 
+@EndsWithPagePart()
 @ApiSchema({ name: 'UserList' })
-export class UserListResponse {
+export class UserListResponse extends PagePart {
   @ResponseField({ type: () => [UserResponse], description: 'A page of users, the oldest first.' })
   users!: UserResponse[];
 
   @ResponseField({ ...COUNT, description: 'How many users there are in all.' })
   total!: number;
-
-  @ResponseField(PAGE)
-  page!: number | null;
-
-  @ResponseField(SIZE)
-  size!: number;
-
-  @ResponseField(NEXT_CURSOR)
-  next_cursor!: string | null;
 }
 
 export function toUserResponse(user: ShownUser): UserResponse {

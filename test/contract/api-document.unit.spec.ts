@@ -139,6 +139,15 @@ describe('the API document, for those who generate clients from it,', () => {
     expect(placesOf(odd)).toEqual([]);
   });
 
+  it('offers no choice between an object and a list, and no pattern beside the format of UUIDs: clients would not compile', () => {
+    const choices = everything.filter(
+      ([, { oneOf, anyOf }]) =>
+        JSON.stringify(oneOf ?? anyOf ?? []).includes('"type":"array"') && Array.isArray(oneOf ?? anyOf),
+    );
+    const patterns = everything.filter(([, part]) => part['format'] === 'uuid' && 'pattern' in part);
+    expect(placesOf([...choices, ...patterns])).toEqual([]);
+  });
+
   it('has one media type for each request and each response', () => {
     const several = operations.flatMap(({ name, operation, answers }) => [
       ...(Object.keys(operation.requestBody?.content ?? { one: null }).length === 1

@@ -22,8 +22,11 @@ const ID_OF_SECRET = /^[\da-f]{16}$/;
 /** A value of a request or an answer as the document shows it. */
 export function shown(value: unknown, name = ''): unknown {
   if (Array.isArray(value)) return value.map((entry) => shown(entry));
-  if (typeof value === 'object' && value !== null)
-    return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, shown(member, key)]));
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value).map(([key, member]) => [key, shown(member, key)]);
+    // Each connection of the service takes the ids of usage events by the hundred.
+    return Object.fromEntries('received_at' in value ? [...members, ['id', 2]] : members);
+  }
   if (value !== null && name in BY_NAME) return BY_NAME[name];
   if (typeof value !== 'string') return value;
   if (ID_OF_SECRET.test(value)) return '9f86d081884c7d65';
