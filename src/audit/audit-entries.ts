@@ -1,5 +1,5 @@
 import type {
-  BudgetStanding,
+  BudgetBalance,
   DomainEvent,
   DomainEventName,
   DomainEvents,
@@ -58,9 +58,9 @@ const ENTRIES: Entries = {
   'api_key.activated': ({ apiKeyId, name }) => apiKey('activate_api_key', apiKeyId, { name }),
   'api_key.deactivated': ({ apiKeyId, name }) => apiKey('deactivate_api_key', apiKeyId, { name }),
 
-  'budget.threshold_reached': ({ percent, ...standing }) =>
-    budget('budget_threshold_reached', standing, { percent }),
-  'budget.exhausted': (standing) => budget('budget_exhausted', standing),
+  'budget.threshold_reached': ({ percent, ...balance }) =>
+    budget('budget_threshold_reached', balance, { percent }),
+  'budget.exhausted': (balance) => budget('budget_exhausted', balance),
 
   'usage.reversed': ({ eventId, apiKeyId, requestId, costCents, occurredAt }) =>
     entry('reverse_usage_event', 'usage_event', eventId, {
@@ -117,7 +117,7 @@ function apiKey(action: string, apiKeyId: number | null, details: AuditEntry['de
 /** The budget of a key is named by the key; an account above those of keys by itself. */
 function budget(
   action: string,
-  { accountId, apiKeyId, spentCents, limitCents, periodStart }: BudgetStanding,
+  { accountId, apiKeyId, spentCents, limitCents, periodStart }: BudgetBalance,
   more: AuditEntry['details'] = {},
 ): AuditEntry {
   const details = {

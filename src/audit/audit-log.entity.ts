@@ -18,7 +18,7 @@ export class AuditLog {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'audit_logs_pkey' })
   readonly id!: string;
 
-  /** The actor; null for the system and for callers who did not prove who they are. */
+  /** The actor; null for the system and for callers that were not authenticated. */
   @Column('bigint', { name: 'user_id', nullable: true })
   readonly userId!: number | null;
 

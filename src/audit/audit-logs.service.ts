@@ -22,7 +22,7 @@ import {
 } from './audit-log.query.js';
 
 /** A selection and its order. */
-export interface AuditLogQuestion {
+export interface AuditLogRequest {
   readonly selection: AuditLogSelection;
   readonly order: AuditLogOrder;
   /** The cursor of an earlier answer. */
@@ -48,7 +48,7 @@ interface Batch {
 /** An export that is under way. */
 interface Export {
   readonly callerId: number;
-  readonly question: AuditLogQuestion;
+  readonly request: AuditLogRequest;
   /** Aborted when nobody waits for the export any more. */
   readonly ended: AbortSignal;
   readonly caller: Caller | undefined;
@@ -81,13 +81,13 @@ export class AuditLogsService {
    * or none, and a cursor all the same.
    * @throws AppError `validation.failed`
    */
-  async list(callerId: number, question: AuditLogQuestion, limit: number): Promise<AuditLogPage> {
+  async list(callerId: number, request: AuditLogRequest, limit: number): Promise<AuditLogPage> {
     const rows: AuditLog[] = [];
     const endsAt = performance.now() + PAGE_TIME_MS;
-    let [at, bytes] = [startOf(question), 0];
+    let [at, bytes] = [startOf(request), 0];
     let batch: Batch;
     do {
-      batch = await this.#read(callerId, question, at, {
+      batch = await this.#read(callerId, request, at, {
         maxRows: limit - rows.length,
         maxBytes: PAGE_BYTES - bytes,
       });
@@ -95,8 +95,8 @@ export class AuditLogsService {
       bytes += batch.rows.reduce((sum, row) => sum + row.bytes, 0);
       at = batch.next;
     } while (at !== undefined && rows.length < limit && bytes < PAGE_BYTES && performance.now() < endsAt);
-    await this.events.observe('audit_log.listed', { filters: filtersOf(question) });
-    const next = batch.next ?? (question.order === 'asc' ? batch.end : undefined);
+    await this.events.observe('audit_log.listed', { filters: filtersOf(request) });
+    const next = batch.next ?? (request.order === 'asc' ? batch.end : undefined);
     return { rows, nextCursor: next === undefined ? null : encodeCursor(next) };
   }
 
@@ -109,13 +109,13 @@ export class AuditLogsService {
    */
   async export(
     callerId: number,
-    question: AuditLogQuestion,
+    request: AuditLogRequest,
     ended: AbortSignal,
   ): Promise<AsyncIterable<readonly AuditLog[]>> {
     const caller = currentRequestContext()?.caller;
-    const first = await this.#read(callerId, question, startOf(question), EXPORT_BATCH);
-    await this.events.observe('audit_log.exported', { filters: filtersOf(question) });
-    return this.#batches({ callerId, question, ended, caller }, first);
+    const first = await this.#read(callerId, request, startOf(request), EXPORT_BATCH);
+    await this.events.observe('audit_log.exported', { filters: filtersOf(request) });
+    return this.#batches({ callerId, request, ended, caller }, first);
   }
 
   async *#batches(underWay: Export, first: Batch): AsyncGenerator<readonly AuditLog[], void, void> {
@@ -134,7 +134,7 @@ export class AuditLogsService {
    * end would cut the export off.
    */
   async #readWithRetries(
-    { callerId, question, ended, caller }: Export,
+    { callerId, request, ended, caller }: Export,
     after: AuditLogPosition,
     allowedRows: number,
   ): Promise<{ readonly batch: Batch | undefined; readonly maxRows: number }> {
@@ -142,7 +142,7 @@ export class AuditLogsService {
     while (!ended.aborted) {
       try {
         await caller?.judgeWhileReading();
-        const batch = await this.#read(callerId, question, after, { ...EXPORT_BATCH, maxRows });
+        const batch = await this.#read(callerId, request, after, { ...EXPORT_BATCH, maxRows });
         return { batch, maxRows };
       } catch (error) {
         if (!isDependencyFailure(error)) {
@@ -161,7 +161,7 @@ export class AuditLogsService {
   /** One row more than wanted is asked for: it tells whether others follow. */
   async #read(
     callerId: number,
-    { selection, order }: AuditLogQuestion,
+    { selection, order }: AuditLogRequest,
     after: AuditLogPosition | undefined,
     { maxRows, maxBytes }: Most,
   ): Promise<Batch> {
@@ -182,7 +182,7 @@ export class AuditLogsService {
 }
 
 /** Checks what no single field can tell. */
-function startOf({ selection, order, cursor }: AuditLogQuestion): AuditLogPosition | undefined {
+function startOf({ selection, order, cursor }: AuditLogRequest): AuditLogPosition | undefined {
   const { from, to } = selection;
   const errors: FieldError[] = [];
   const start = cursor === undefined ? undefined : decodeCursor(cursor);
@@ -201,7 +201,7 @@ function startOf({ selection, order, cursor }: AuditLogQuestion): AuditLogPositi
 }
 
 /** The selection as an audit row tells it: by its names on the wire, only what was asked for. */
-function filtersOf({ selection, order }: AuditLogQuestion): Record<string, EventValue> {
+function filtersOf({ selection, order }: AuditLogRequest): Record<string, EventValue> {
   const { userId, action, resourceType, resourceId, success, from, to } = selection;
   const filters = {
     user_id: userId,

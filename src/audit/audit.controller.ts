@@ -22,7 +22,7 @@ import {
   AuditLogResponse,
   toAuditLogListResponse,
   toAuditLogResponse,
-  toAuditLogQuestion,
+  toAuditLogRequest,
 } from './audit.dto.js';
 import { AuditLogsService } from './audit-logs.service.js';
 import { NDJSON_MEDIA_TYPE, ndjsonLines } from './ndjson.js';
@@ -63,7 +63,7 @@ export class AuditController {
     @ResponseEnded() ended: AbortSignal,
   ): Promise<AuditLogListResponse | StreamableFile> {
     if (mediaType === NDJSON_MEDIA_TYPE) return this.export(principal, query, ended);
-    const page = await this.auditLogs.list(principal.userId, toAuditLogQuestion(query), query.limit);
+    const page = await this.auditLogs.list(principal.userId, toAuditLogRequest(query), query.limit);
     return toAuditLogListResponse(page);
   }
 
@@ -87,7 +87,7 @@ export class AuditController {
     @Query() query: AuditLogExportQuery,
     @ResponseEnded() ended: AbortSignal,
   ): Promise<StreamableFile> {
-    const batches = await this.auditLogs.export(userId, toAuditLogQuestion(query), ended);
+    const batches = await this.auditLogs.export(userId, toAuditLogRequest(query), ended);
     const lines = Readable.from(ndjsonLines(batches, toAuditLogResponse), { objectMode: false });
     return new StreamableFile(lines, { type: NDJSON_MEDIA_TYPE });
   }

@@ -9,7 +9,7 @@ import {
 } from '../contract/fields.js';
 import { ID, TIMESTAMP } from '../contract/wire-schemas.js';
 import type { AuditLog } from './audit-log.entity.js';
-import type { AuditLogOrder, AuditLogPage, AuditLogQuestion } from './audit-logs.service.js';
+import type { AuditLogOrder, AuditLogPage, AuditLogRequest } from './audit-logs.service.js';
 
 /** Which rows, and in which order. */
 export class AuditLogExportQuery {
@@ -101,7 +101,7 @@ export class AuditLogResponse {
   @ResponseField({
     ...ID,
     nullable: true,
-    description: 'The actor; null for the system and for unproven callers.',
+    description: 'The actor; null for the system and for callers that were not authenticated.',
   })
   user_id!: number | null;
 
@@ -172,7 +172,7 @@ export class AuditLogListResponse {
   next_cursor!: string | null;
 }
 
-export function toAuditLogQuestion(query: AuditLogExportQuery): AuditLogQuestion {
+export function toAuditLogRequest(query: AuditLogExportQuery): AuditLogRequest {
   const { user_id, action, resource_type, resource_id, success, from, to, order, cursor } = query;
   const selection = {
     userId: user_id,

@@ -16,10 +16,13 @@ interface LivePrincipal {
 
 const MOST_TOKENS = 10_000;
 
-/** Finds the principal of an access token. A token is proved once; its session and user are read every time, or remembered while fresh. */
+/**
+ * Finds the principal of an access token. A token is verified once; its session and user are read every time, or remembered
+ * while fresh.
+ */
 @Injectable()
 export class AccessTokenAuthenticator {
-  readonly #proven = new VerifiedTokenCache();
+  readonly #verified = new VerifiedTokenCache();
   /** An ended session, a removed permission, a disabled user: each is a change of the user. */
   readonly #live: FreshCache<LivePrincipal>;
 
@@ -36,9 +39,9 @@ export class AccessTokenAuthenticator {
 
   /** `token` is the one that the request presents. @throws AppError `auth.credential_invalid` */
   async authenticate(token: string, context: ExecutionContext): Promise<Principal> {
-    const proven = this.#proven.find(token);
-    if (proven === undefined) return this.#prove(token, context);
-    const principal = await this.principals.find(proven.sessionId, String(proven.userId));
+    const verified = this.#verified.find(token);
+    if (verified === undefined) return this.#verify(token, context);
+    const principal = await this.principals.find(verified.sessionId, String(verified.userId));
     return requireLive(principal);
   }
 
@@ -58,23 +61,23 @@ export class AccessTokenAuthenticator {
     });
   }
 
-  /** The principal by now of a token that this request presented and that was proved as it came in. */
+  /** The principal by now of a token that this request presented and that was verified as it came in. */
   async authenticateDuringChange(token: string, { userId, credential }: Principal): Promise<Principal> {
     const isExpired = expiryOf(token) <= Date.now();
     if (credential.kind !== 'session' || isExpired) return requireLive(undefined);
     return requireLive(await this.principals.findDuringChange(credential.sessionId, String(userId)));
   }
 
-  /** The principal by now of a session whose access token was proved earlier. @throws AppError `auth.credential_invalid` */
+  /** The principal by now of a session whose access token was verified earlier. @throws AppError `auth.credential_invalid` */
   async authenticateSession({ userId, credential }: Principal): Promise<Principal> {
     if (credential.kind !== 'session') return requireLive(undefined);
     return requireLive(await this.principals.find(credential.sessionId, String(userId)));
   }
 
-  async #prove(token: string, context: ExecutionContext): Promise<Principal> {
+  async #verify(token: string, context: ExecutionContext): Promise<Principal> {
     const principal = await this.tokens.authenticate(context);
     const { userId, credential } = principal;
-    if (credential.kind === 'session') this.#proven.keep(token, userId, credential.sessionId);
+    if (credential.kind === 'session') this.#verified.keep(token, userId, credential.sessionId);
     return principal;
   }
 }

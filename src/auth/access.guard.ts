@@ -118,7 +118,7 @@ export class AccessGuard implements CanActivate {
     context: ExecutionContext,
     rule: AccessRule,
   ): Promise<boolean> {
-    const { principal, again, whileReading } = await this.authenticator.afresh(request, context);
+    const { principal, readAgain, whileReading } = await this.authenticator.fromDatabase(request, context);
     const judged = (read: () => Promise<Principal>) => async () => {
       const now = await read();
       requireRule(now, rule);
@@ -127,7 +127,7 @@ export class AccessGuard implements CanActivate {
     recordCaller({
       principal,
       apiKeyIds: keysOf(principal),
-      judgeAgain: judged(again),
+      judgeAgain: judged(readAgain),
       judgeWhileReading: judged(whileReading),
     });
     admit(request, principal, rule);

@@ -9,12 +9,12 @@ import { ApiKeyAuthenticator } from './api-key-authenticator.js';
 import { presentedCredential } from './credentials.js';
 import type { Principal } from './principal.js';
 
-/** A caller who was read afresh. */
-interface FreshCaller {
+/** A caller as the database has it now. */
+interface CallerFromDatabase {
   readonly principal: Principal;
-  /** Reads the same caller once more, for use inside a change. @throws AppError as `afresh` */
-  readonly again: () => Promise<Principal>;
-  /** The same outside of one, whether or not the access token has expired meanwhile. @throws AppError as `afresh` */
+  /** Reads the same caller once more, for use inside a change. @throws AppError as `fromDatabase` */
+  readonly readAgain: () => Promise<Principal>;
+  /** The same outside of one, whether or not the access token has expired meanwhile. @throws AppError as `fromDatabase` */
   readonly whileReading: () => Promise<Principal>;
 }
 
@@ -53,21 +53,21 @@ export class Authenticator {
   }
 
   /** For the control plane: read from the database for this very request. @throws AppError `auth.*` */
-  async afresh(request: FastifyRequest, context: ExecutionContext): Promise<FreshCaller> {
+  async fromDatabase(request: FastifyRequest, context: ExecutionContext): Promise<CallerFromDatabase> {
     const credential = presentedCredential(request.headers, this.#apiKeyPrefixes);
     if (credential.kind === 'access_token') {
       const { token } = credential;
       const principal = await this.accessTokens.authenticate(token, context);
       return {
         principal,
-        again: () => this.accessTokens.authenticateDuringChange(token, principal),
+        readAgain: () => this.accessTokens.authenticateDuringChange(token, principal),
         whileReading: () => this.accessTokens.authenticateSession(principal),
       };
     }
     // Taken now: a connection that has closed names no address.
     const clientAddress = this.addresses.of(request.raw);
-    const again = async () => requireValid(await this.apiKeys.authenticate(credential.secret, clientAddress));
-    return { principal: await again(), again, whileReading: again };
+    const read = async () => requireValid(await this.apiKeys.authenticate(credential.secret, clientAddress));
+    return { principal: await read(), readAgain: read, whileReading: read };
   }
 }
 

@@ -10,7 +10,7 @@ import { ACCESS_TOKEN, type AccessTokenClaims } from './access-token.service.js'
 import type { Principal } from './principal.js';
 import { SessionPrincipals } from './session-principals.queries.js';
 
-/** Proves an access token: one pinned algorithm, our issuer and audience, an expiry, and a session that still lives. */
+/** Verifies an access token: one pinned algorithm, our issuer and audience, an expiry, and a session that still lives. */
 @Injectable()
 export class JwtStrategy extends PassportStrategy(Strategy, 'jwt') {
   constructor(

@@ -6,7 +6,7 @@ export interface KeyVersion {
   readonly version: number;
 }
 
-/** What the caller proved itself with. */
+/** What the caller was authenticated with. */
 export type Credential =
   /** `expiresAtMs` is when the session ends unless it is refreshed. */
   | { readonly kind: 'session'; readonly sessionId: string; readonly expiresAtMs: number }

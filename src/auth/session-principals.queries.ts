@@ -24,7 +24,7 @@ const FIND_PRINCIPAL = {
       AND users.is_active AND users.deleted_at IS NULL`,
 };
 
-/** Reads the principal of a session afresh, so that an ended session or a removed permission counts at once. */
+/** Reads the principal of a session from the database, so that an ended session or a removed permission counts at once. */
 @Injectable()
 export class SessionPrincipals {
   constructor(

@@ -28,7 +28,7 @@ const EXHAUSTED_PERCENT = 100;
 @Injectable()
 export class BudgetAlerts implements OnModuleDestroy {
   readonly #logger = new Logger(BudgetAlerts.name);
-  /** A notice belongs to no request, although a request caused the charge. */
+  /** An alert belongs to no request, although a request caused the charge. */
   readonly #outside = new AsyncResource('BudgetAlerts');
   #publishing: Promise<void> | undefined;
   #isWanted = false;
@@ -39,14 +39,14 @@ export class BudgetAlerts implements OnModuleDestroy {
     maintenance: Maintenance,
   ) {
     maintenance.register({
-      name: 'publish-budget-notices',
+      name: 'publish-budget-alerts',
       purpose: 'publishes budget alerts that were not published at once',
       everySeconds: PUBLISH_EVERY_SECONDS,
       isDestructive: false,
       run: () => this.publishAll(),
     });
     maintenance.register({
-      name: 'expire-budget-notices',
+      name: 'expire-budget-alerts',
       purpose: 'deletes budget alerts of past periods',
       everySeconds: 3_600,
       isDestructive: true,

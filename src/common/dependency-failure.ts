@@ -1,4 +1,4 @@
-/** SQLSTATE classes and codes that say the database is away or overloaded rather than that the statement is wrong. */
+/** SQLSTATE classes and codes that say the database is unavailable or overloaded rather than that the statement is wrong. */
 const UNAVAILABLE_SQLSTATE = /^(08|28|3D000|53|55000|55P03|57P0|57014|25006|40001|40P01)/;
 const SOCKET_ERRORS = new Set([
   'ECONNREFUSED',

@@ -38,7 +38,7 @@ export const ERROR_CATALOGUE = {
   'api_key.secret_in_use': { status: 409, title: 'The current secret cannot be ended alone' },
   'budget.refused': { status: 402, title: 'The budget has no room for the amount' },
   'budget_hold.not_found': { status: 404, title: 'Hold not found' },
-  'budget_hold.conflict': { status: 409, title: 'The hold is another, or has ended in another way' },
+  'budget_hold.conflict': { status: 409, title: 'The hold conflicts with this request' },
   'usage_event.not_found': { status: 404, title: 'Usage event not found' },
   'budget_hold.key_refused': { status: 409, title: 'The API key may not be used' },
   'verdict.not_authenticated': { status: 401, title: 'The API key is not valid' },
@@ -50,7 +50,7 @@ export const ERROR_CATALOGUE = {
     title: 'The first request with this Idempotency-Key is still running',
   },
   'idempotency.key_reused': { status: 422, title: 'The Idempotency-Key was used for a different request' },
-  'service.unavailable': { status: 503, title: 'A dependency is away' },
+  'service.unavailable': { status: 503, title: 'A dependency is unavailable' },
   'service.overloaded': { status: 503, title: 'The service is overloaded' },
   'internal.error': { status: 500, title: 'Something went wrong' },
 } as const satisfies Record<string, CatalogueRow>;

@@ -51,7 +51,7 @@ export abstract class Config {
   abstract readonly usageRetentionDays: number;
   /** Whole months that the audit log is kept besides the one that runs; undefined for ever. */
   abstract readonly auditRetentionMonths: number | undefined;
-  /** Bytes that snapshots of keys may take in memory. */
+  /** Bytes of memory for cached keys. */
   abstract readonly keyCacheBytes: number;
   /** Sentences about variables that are ignored. */
   abstract readonly warnings: readonly string[];

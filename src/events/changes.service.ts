@@ -64,9 +64,13 @@ export class Changes implements OnModuleInit {
         if (isDeepStrictEqual(principal, decidedBy)) throw error;
       }
     }
-    throw new AppError('service.overloaded', 'What you may do keeps changing; send the request again.', {
-      retryAfterSeconds: 1,
-    });
+    throw new AppError(
+      'service.overloaded',
+      'Your permissions changed several times during this request; send it again.',
+      {
+        retryAfterSeconds: 1,
+      },
+    );
   }
 
   /** One transaction. `confirm` runs last in it, under the locks, and may still make it fail. */

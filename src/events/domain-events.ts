@@ -5,7 +5,7 @@ export type EventValue =
 type Values = Readonly<Record<string, EventValue>>;
 
 /** What an account of a budget stood at. */
-export interface BudgetStanding {
+export interface BudgetBalance {
   readonly accountId: number;
   /** Null for an account above those of keys. */
   readonly apiKeyId: number | null;
@@ -47,8 +47,8 @@ export interface ChangeEvents {
   };
   'api_key.activated': { readonly apiKeyId: number; readonly name: string };
   'api_key.deactivated': { readonly apiKeyId: number; readonly name: string };
-  'budget.threshold_reached': BudgetStanding & { readonly percent: number };
-  'budget.exhausted': BudgetStanding;
+  'budget.threshold_reached': BudgetBalance & { readonly percent: number };
+  'budget.exhausted': BudgetBalance;
   'usage.reversed': {
     readonly eventId: number;
     readonly apiKeyId: number;

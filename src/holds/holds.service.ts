@@ -147,7 +147,7 @@ function conflict(status: HoldStatus, wanted: string): AppError {
 
 const CONFLICTS: Readonly<Record<HoldStatus, string>> = {
   held: 'Another event was recorded with this request id; the hold was not …, and is still held.',
-  settled: 'The hold was settled before, and cannot be … like this.',
+  settled: 'The hold is already settled and cannot be ….',
   released: 'The hold was released, and cannot be ….',
   expired: 'The hold has expired, and cannot be ….',
 };

@@ -50,7 +50,7 @@ function write(
   logger[level](fields, 'request');
 }
 
-/** A 503 says that a dependency is away or that we are stopping; any other 5xx is our own fault. */
+/** A 503 says that a dependency is unavailable or that we are stopping; any other 5xx is our own fault. */
 function levelOf(status: number, route: string): 'debug' | 'info' | 'warn' | 'error' {
   if (status >= 500) return status === 503 ? 'warn' : 'error';
   return isServiceRoute(route) ? 'debug' : 'info';

@@ -15,7 +15,8 @@ export class HealthController {
   @Header('cache-control', 'no-store')
   @Operation('get_liveness', {
     summary: 'Find out whether the process answers',
-    description: 'Asks nothing of PostgreSQL: an instance whose database is away is not helped by a restart.',
+    description:
+      'Asks nothing of PostgreSQL: an instance whose database is unavailable is not helped by a restart.',
     resourceType: 'service',
   })
   @ApiOkResponse({ type: LivenessResponse })
@@ -28,7 +29,8 @@ export class HealthController {
   @Header('cache-control', 'no-store')
   @Operation('get_readiness', {
     summary: 'Find out whether this instance should be sent requests',
-    description: 'Answers 503 while PostgreSQL is away and from the moment the instance begins to shut down.',
+    description:
+      'Answers 503 while PostgreSQL is unavailable and from the moment the instance begins to shut down.',
     resourceType: 'service',
   })
   @ApiOkResponse({ type: ReadinessResponse })

@@ -26,7 +26,7 @@ const BEAT = {
 };
 
 /**
- * How many instances share this database, by a heartbeat each. Limits are divided by it when Redis is away, for
+ * How many instances share this database, by a heartbeat each. Limits are divided by it when Redis is unavailable, for
  * which it must not depend on Redis; and without one, more than one instance is more likely a mistake than meant.
  */
 @Injectable()
@@ -65,7 +65,7 @@ export class InstanceRegistry implements OnModuleInit, OnApplicationShutdown {
     });
   }
 
-  /** Instances alive, this one included; the last count known while PostgreSQL is away. */
+  /** Instances alive, this one included; the last count known while PostgreSQL is unavailable. */
   get count(): number {
     return this.#count;
   }

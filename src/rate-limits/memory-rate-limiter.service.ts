@@ -5,7 +5,7 @@ import {
   isUnlimited,
   note,
   type RateLimitPolicy,
-  takeFrom,
+  consumeFrom,
   type ConsumeOutcome,
 } from './rate-windows.policy.js';
 import { advance, sumOf, sureSumOf, tickOf, WINDOW_WORDS } from './window-rings.policy.js';
@@ -20,7 +20,7 @@ const UNLIMITED: ConsumeOutcome = Object.freeze({ allowed: true, windows: [], re
 @Injectable()
 export class MemoryRateLimiter extends RateLimiter {
   readonly table = new WindowTable(MOST_KEYS);
-  /** The windows of a key that nothing is known of; zeros between takes. */
+  /** The windows of a key that nothing is known of; zeros between consumptions. */
   readonly #blank = new Uint32Array(WINDOW_WORDS);
 
   constructor(metrics: Metrics) {
@@ -56,12 +56,12 @@ export class MemoryRateLimiter extends RateLimiter {
     const { table } = this;
     const slot = table.find(apiKeyId);
     if (slot === undefined) return this.#consumeFirst(apiKeyId, policy, cost, nowMs);
-    const outcome = takeFrom(table.wordsOf(slot), table.startOf(slot), policy, cost, nowMs);
+    const outcome = consumeFrom(table.wordsOf(slot), table.startOf(slot), policy, cost, nowMs);
     table.touch(slot, outcome.allowed && cost > 0);
     return outcome;
   }
 
-  /** Counts what Redis admitted, so that the local windows know this instance's part when Redis is away. */
+  /** Counts what Redis admitted, so that the local windows know this instance's part when Redis is unavailable. */
   note(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): void {
     const { table } = this;
     const slot = table.find(apiKeyId) ?? table.add(apiKeyId, tickOf(nowMs));
@@ -69,7 +69,7 @@ export class MemoryRateLimiter extends RateLimiter {
     table.touch(slot, false);
   }
 
-  /** A take without Redis: what it admits is part of what `partOf` answers next. */
+  /** Consumes without Redis: what it admits is part of what `partOf` answers next. */
   consumeUnshared(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): ConsumeOutcome {
     const outcome = this.consume(apiKeyId, policy, cost, nowMs);
     const slot = outcome.allowed && cost > 0 ? this.table.find(apiKeyId) : undefined;
@@ -108,9 +108,9 @@ export class MemoryRateLimiter extends RateLimiter {
     }
   }
 
-  /** Only what consumes is remembered: looks and refusals of unknown keys take no memory. */
+  /** Only what consumes is remembered: peeks and refusals of unknown keys need no memory. */
   #consumeFirst(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): ConsumeOutcome {
-    const outcome = takeFrom(this.#blank, 0, policy, cost, nowMs);
+    const outcome = consumeFrom(this.#blank, 0, policy, cost, nowMs);
     if (outcome.allowed && cost > 0) {
       const { table } = this;
       const slot = table.add(apiKeyId, tickOf(nowMs));

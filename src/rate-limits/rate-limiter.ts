@@ -1,6 +1,6 @@
 import type { RateLimitPolicy, ConsumeOutcome } from './rate-windows.policy.js';
 
-/** The cost with which `take` reads the windows and consumes nothing. */
+/** The cost with which `consume` reads the windows and consumes nothing. */
 export const PEEK = 0;
 
 /**

@@ -9,19 +9,19 @@ export interface RateLimitPolicy {
 
 export type WindowName = 'minute' | 'hour' | 'day';
 
-/** Where one window of a key stands after a take. */
+/** Where one window of a key stands after its consumption. */
 export interface WindowState {
   readonly window: WindowName;
   readonly limit: number;
   readonly remaining: number;
   /**
    * Milliseconds since the epoch. When this window refused: the earliest time at which it has room for what was
-   * asked, if nothing else is taken. Otherwise, and when the cost is beyond the limit itself: when it is whole again.
+   * asked, if nothing else is consumed. Otherwise, and when the cost is beyond the limit itself: when it is whole again.
    */
   readonly resetAtMs: number;
 }
 
-/** The answer to a take: from all windows together, or from none. */
+/** The outcome of consuming: from all windows together, or from none. */
 export interface ConsumeOutcome {
   readonly allowed: boolean;
   /** The windows that are set, shortest first. */
@@ -47,13 +47,13 @@ export function isBeyond(windows: readonly WindowState[], cost: number): boolean
 }
 
 /**
- * Takes `cost` from the windows kept in `words` from index `at` on. A cost of 0 only looks, and is refused when
+ * Consumes `cost` from the windows kept in `words` from index `at` on. A cost of 0 only peeks, and is refused when
  * some window has nothing remaining.
  *
  * Consumption counts in a window from when that window is set: what a key did before its hour was limited is not
  * held against it; what it did since is kept however the limit changes, even while it is removed.
  */
-export function takeFrom(
+export function consumeFrom(
   words: Uint32Array,
   at: number,
   policy: RateLimitPolicy,

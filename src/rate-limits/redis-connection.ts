@@ -1,10 +1,10 @@
 import { Cluster, Redis, type RedisOptions, type Result } from 'ioredis';
-import { EPOCH_SCRIPT, TAKE_SCRIPT } from './redis-consumption.js';
+import { EPOCH_SCRIPT, CONSUME_SCRIPT } from './redis-consumption.js';
 import { isSentinelUrl, readSentinelUrl } from '../config/sentinel-url.js';
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    takeFromWindows(key: string, ...parameters: (string | number)[]): Result<number[], Context>;
+    consumeFromWindows(key: string, ...parameters: (string | number)[]): Result<number[], Context>;
     readEpoch(key: string, candidate: string): Result<string, Context>;
   }
 }
@@ -15,7 +15,7 @@ export type RedisConnection = Redis | Cluster;
 /** Milliseconds. By default all of these wait for seconds or for ever. */
 const BOUNDS = {
   connectTimeout: 300,
-  /** For the handshake; the patience for takes ends earlier. */
+  /** For the handshake; the time limit of a consumption is shorter. */
   commandTimeout: 700,
   /** A connection that says nothing for so long while it owes an answer is dead: a new one is made. */
   socketTimeout: 700,
@@ -24,7 +24,7 @@ const BOUNDS = {
   maxLoadingRetryTime: 200,
 } as const;
 
-/** A take is refused at once when it cannot be sent, and never sent twice: it might count twice. */
+/** A consumption is refused at once when it cannot be sent, and never sent twice: it might count twice. */
 const NEVER_WAIT = {
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
@@ -33,7 +33,7 @@ const NEVER_WAIT = {
 
 const SCRIPTS = {
   /** EVALSHA; a server that does not know the script, or has forgotten it, is sent EVAL. */
-  takeFromWindows: { lua: TAKE_SCRIPT, numberOfKeys: 1 },
+  consumeFromWindows: { lua: CONSUME_SCRIPT, numberOfKeys: 1 },
   readEpoch: { lua: EPOCH_SCRIPT, numberOfKeys: 1 },
 };
 

@@ -8,7 +8,7 @@ import {
 
 /**
  * The Redis key of a key's windows. What is in braces decides the slot of a Redis Cluster; there is one Redis key
- * per API key, so a take is one script on one node. The number is the version of what is stored.
+ * per API key, so a consumption is one script on one node. The number is the version of what is stored.
  */
 export function redisKeyOf(apiKeyId: number | string): string {
   return `latchkey:rate-windows:1:{${apiKeyId}}`;
@@ -16,7 +16,7 @@ export function redisKeyOf(apiKeyId: number | string): string {
 
 /**
  * The rule of `rate-windows.policy.ts` and `window-rings.policy.ts`, step by step, over the same 37 numbers; a test
- * compares them. It runs inside Redis, where no other take can come between its reading and its writing.
+ * compares them. It runs inside Redis, where no other consumption can come between its reading and its writing.
  *
  * KEYS[1] the windows. ARGV: the limits per minute, hour and day ('' for none), the cost, and the time in
  * milliseconds, which the service always leaves to Redis (''), so that the clocks of instances do not matter; only
@@ -27,7 +27,7 @@ export function redisKeyOf(apiKeyId: number | string): string {
  * Answers whether it was allowed (1 or 0), then for each window the sum and the milliseconds until its reset, then
  * whether something was lost (1 or 0).
  */
-export const TAKE_SCRIPT = `
+export const CONSUME_SCRIPT = `
 local LAYOUT = '<${'I4'.repeat(37)}'
 local TICK_MS, RING = 6000, 11
 local TICKS = { 1, 60, 1440 }

@@ -68,8 +68,8 @@ export class RedisLink {
   }
 
   /** Asynchronous, so that what the connection throws is a rejection too. */
-  async take(key: string, parameters: (string | number)[]): Promise<number[]> {
-    return this.#try((connection) => connection.takeFromWindows(key, ...parameters));
+  async consume(key: string, parameters: (string | number)[]): Promise<number[]> {
+    return this.#try((connection) => connection.consumeFromWindows(key, ...parameters));
   }
 
   /** The epoch of the server that holds the key, which is `candidate` if it had none. */

@@ -36,7 +36,7 @@ export interface RedisNodeEvents {
 }
 
 /**
- * One server that holds windows, or the knowledge that it is away. The first request that fails or is late opens the
+ * One server that holds windows, or the knowledge that it is unavailable. The first request that fails or is late opens the
  * breaker: all waiting requests fail at once, and none is sent until a probe is answered in time.
  */
 export class RedisNode {
@@ -66,7 +66,7 @@ export class RedisNode {
     this.#release();
   }
 
-  /** The answer; undefined when the node is away or late. Never rejected. */
+  /** The answer; undefined when the node is unavailable or late. Never rejected. */
   ask<T>(send: () => Promise<T>): Promise<T | undefined> {
     if (this.#isAway) return Promise.resolve(undefined);
     return new Promise((resolve) => {

@@ -21,7 +21,7 @@ const RETRY_WHILE_DEGRADED_SECONDS = 2;
 export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApplicationShutdown {
   readonly #redis: RedisWindows;
   readonly #reports: RedisReports;
-  #localTakes = 0;
+  #localConsumptions = 0;
 
   constructor(
     url: string,
@@ -55,7 +55,7 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
     this.#redis.close();
   }
 
-  /** True while Redis, or a node of it, is away. */
+  /** True while Redis, or a node of it, is unavailable. */
   get isDegraded(): boolean {
     return this.#redis.isAway;
   }
@@ -69,10 +69,10 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
     assertCost(cost);
     if (isUnlimited(policy)) return this.local.consume(apiKeyId, policy, cost, nowMs);
     if (this.#redis.isAwayFor(apiKeyId)) return this.#consumeLocally(apiKeyId, policy, cost, nowMs);
-    return this.#takeFromRedis(apiKeyId, policy, cost, nowMs);
+    return this.#consumeInRedis(apiKeyId, policy, cost, nowMs);
   }
 
-  async #takeFromRedis(
+  async #consumeInRedis(
     apiKeyId: number,
     policy: RateLimitPolicy,
     cost: number,
@@ -88,7 +88,7 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
 
   /** Judges by this instance's part; the limits it answers are the key's. */
   #consumeLocally(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): ConsumeOutcome {
-    this.#localTakes++;
+    this.#localConsumptions++;
     const { count } = this.instances;
     const outcome = this.local.consumeUnshared(apiKeyId, partOf(policy, count), cost, nowMs);
     if (count === 1) return outcome;
@@ -112,13 +112,13 @@ export class RedisRateLimiter extends RateLimiter implements OnModuleInit, OnApp
         this.set(isAway() ? 1 : 0);
       },
     });
-    const localTakes = () => this.#localTakes;
+    const localConsumptions = () => this.#localConsumptions;
     metrics.counter({
       name: 'latchkey_rate_limiter_local_takes_total',
       help: 'With Redis: requests that were judged by local windows because it was unavailable.',
       collect() {
         this.reset();
-        this.inc(localTakes());
+        this.inc(localConsumptions());
       },
     });
   }

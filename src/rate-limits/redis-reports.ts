@@ -54,7 +54,9 @@ export class RedisReports {
     if (this.#toldAway.has(node) || !this.#isNews(`away ${node}`)) return;
     this.#toldAway.add(node);
     const whose = node === '' ? 'each rate limit' : 'the rate limits of its keys';
-    this.#logger.warn(`${nameOf(node)} is away (${reason}): this instance enforces its part of ${whose}.`);
+    this.#logger.warn(
+      `${nameOf(node)} is unavailable (${reason}): this instance enforces its part of ${whose}.`,
+    );
   }
 
   back(node: string): void {

@@ -56,7 +56,7 @@ export class RedisWindows {
     };
   }
 
-  /** True while some node is away. */
+  /** True while some node is unavailable. */
   get isAway(): boolean {
     if (this.#nodes.size === 0) return true;
     for (const { isAway } of this.#nodes.values()) if (isAway) return true;
@@ -79,7 +79,7 @@ export class RedisWindows {
     return this.#nodeFor(apiKeyId).isAway;
   }
 
-  /** The answer of the script; undefined when Redis is away or late. Never rejected. */
+  /** The answer of the script; undefined when Redis is unavailable or late. Never rejected. */
   consume(
     apiKeyId: number,
     policy: RateLimitPolicy,
@@ -92,7 +92,7 @@ export class RedisWindows {
   #send(apiKeyId: number, policy: RateLimitPolicy, cost: number, nowMs: number): Promise<number[]> {
     const parameters = argumentsOf(policy, cost);
     for (const amount of this.parts.partOf(apiKeyId, nowMs)) parameters.push(amount);
-    return this.#link.take(redisKeyOf(apiKeyId), parameters);
+    return this.#link.consume(redisKeyOf(apiKeyId), parameters);
   }
 
   #nodeFor(apiKeyId: number): RedisNode {

@@ -86,7 +86,7 @@ export function add(words: Uint32Array, at: number, window: WindowIndex, cost: n
 export function leavesAtMs(words: Uint32Array, at: number, window: WindowIndex, amount: number): number {
   const ring = at + RINGS + window * RING;
   const newest = Math.floor(word(words, at) / TICKS[window]);
-  // The last of it leaves with the newest bucket that holds anything, which after a take is this one.
+  // The last of it leaves with the newest bucket that holds anything, which after a consumption is this one.
   const isAll = amount === sumOf(words, at, window);
   if (isAll && word(words, ring + (newest % RING)) > 0) return endOf(newest, TICKS[window]);
   let left = amount;

@@ -115,7 +115,7 @@ export class WindowTable {
     return amount;
   }
 
-  /** True when something was admitted without Redis since it was last taken. */
+  /** True when something was admitted without Redis since that was last read. */
   hasUnshared(slot: number): boolean {
     const words = this.wordsOf(slot);
     const at = this.startOf(slot) + UNSHARED;

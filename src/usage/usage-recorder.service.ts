@@ -45,7 +45,7 @@ export class UsageRecorder {
   constructor(
     pool: MeteringPool,
     private readonly budgets: BudgetStates,
-    private readonly notices: BudgetAlerts,
+    private readonly alerts: BudgetAlerts,
     private readonly counts: UsageCounts,
   ) {
     this.#shards = Array.from({ length: SHARDS }, () => {
@@ -113,7 +113,7 @@ export class UsageRecorder {
       ),
       sentAtMs,
     );
-    if ((recorded?.notices ?? 0) > 0) this.notices.publishSoon();
+    if ((recorded?.notices ?? 0) > 0) this.alerts.publishSoon();
     let at = 0;
     return batches.map((batch) => batch.events.map(() => recorded?.others?.[at++] ?? 'accepted'));
   }

@@ -11,7 +11,7 @@ import { UsageSeries } from './usage-series.queries.js';
 import {
   ApiKeyUsageSeriesResponse,
   toApiKeyUsageSeriesResponse,
-  toUsageSeriesQuestion,
+  toUsageSeriesRequest,
   usageSeriesColumns,
   UsageSeriesQuery,
   usageSeriesRows,
@@ -41,7 +41,7 @@ export class UsageSeriesController {
     @AcceptedMediaType(['application/json', CSV_MEDIA_TYPE]) mediaType: string,
   ): Promise<ApiKeyUsageSeriesResponse | StreamableFile> {
     if (mediaType === CSV_MEDIA_TYPE) return this.exportApiKeyUsageSeries(principal, key, query);
-    const series = await this.series.ofApiKey(principal, key.id, toUsageSeriesQuestion(query));
+    const series = await this.series.ofApiKey(principal, key.id, toUsageSeriesRequest(query));
     return toApiKeyUsageSeriesResponse(series);
   }
 
@@ -60,7 +60,7 @@ export class UsageSeriesController {
     @Param() { id }: ApiKeyIdParameter,
     @Query() query: UsageSeriesQuery,
   ): Promise<StreamableFile> {
-    const series = await this.series.ofApiKey(principal, id, toUsageSeriesQuestion(query));
+    const series = await this.series.ofApiKey(principal, id, toUsageSeriesRequest(query));
     return csvFile(`api-key-${id}-usage.csv`, usageSeriesColumns(series), usageSeriesRows(series));
   }
 }

@@ -2,7 +2,7 @@ import { ApiSchema } from '@nestjs/swagger';
 import type { CsvCell } from '../contract/csv.js';
 import { ChoiceField, ResponseField, TimestampField } from '../contract/fields.js';
 import { ID, openEnum } from '../contract/wire-schemas.js';
-import type { ApiKeyUsageSeries, UsageSeriesQuestion } from './usage-series.queries.js';
+import type { ApiKeyUsageSeries, UsageSeriesRequest } from './usage-series.queries.js';
 import { FROM, fromQuery, TO, TO_QUERY } from './usage-span-fields.js';
 import { USAGE_INTERVALS, type UsageInterval } from './usage-spans.policy.js';
 import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
@@ -73,7 +73,7 @@ export class ApiKeyUsageSeriesResponse {
   series!: UsageLineResponse[];
 }
 
-export function toUsageSeriesQuestion(query: UsageSeriesQuery): UsageSeriesQuestion {
+export function toUsageSeriesRequest(query: UsageSeriesQuery): UsageSeriesRequest {
   const { interval, from, to, group_by } = query;
   return { interval, from, to, byModel: group_by === 'model' };
 }

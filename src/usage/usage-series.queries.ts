@@ -16,7 +16,7 @@ import {
 } from './usage-sums.js';
 
 /** What a series is asked for; `from` belongs to it, `to` does not. */
-export interface UsageSeriesQuestion {
+export interface UsageSeriesRequest {
   readonly interval: UsageInterval;
   readonly from?: Date | undefined;
   readonly to?: Date | undefined;
@@ -66,13 +66,13 @@ export class UsageSeries {
   async ofApiKey(
     principal: Principal,
     apiKeyId: number,
-    question: UsageSeriesQuestion,
+    request: UsageSeriesRequest,
   ): Promise<ApiKeyUsageSeries> {
     await this.apiKeys.readable(principal, apiKeyId);
-    const { interval, byModel } = question;
-    const span = usageSpan(interval, question, this.clock.now());
+    const { interval, byModel } = request;
+    const span = usageSpan(interval, request, this.clock.now());
     const starts = startsOf(interval, span);
-    const statement = bucketsStatement(apiKeyId, question, span);
+    const statement = bucketsStatement(apiKeyId, request, span);
     const rows = await this.reports.query<BucketRow>(principal.userId, statement);
     const lines = toLines(rows, starts, byModel);
     await this.events.observe('api_key.usage_series_viewed', {
@@ -89,7 +89,7 @@ export class UsageSeries {
 /** Sums of a key's rollups, by the first columns of their index. */
 export function bucketsStatement(
   apiKeyId: number,
-  { interval, byModel }: UsageSeriesQuestion,
+  { interval, byModel }: UsageSeriesRequest,
   { from, to }: UsageSpan,
 ): QueryConfig {
   return {

@@ -8,7 +8,7 @@ import { ApiCsvResponse, CSV_MEDIA_TYPE, csvFile } from '../contract/csv.js';
 import { Operation } from '../contract/operation.js';
 import { UsageSummary } from './usage-summary.queries.js';
 import {
-  toUsageSummaryQuestion,
+  toUsageSummaryRequest,
   toUsageSummaryResponse,
   USAGE_SUMMARY_COLUMNS,
   UsageSummaryQuery,
@@ -39,7 +39,7 @@ export class UsageSummaryController {
     @AcceptedMediaType(['application/json', CSV_MEDIA_TYPE]) mediaType: string,
   ): Promise<UsageSummaryResponse | StreamableFile> {
     if (mediaType === CSV_MEDIA_TYPE) return this.exportUsageSummary(principal, query);
-    return toUsageSummaryResponse(await this.summary.of(principal, toUsageSummaryQuestion(query)));
+    return toUsageSummaryResponse(await this.summary.of(principal, toUsageSummaryRequest(query)));
   }
 
   @Get('summary.csv')
@@ -56,7 +56,7 @@ export class UsageSummaryController {
     @CurrentPrincipal() principal: Principal,
     @Query() query: UsageSummaryQuery,
   ): Promise<StreamableFile> {
-    const summary = await this.summary.of(principal, toUsageSummaryQuestion(query));
+    const summary = await this.summary.of(principal, toUsageSummaryRequest(query));
     return csvFile('usage-summary.csv', USAGE_SUMMARY_COLUMNS, usageSummaryRows(summary));
   }
 }

@@ -3,7 +3,7 @@ import type { CsvCell } from '../contract/csv.js';
 import { IntegerField, ResponseField, TimestampField } from '../contract/fields.js';
 import { ID } from '../contract/wire-schemas.js';
 import { FROM, fromQuery, TO, TO_QUERY } from './usage-span-fields.js';
-import type { SummedUsage, UsageSummaryQuestion } from './usage-summary.queries.js';
+import type { SummedUsage, UsageSummaryRequest } from './usage-summary.queries.js';
 import { DetailedUsageFields, USAGE_FIELD_NAMES, usageCells, usageFields } from './usage-sums.js';
 
 export class UsageSummaryQuery {
@@ -68,7 +68,7 @@ export class UsageSummaryResponse {
   days!: DayUsageResponse[];
 }
 
-export function toUsageSummaryQuestion({ from, to, user_id }: UsageSummaryQuery): UsageSummaryQuestion {
+export function toUsageSummaryRequest({ from, to, user_id }: UsageSummaryQuery): UsageSummaryRequest {
   return { from, to, userId: user_id };
 }
 

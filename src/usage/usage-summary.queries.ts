@@ -16,7 +16,7 @@ import {
 } from './usage-sums.js';
 
 /** What a summary is asked for; `from` belongs to it, `to` does not. */
-export interface UsageSummaryQuestion {
+export interface UsageSummaryRequest {
   readonly from?: Date | undefined;
   readonly to?: Date | undefined;
   /** Whose keys. Default: the caller's own, or everyone's with the permission to read all. */
@@ -86,9 +86,9 @@ export class UsageSummary {
   ) {}
 
   /** @throws AppError `permission.denied`; `validation.failed` for a span that is empty or longer than 366 days */
-  async of(principal: Principal, question: UsageSummaryQuestion): Promise<SummedUsage> {
-    const userId = this.apiKeys.visibleOwner(principal, question.userId) ?? null;
-    const span = usageSpan('day', question, this.clock.now());
+  async of(principal: Principal, request: UsageSummaryRequest): Promise<SummedUsage> {
+    const userId = this.apiKeys.visibleOwner(principal, request.userId) ?? null;
+    const span = usageSpan('day', request, this.clock.now());
     const days = daysOf(span);
     const rows = await this.reports.query<SummaryRow>(principal.userId, sumsStatement(span, userId));
     await this.events.observe('usage.summary_viewed', {

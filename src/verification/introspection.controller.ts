@@ -22,7 +22,7 @@ export class IntrospectionController {
   @Operation('introspect_api_key', {
     summary: 'Ask whether a key is active (RFC 7662)',
     description:
-      'Judges the state of the key and its owner only and takes nothing. Anything else is `{"active": false}`.',
+      'Judges the state of the key and its owner only and consumes nothing. Anything else is `{"active": false}`.',
     resourceType: 'api_key',
     isDataPlane: true,
     isForm: true,

@@ -10,7 +10,7 @@ import { consumeFor } from './key-windows.js';
 import { decide, type Refusal, type VerdictHold, type VerdictRequest } from './verdict.js';
 
 /** What became of a verdict that was to hold an amount. */
-export interface HeldJudgement {
+export interface HeldJudgment {
   readonly refusal: Refusal | undefined;
   readonly outcome: ConsumeOutcome;
   /** After the hold. */
@@ -39,35 +39,35 @@ export class VerdictHolds {
     request: VerdictRequest & { readonly hold: VerdictHold },
     nowMs: number,
     budget: Budget,
-  ): Promise<HeldJudgement | undefined> {
+  ): Promise<HeldJudgment | undefined> {
     const { apiKeyId } = cachedKey;
     const refusal = decide(cachedKey, request, nowMs, budget);
-    const look = await consumeFor(this.limiter, cachedKey, PEEK, nowMs);
-    const isLimited = isBeyond(look.windows, request.cost);
+    const peek = await consumeFor(this.limiter, cachedKey, PEEK, nowMs);
+    const isLimited = isBeyond(peek.windows, request.cost);
     if (isLimited || (refusal !== undefined && refusal !== 'BUDGET_EXCEEDED'))
-      return { refusal, outcome: { ...look, allowed: !isLimited }, budget };
+      return { refusal, outcome: { ...peek, allowed: !isLimited }, budget };
     const { hold } = request;
     const granted = await this.ledger.grantHold({ apiKeyId, ...hold, requestId: null });
     switch (granted.kind) {
       case 'unknown_key':
         return undefined;
       case 'key_refused':
-        return { refusal: granted.refusal, outcome: look, budget: granted.budget };
+        return { refusal: granted.refusal, outcome: peek, budget: granted.budget };
       case 'conflict':
         throw new Error('A hold without a request id met another.');
       case 'refused':
-        return { refusal: 'BUDGET_EXCEEDED', outcome: look, budget: granted.budget };
+        return { refusal: 'BUDGET_EXCEEDED', outcome: peek, budget: granted.budget };
       case 'granted':
-        return this.#take(cachedKey, request, granted, nowMs);
+        return this.#consume(cachedKey, request, granted, nowMs);
     }
   }
 
-  async #take(
+  async #consume(
     cachedKey: CachedKey,
     { cost, hold: { takenBy } }: VerdictRequest & { readonly hold: VerdictHold },
     { hold, budget }: HoldWithBudget,
     nowMs: number,
-  ): Promise<HeldJudgement> {
+  ): Promise<HeldJudgment> {
     try {
       const outcome = await consumeFor(this.limiter, cachedKey, cost, nowMs);
       if (outcome.allowed) return { refusal: undefined, outcome, budget, holdId: hold.id };
@@ -78,12 +78,12 @@ export class VerdictHolds {
     }
   }
 
-  /** One that cannot be given back lapses. */
+  /** One that cannot be given back expires. */
   async #giveBack(holdId: string, takenBy: Reporter): Promise<Budget | undefined> {
     try {
       return (await this.ledger.release(holdId, takenBy))?.budget;
     } catch (error) {
-      this.#logger.warn(`Hold ${holdId} could not be released and will lapse: ${String(error)}`);
+      this.#logger.warn(`Hold ${holdId} could not be released and will expire: ${String(error)}`);
       return undefined;
     }
   }

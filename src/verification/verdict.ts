@@ -5,11 +5,11 @@ import { NAMED_RESTRICTIONS, type NameRefusal, type RequestNames } from './named
 
 /** What is asked of a key. An input that is absent is unknown, and unknown is not allowed where a restriction asks for it. */
 export interface VerdictRequest {
-  /** Normalised. */
+  /** Normalized. */
   readonly ip?: string | undefined;
   readonly names: RequestNames;
   readonly scopes: readonly string[];
-  /** How many requests this one counts as; 0 only looks. */
+  /** How many requests this one counts as; 0 only peeks. */
   readonly cost: number;
   /** An amount to set aside with the verdict. */
   readonly hold?: VerdictHold | undefined;
@@ -79,7 +79,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     refusal: 'BUDGET_EXCEEDED',
-    passes: (_snapshot, { hold }, nowMs, budget) =>
+    passes: (_cachedKey, { hold }, nowMs, budget) =>
       hold === undefined ? !isExhausted(budget, nowMs) : hasRoomFor(budget, hold.amountMicroCents, nowMs),
     inputs: ({ hasBudget }, _request, nowMs) => ({
       has_budget: hasBudget,

@@ -29,7 +29,7 @@ export type Verdict =
     };
 
 /** What is asked of which key. */
-export interface Question {
+export interface VerifyItem {
   readonly secret: string;
   readonly request: VerdictRequest;
 }
@@ -72,11 +72,11 @@ export class VerificationService {
    * when the database cannot answer for one of them.
    * @throws AppError `service.unavailable`
    */
-  async verifyAll(questions: readonly Question[]): Promise<Verdict[]> {
+  async verifyAll(items: readonly VerifyItem[]): Promise<Verdict[]> {
     const nowMs = this.clock.nowMs();
-    const found = await this.#findAll(questions, nowMs);
+    const found = await this.#findAll(items, nowMs);
     return Promise.all(
-      questions.map(async ({ request }, index) => {
+      items.map(async ({ request }, index) => {
         const { cachedKey, budget } = found[index] ?? UNKNOWN;
         return this.#judgeWith(cachedKey, budget, request, nowMs);
       }),
@@ -107,8 +107,8 @@ export class VerificationService {
   }
 
   /** The same for many and their budgets: when one had to be waited for, all are looked for once more. */
-  async #findAll(questions: readonly Question[], nowMs: number, attempt = 1): Promise<FoundKey[]> {
-    const cachedKeys = questions.map(({ secret }) => this.cachedKeys.find(secret, nowMs));
+  async #findAll(items: readonly VerifyItem[], nowMs: number, attempt = 1): Promise<FoundKey[]> {
+    const cachedKeys = items.map(({ secret }) => this.cachedKeys.find(secret, nowMs));
     const known = await Promise.all(cachedKeys.map(async (cachedKey) => cachedKey));
     const budgets = known.map((cachedKey) =>
       cachedKey === undefined ? NO_BUDGET : this.#budgetOf(cachedKey),
@@ -117,7 +117,7 @@ export class VerificationService {
       budgets.map(async (budget, index) => ({ cachedKey: known[index], budget: await budget })),
     );
     const hasWaited = [...cachedKeys, ...budgets].some((each) => each instanceof Promise);
-    return hasWaited && attempt < MOST_ATTEMPTS ? this.#findAll(questions, nowMs, attempt + 1) : found;
+    return hasWaited && attempt < MOST_ATTEMPTS ? this.#findAll(items, nowMs, attempt + 1) : found;
   }
 
   #judge(
@@ -146,10 +146,10 @@ export class VerificationService {
     if (hold !== undefined) return this.#judgeWithHold(cachedKey, budget, { ...request, hold }, nowMs);
     const refusal = decide(cachedKey, request, nowMs, budget);
     const cost = refusal === undefined ? request.cost : PEEK;
-    const taken = consumeFor(this.limiter, cachedKey, cost, nowMs);
-    return taken instanceof Promise
-      ? taken.then((outcome) => this.#conclude(cachedKey, request, refusal, outcome, budget, nowMs))
-      : this.#conclude(cachedKey, request, refusal, taken, budget, nowMs);
+    const consumed = consumeFor(this.limiter, cachedKey, cost, nowMs);
+    return consumed instanceof Promise
+      ? consumed.then((outcome) => this.#conclude(cachedKey, request, refusal, outcome, budget, nowMs))
+      : this.#conclude(cachedKey, request, refusal, consumed, budget, nowMs);
   }
 
   async #judgeWithHold(
@@ -158,9 +158,9 @@ export class VerificationService {
     request: VerdictRequest & { readonly hold: VerdictHold },
     nowMs: number,
   ): Promise<Verdict> {
-    const judgement = await this.holds.judge(cachedKey, request, nowMs, known);
-    if (judgement === undefined) return this.#notFound();
-    const { refusal, outcome, budget, holdId } = judgement;
+    const judgment = await this.holds.judge(cachedKey, request, nowMs, known);
+    if (judgment === undefined) return this.#notFound();
+    const { refusal, outcome, budget, holdId } = judgment;
     return this.#conclude(cachedKey, request, refusal, outcome, budget, nowMs, holdId);
   }
 

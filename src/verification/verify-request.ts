@@ -6,7 +6,7 @@ import type { VerdictHold, VerdictRequest } from './verdict.js';
 import type { VerifyBody } from './verify.schema.js';
 
 const NO_SCOPES: readonly string[] = [];
-/** What the addresses of connections may have and a question may not: spaces, and zones with more than a name. */
+/** What the addresses of connections may have and a request may not: spaces, and zones with more than a name. */
 const NO_ADDRESS = /\s|%.*[^\w.-]/;
 
 /**
@@ -15,22 +15,22 @@ const NO_ADDRESS = /\s|%.*[^\w.-]/;
  */
 export function toVerdictRequest(body: VerifyBody, caller: Reporter | undefined): VerdictRequest {
   const request = requestOf(body, caller);
-  if (request === undefined) throw validationFailed(questionErrors(body));
+  if (request === undefined) throw validationFailed(verifyItemErrors(body));
   return request;
 }
 
-/** A question of a batch. */
-export interface BatchedQuestion {
+/** One request of a batch. */
+export interface BatchedVerifyItem {
   readonly secret: string;
   readonly isExplained: boolean;
   readonly request: VerdictRequest;
 }
 
 /**
- * The questions of a batch, in order.
+ * The requests of a batch, in order.
  * @throws AppError `validation.failed` with every rule that one of them breaks
  */
-export function toBatch(bodies: readonly VerifyBody[], caller: Reporter | undefined): BatchedQuestion[] {
+export function toBatch(bodies: readonly VerifyBody[], caller: Reporter | undefined): BatchedVerifyItem[] {
   const batch = bodies.flatMap((body) => {
     const request = requestOf(body, caller);
     return request === undefined ? [] : [{ secret: body.key, isExplained: body.explain, request }];
@@ -39,9 +39,9 @@ export function toBatch(bodies: readonly VerifyBody[], caller: Reporter | undefi
   return batch;
 }
 
-/** The rules beyond the schema that a question breaks, whatever else is wrong with it; `path` is where it stands. */
-export function questionErrors(question: unknown, path = ''): FieldError[] {
-  const { ip, hold_cents: cents, hold_ttl_seconds: ttlSeconds } = fieldsOf(question);
+/** The rules beyond the schema that a request breaks, whatever else is wrong with it; `path` is where it stands. */
+export function verifyItemErrors(item: unknown, path = ''): FieldError[] {
+  const { ip, hold_cents: cents, hold_ttl_seconds: ttlSeconds } = fieldsOf(item);
   const errors: FieldError[] = [];
   const note = (field: string, message: string) => errors.push({ field: path + field, message });
   if (typeof ip === 'string' && addressOf(ip) === undefined) note('ip', 'must be an IPv4 or IPv6 address');
@@ -53,11 +53,11 @@ export function questionErrors(question: unknown, path = ''): FieldError[] {
   return errors;
 }
 
-/** The same for all questions of a batch. */
+/** The same for all requests of a batch. */
 export function batchErrors(batch: unknown): FieldError[] {
   const { requests } = fieldsOf(batch);
   return Array.isArray(requests)
-    ? requests.flatMap((question, index) => questionErrors(question, `requests[${index}].`))
+    ? requests.flatMap((item, index) => verifyItemErrors(item, `requests[${index}].`))
     : [];
 }
 

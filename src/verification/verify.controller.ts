@@ -7,7 +7,7 @@ import { API_PATH } from '../contract/api-path.js';
 import { Operation } from '../contract/operation.js';
 import { checkedBody, JsonSchemaRoute } from '../contract/route-schema.js';
 import { Explanations } from './explanations.service.js';
-import { batchErrors, questionErrors, toBatch, toVerdictRequest } from './verify-request.js';
+import { batchErrors, verifyItemErrors, toBatch, toVerdictRequest } from './verify-request.js';
 import { VerificationService } from './verification.service.js';
 import type { VerdictRequest } from './verdict.js';
 import {
@@ -41,11 +41,11 @@ export class VerifyController {
     ...ROUTE,
     summary: 'Ask whether a key may do something now',
     description:
-      'Always 200 for a verdict, whichever it is. Checks come in the order of the codes; a refused call takes nothing.',
+      'Always 200 for a verdict, whichever it is. Checks come in the order of the codes; a refused call consumes nothing.',
   })
   @JsonSchemaRoute({ body: VERIFY_REQUEST_SCHEMA, answer: VERDICT_SCHEMA })
   verify(@Req() request: GuardedRequest): VerdictAnswer {
-    const body = checkedBody<VerifyBody>(request, questionErrors);
+    const body = checkedBody<VerifyBody>(request, verifyItemErrors);
     requireFor(request, body);
     return this.#answer(body, toVerdictRequest(body, holderOf(request, isHolding(body))));
   }
@@ -56,20 +56,20 @@ export class VerifyController {
   @Operation('verify_api_keys', {
     ...ROUTE,
     summary: 'Ask up to 100 times at once',
-    description: 'One verdict per question, in their order; each is judged and taken on its own.',
+    description: 'One verdict per request, in their order; each is judged and consumes on its own.',
     bodyLimit: 1_048_576,
   })
   @JsonSchemaRoute({ body: VERIFY_BATCH_REQUEST_SCHEMA, answer: VERDICTS_SCHEMA })
   async verifyBatch(@Req() request: GuardedRequest): Promise<{ verdicts: unknown[] }> {
     const { requests } = checkedBody<{ requests: VerifyBody[] }>(request, batchErrors);
     for (const body of requests) requireFor(request, body);
-    // All questions are checked before the first is judged: a broken one must not let the others be taken.
+    // All requests are checked before the first is judged: a broken one must not let the others consume.
     const asked = toBatch(requests, holderOf(request, requests.some(isHolding)));
-    // Explanations take nothing, so they come first: when one fails, nothing was taken.
+    // Explanations consume nothing, so they come first: when one fails, nothing was consumed.
     const explanations = await Promise.all(
       asked
         .filter(({ isExplained }) => isExplained)
-        .map(({ secret, request: question }) => this.explanations.explain(secret, question)),
+        .map(({ secret, request: item }) => this.explanations.explain(secret, item)),
     );
     const verdicts = await this.verification.verifyAll(asked.filter(({ isExplained }) => !isExplained));
     const explained = explanations.map(toExplanationResponse);
@@ -77,9 +77,9 @@ export class VerifyController {
     return { verdicts: asked.map(({ isExplained }) => (isExplained ? explained : judged).shift()) };
   }
 
-  #answer({ key, explain }: VerifyBody, question: VerdictRequest): VerdictAnswer {
-    if (explain) return this.explanations.explain(key, question).then(toExplanationResponse);
-    const verdict = this.verification.verify(key, question);
+  #answer({ key, explain }: VerifyBody, wanted: VerdictRequest): VerdictAnswer {
+    if (explain) return this.explanations.explain(key, wanted).then(toExplanationResponse);
+    const verdict = this.verification.verify(key, wanted);
     return verdict instanceof Promise ? verdict.then(toVerdictResponse) : toVerdictResponse(verdict);
   }
 }

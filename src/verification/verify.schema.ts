@@ -53,7 +53,7 @@ const VERIFY_REQUEST = {
       minimum: 0,
       maximum: 1_000_000,
       default: 1,
-      description: 'How many requests this one counts as; 0 only looks.',
+      description: 'How many requests this one counts as; 0 only peeks.',
     },
     hold_cents: {
       ...CENTS,
@@ -175,7 +175,7 @@ export const VERDICT_SCHEMA = component('Verdict', {
   },
 });
 
-/** One verdict per question, in their order. */
+/** One verdict per request, in their order. */
 export const VERDICTS_SCHEMA = component('Verdicts', {
   type: 'object',
   description: 'Verdicts of a batch.',

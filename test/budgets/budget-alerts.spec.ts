@@ -181,7 +181,7 @@ describe('thresholds of budgets', { timeout: 60_000 }, () => {
     expect(await unpublished()).toEqual([{ percent: 50 }]);
     expect(await noticesOf(key)).toEqual([]);
     await app.database.query('DROP TRIGGER refuse ON audit_logs; DROP FUNCTION refuse()');
-    await app.app.get(Maintenance).runNow('publish-budget-notices');
+    await app.app.get(Maintenance).runNow('publish-budget-alerts');
     await expectNotices(key, reached(50));
     expect(await unpublished()).toEqual([]);
   });

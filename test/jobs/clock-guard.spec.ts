@@ -105,7 +105,7 @@ describe('jobs that delete', () => {
       'fold-api-key-search-texts',
       'make-audit-log-partitions',
       'make-usage-partitions',
-      'publish-budget-notices',
+      'publish-budget-alerts',
     ]);
   });
 });

@@ -127,7 +127,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
       // The new master knew nothing: what this instance had admitted is restored.
       expect(await instance.admitted(100)).toBe(50);
       expect(await clientOf(next.url).exists(redisKeyOf(1))).toBe(1);
-      expect(toldOf(`Redis is away (${error}`)).toHaveLength(1);
+      expect(toldOf(`Redis is unavailable (${error}`)).toHaveLength(1);
     });
   }
 
@@ -267,8 +267,8 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     for (let turn = 0; turn < 20; turn++) await instance.admitted(5, ids[turn % 3]);
     expect(await instance.count('latchkey_rate_limiter_local_takes_total')).toBeGreaterThan(probes);
     expect(await instance.count('latchkey_rate_limiter_redis_losses_total')).toBe(1);
-    expect(toldOf('is away')).toHaveLength(1);
-    expect(toldOf(`The Redis node 127.0.0.1:${cluster.masters[1]!.port} is away`)).toHaveLength(1);
+    expect(toldOf('is unavailable')).toHaveLength(1);
+    expect(toldOf(`The Redis node 127.0.0.1:${cluster.masters[1]!.port} is unavailable`)).toHaveLength(1);
     expect(toldOf('is back')).toHaveLength(0);
   });
 
@@ -283,7 +283,7 @@ describe.skipIf(!HAS_REDIS)('rate limits with a Redis that misbehaves (needs red
     await clientOf(cluster.replicas[0]!.url).call('CLUSTER', 'FAILOVER', 'TAKEOVER');
     await isBack(instance);
     expect(await instance.admitted(100, id)).toBe(19);
-    expect(toldOf('is away')).toHaveLength(1);
+    expect(toldOf('is unavailable')).toHaveLength(1);
   });
 
   it('follow Sentinels to the master that they name', async () => {

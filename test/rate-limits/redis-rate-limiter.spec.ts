@@ -6,13 +6,18 @@ import { consumeFromLine } from '../../src/rate-limits/line-consumption.js';
 import { MemoryRateLimiter } from '../../src/rate-limits/memory-rate-limiter.service.js';
 import {
   type RateLimitPolicy,
-  takeFrom,
+  consumeFrom,
   type ConsumeOutcome,
 } from '../../src/rate-limits/rate-windows.policy.js';
 import { RateLimiter } from '../../src/rate-limits/rate-limiter.js';
 import { createRedisConnection } from '../../src/rate-limits/redis-connection.js';
 import { RedisRateLimiter } from '../../src/rate-limits/redis-rate-limiter.js';
-import { argumentsOf, outcomeOf, redisKeyOf, TAKE_SCRIPT } from '../../src/rate-limits/redis-consumption.js';
+import {
+  argumentsOf,
+  outcomeOf,
+  redisKeyOf,
+  CONSUME_SCRIPT,
+} from '../../src/rate-limits/redis-consumption.js';
 import { WINDOW_WORDS } from '../../src/rate-limits/window-rings.policy.js';
 import { HAS_REDIS, RedisServer } from '../support/redis-server.js';
 import { TestApp } from '../support/test-app.js';
@@ -68,7 +73,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     nowMs: number,
   ): Promise<ConsumeOutcome> {
     const parameters = [...argumentsOf(policy, cost).slice(0, -1), nowMs];
-    return outcomeOf(await redis.takeFromWindows(key, ...parameters), policy, cost, nowMs);
+    return outcomeOf(await redis.consumeFromWindows(key, ...parameters), policy, cost, nowMs);
   }
 
   it('keep the same promises as in memory, by the same rule', async () => {
@@ -83,7 +88,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
           nowMs += gapMs;
           policy = nextPolicy ?? policy;
           const outcome = await takeAt(key, policy, cost, nowMs);
-          expect(outcome).toEqual(takeFrom(words, 0, policy, cost, nowMs));
+          expect(outcome).toEqual(consumeFrom(words, 0, policy, cost, nowMs));
           expectExact(log, outcome, policy, cost, nowMs);
         }
       }),
@@ -278,7 +283,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
 
 describe('the script', () => {
   it('touches one key, whose slot in a Redis Cluster is that of the API key', () => {
-    expect([...TAKE_SCRIPT.matchAll(/KEYS\[(.*?)\]/g)].map(([, index]) => index)).toEqual(
+    expect([...CONSUME_SCRIPT.matchAll(/KEYS\[(.*?)\]/g)].map(([, index]) => index)).toEqual(
       Array.from({ length: 2 }, () => '1'),
     );
     fc.assert(

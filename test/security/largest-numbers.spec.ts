@@ -320,7 +320,7 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
 
   it('do not keep the jobs from running', async () => {
     const maintenance = app.app.get(Maintenance);
-    for (const job of ['fold-api-key-counts', 'publish-budget-notices', 'expire-holds'])
+    for (const job of ['fold-api-key-counts', 'publish-budget-alerts', 'expire-holds'])
       await maintenance.runNow(job);
     expect((await app.admin.get('/api-keys?size=1')).status).toBe(200);
   });

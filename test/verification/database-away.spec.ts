@@ -132,7 +132,7 @@ describe('PostgreSQL may go away in any way', { timeout: 60_000 }, () => {
     }
   });
 
-  it('a batch takes nothing when it cannot answer for all', async () => {
+  it('a batch consumes nothing when it cannot answer for all', async () => {
     const { proxy, byKey, bySession } = subjects[1]!;
     const [limited, cold] = [await newKey(bySession, { rate_limit_per_hour: 10 }), await newKey(bySession)];
     expect(whatOf(await ask(byKey, limited.secret))).toBe('VALID');

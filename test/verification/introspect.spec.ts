@@ -140,7 +140,7 @@ describe('POST /introspect (RFC 7662)', () => {
     }
   });
 
-  it('judges neither address, model, budget nor rate limit, and takes nothing', async () => {
+  it('judges neither address, model, budget nor rate limit, and consumes nothing', async () => {
     const spent = await app.apiKey(app.admin, {
       allowed_ips: ['192.0.2.1'],
       allowed_models: ['gpt-4'],

@@ -81,7 +81,7 @@ describe('the answer of verify', () => {
     });
   });
 
-  it('counts `cost` requests: all windows together or none, and 0 only looks', async () => {
+  it('counts `cost` requests: all windows together or none, and 0 only peeks', async () => {
     const { secret } = await app.apiKey(app.admin, {
       rate_limit_per_minute: 10,
       rate_limit_per_hour: 12,
@@ -121,7 +121,7 @@ describe('the answer of verify', () => {
     expect(await resetIn(2)).toEqual(between(59, 67));
   });
 
-  it('is 422 for a request that breaks the rules, each of them named, and takes nothing', async () => {
+  it('is 422 for a request that breaks the rules, each of them named, and consumes nothing', async () => {
     const { secret } = await app.apiKey(app.admin, { rate_limit_per_minute: 1 });
     const ask = (body: unknown) => app.admin.post('/api-keys/verify', body);
     expectInvalid(await ask({}), { field: 'key', message: 'is required' });
@@ -197,7 +197,7 @@ describe('the answer of verify', () => {
     const repeated = (count: number, question: unknown) => ask(Array.from({ length: count }, () => question));
     const limited = (): Promise<TestApiKey> => app.apiKey(app.admin, { rate_limit_per_minute: 3 });
 
-    it('has one verdict per question, in their order, each taken on its own', async () => {
+    it('has one verdict per request, in their order, each of which consumes on its own', async () => {
       const [first, second] = [await limited(), await limited()];
       const answer = await ask([
         { key: first.secret },
@@ -261,7 +261,7 @@ describe('the answer of verify', () => {
   });
 
   describe('with `explain`', () => {
-    it('has every rule in its order with what it compared, and takes nothing', async () => {
+    it('has every rule in its order with what it compared, and consumes nothing', async () => {
       const key = await app.apiKey(app.admin, {
         rate_limit_per_minute: 2,
         allowed_ips: ['10.0.0.0/8'],

@@ -40,7 +40,7 @@ describe.each(DOORS)('$action answers', ({ action, ask }) => {
     judged = await app.apiKey(app.admin, { rate_limit_per_minute: 1 });
   });
 
-  /** A question that takes nothing by itself, so that only the caller matters. */
+  /** A request that consumes nothing by itself, so that only the caller matters. */
   const asked = (client: ApiClient) => ask(client, 'nonsense');
   const status = async (client: ApiClient) => (await asked(client)).status;
   const callerWith = (permissions: string[]) => app.user({ permissions });

@@ -1,5 +1,5 @@
 -- Lets holds live for at least so many seconds from now, and answers as find_holds does. Whichever is not held, or
--- should have lapsed, stays as it is.
+-- should have expired, stays as it is.
 CREATE OR REPLACE FUNCTION extend_holds(ids uuid[], ttl_seconds integer[], reporters bigint[]) RETURNS TABLE (
   id uuid, api_key_id bigint, taken_by bigint, status text, amount text, cost text, expires_at timestamptz, states json
 ) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$

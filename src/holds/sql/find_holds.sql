@@ -1,5 +1,5 @@
 -- Holds as they are shown, of those whom they are asked by: reporters are the callers, null for one who may see any. One
--- whose time is over has lapsed, swept or not. taken_by is the reporter that took it, null when that is not known: anyone
+-- whose time is over has expired, swept or not. taken_by is the reporter that took it, null when that is not known: anyone
 -- may see it then. The first row carries the states of the budgets of all keys.
 CREATE OR REPLACE FUNCTION find_holds(ids uuid[], reporters bigint[]) RETURNS TABLE (
   id uuid, api_key_id bigint, taken_by bigint, status text, amount text, cost text, expires_at timestamptz, states json

@@ -1,4 +1,4 @@
--- Gives holds back, and answers as find_holds does. One that is settled stays so; one that lapsed has lapsed.
+-- Gives holds back, and answers as find_holds does. One that is settled stays so; one that expired stays expired.
 CREATE OR REPLACE FUNCTION release_holds(ids uuid[], reporters bigint[]) RETURNS TABLE (
   id uuid, api_key_id bigint, taken_by bigint, status text, amount text, cost text, expires_at timestamptz, states json
 ) LANGUAGE plpgsql AS $$
