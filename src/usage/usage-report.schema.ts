@@ -15,7 +15,6 @@ const INDEX = {
 /** What was used, as the document shows it. A single event is read too; a choice of both is more than generators understand. */
 export const USAGE_REPORT_SCHEMA = {
   type: 'array',
-  minItems: 1,
   maxItems: MOST_EVENTS,
   items: USAGE_EVENT_SCHEMA,
   description: 'Up to 1,000 events. A single event without the list is read as well.',
