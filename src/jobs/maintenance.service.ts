@@ -10,8 +10,8 @@ export interface MaintenanceJob {
   readonly purpose: string;
   readonly everySeconds: number;
   /**
-   * Whether it deletes by the current time. It then does not run while the clock is doubted (`ClockGuard`), and keeps what
-   * expired less than `DELETION_SLACK` ago.
+   * Whether it deletes by the current time. It then does not run while the clock is doubted (`ClockGuard`), and keeps rows
+   * for at least `DELETION_SLACK` after they expired. With much to delete it does so in parts, each in its own transaction.
    */
   readonly isDestructive: boolean;
   /** In a transaction of its own. `more` when it did a part: the next part runs at once in the next transaction. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { Config } from '../config/config.js';
-import { Maintenance } from '../jobs/maintenance.service.js';
+import { DELETION_SLACK, Maintenance } from '../jobs/maintenance.service.js';
 import { BackgroundPool } from '../database/pools.js';
 import { Metrics } from '../observability/metrics.service.js';
 
@@ -56,11 +56,11 @@ export class InstanceRegistry implements OnModuleInit, OnApplicationShutdown {
     });
     maintenance.register({
       name: 'forget-instances',
-      purpose: 'deletes instances that have not been seen for an hour',
+      purpose: 'deletes instances that have not been seen for two hours',
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {
-        await client.query(`DELETE FROM instances WHERE seen_at < now() - interval '1 hour'`);
+        await client.query(`DELETE FROM instances WHERE seen_at < now() - ${DELETION_SLACK}`);
       },
     });
   }

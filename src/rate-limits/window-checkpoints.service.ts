@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import { Clock } from '../common/clock.js';
 import { Config } from '../config/config.js';
-import { Maintenance } from '../jobs/maintenance.service.js';
+import { DELETION_SLACK, Maintenance } from '../jobs/maintenance.service.js';
 import { BackgroundPool } from '../database/pools.js';
 import { MemoryRateLimiter } from './memory-rate-limiter.service.js';
 import { emptyAtMs, tickOf, WINDOW_WORDS } from './window-rings.policy.js';
@@ -33,7 +33,7 @@ const SAVE = {
   query_timeout: 3_000,
 };
 
-/** Rows outlive their use by an hour, for clocks that disagree. */
+/** Rows are read for an hour after they expired, for clocks that disagree. */
 const STILL_OF_USE = `expires_at > now() - interval '1 hour'`;
 
 interface WindowRow {
@@ -67,7 +67,7 @@ export class WindowCheckpoints implements OnModuleInit, OnApplicationBootstrap, 
       everySeconds: 3_600,
       isDestructive: true,
       run: async (client) => {
-        await client.query(`DELETE FROM rate_windows WHERE NOT (${STILL_OF_USE})`);
+        await client.query(`DELETE FROM rate_windows WHERE expires_at < now() - ${DELETION_SLACK}`);
       },
     });
   }

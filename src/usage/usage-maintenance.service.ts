@@ -38,7 +38,7 @@ export class UsageMaintenance {
     maintenance.register({
       name: 'expire-usage-request-ids',
       purpose:
-        'begins a generation of request ids of usage every 31 days, and drops one that ended 31 days ago: each id counts once until then',
+        'starts a new generation of usage request ids every 31 days, and drops a generation 31 days after it ended',
       everySeconds: 60,
       isDestructive: true,
       run: async (client) => {

@@ -27,9 +27,12 @@ describe('the count of instances', () => {
     await database.drop();
   });
 
-  async function start(redisUrl?: unknown): Promise<InstanceRegistry> {
+  async function start(
+    redisUrl?: unknown,
+    maintenance: Maintenance = new Maintenance(pool),
+  ): Promise<InstanceRegistry> {
     const config = { redisUrl } as Config;
-    const registry = new InstanceRegistry(config, pool, new Maintenance(pool), new Metrics());
+    const registry = new InstanceRegistry(config, pool, maintenance, new Metrics());
     await registry.onModuleInit();
     return registry;
   }
@@ -87,6 +90,21 @@ describe('the count of instances', () => {
     expect(warnings).toEqual([]);
     await first.onApplicationShutdown();
     await second.onApplicationShutdown();
+  });
+
+  it('keeps the rows of instances for two hours after they were last seen', async () => {
+    const maintenance = new Maintenance(pool);
+    const here = await start(undefined, maintenance);
+    await database.query(
+      `INSERT INTO instances SELECT gen_random_uuid(), now() - interval '1 day', now() - minutes * interval '1 minute'
+       FROM unnest(ARRAY[90, 150]) AS minutes`,
+    );
+    await maintenance.runNow('forget-instances');
+    const left = await database.query<{ age: string }>(
+      `SELECT round(extract(epoch FROM now() - seen_at) / 1800) AS age FROM instances ORDER BY seen_at`,
+    );
+    expect(left.map(({ age }) => Number(age))).toEqual([3, 0]);
+    await here.onApplicationShutdown();
   });
 
   it('stays what it was while PostgreSQL is away', async () => {

@@ -119,15 +119,18 @@ describe('rate windows over a restart', () => {
     expect(limiter.table.size).toBe(25_000);
   });
 
-  it('leave the database when they are of no more use', async () => {
+  it('leave the database two hours after they are of use for the last time', async () => {
     const { limiter, checkpoints, maintenance } = await start();
     const threeHoursAgo = NOW - 3 * 3_600_000;
     limiter.consume(1, { ...POLICY, perHour: null }, 1, threeHoursAgo);
     limiter.consume(2, { perMinute: null, perHour: null, perDay: 10 }, 1, threeHoursAgo);
+    limiter.consume(3, { ...POLICY, perHour: null }, 1, NOW - 1.5 * 3_600_000);
     await checkpoints.save();
     await maintenance.runNow('expire-rate-windows');
-    const left = await database.query<{ id: string }>('SELECT api_key_id AS id FROM rate_windows');
-    expect(left.map(({ id }) => Number(id))).toEqual([2]);
+    const left = await database.query<{ id: string }>(
+      'SELECT api_key_id AS id FROM rate_windows ORDER BY id',
+    );
+    expect(left.map(({ id }) => Number(id))).toEqual([2, 3]);
   });
 
   it('are not kept in PostgreSQL by an instance that has Redis', async () => {
