@@ -24,7 +24,7 @@ export const ERROR_CATALOGUE = {
   'auth.credential_invalid': { status: 401, title: 'The credential is not valid' },
   'auth.login_failed': { status: 401, title: 'The login failed' },
   'auth.refresh_token_invalid': { status: 401, title: 'The refresh token is not valid' },
-  'auth.too_many_failures': { status: 429, title: 'Too many failed logins' },
+  'auth.too_many_failures': { status: 429, title: 'Too many wrong passwords' },
   'permission.denied': { status: 403, title: 'Not allowed' },
   'user.not_found': { status: 404, title: 'User not found' },
   'user.username_taken': { status: 409, title: 'The username is taken' },

@@ -45,7 +45,7 @@ export const USAGE_EVENT_SCHEMA = component('UsageEvent', {
       type: 'string',
       minLength: 1,
       maxLength: LONGEST_REQUEST_ID,
-      description: 'The caller’s own: the same key and id count once in 30 days. Not `hold:…`.',
+      description: 'The caller’s own: the same key and id count once for at least 31 days. Not `hold:…`.',
     },
     endpoint: {
       type: 'string',

@@ -20,7 +20,7 @@ export class UsageIngestionController {
   @Operation('report_usage', {
     summary: 'Report what keys were used for',
     description:
-      'One event, or a list of up to 1,000. Answered after commit; the same key and request id of the same caller count once in 30 days, however often they are sent. In a list a bad event harms only itself.',
+      'One event, or a list of up to 1,000. Answered after commit; the same key and request id of the same caller count once for at least 31 days, however often they are sent. In a list a bad event harms only itself.',
     resourceType: 'usage',
     isDataPlane: true,
     isDirect: true,
