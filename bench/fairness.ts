@@ -12,9 +12,9 @@ import { logIn } from './support/sessions.js';
 import { percentile } from './support/statistics.js';
 
 /*
- * What one caller can do to the others: what a bystander waits for `GET /auth/me` and an admin for a change, idle and while another user has the
- * heaviest requests there are under way. Ends with 1 where the 99th percentile grows beyond its bound, or the end of a user
- * takes too long. Usage: npm run bench:fairness -- [--write] [--keys 200000] [--seconds 10]
+ * What one caller can do to the others: what a bystander waits for `GET /auth/me` and an admin for a change, idle and
+ * while another user has the heaviest requests there are under way. Ends with 1 where the 99th percentile grows beyond its
+ * bound, or the end of a user takes too long. Usage: npm run bench:fairness -- [--write] [--keys 200000] [--seconds 10]
  */
 const { values: flags } = parseArgs({
   options: {

@@ -54,7 +54,7 @@ const HEADER = [
 interface Measured extends Trial {
   /** Default: 1. */
   readonly eventsPerRequest?: number;
-  /** Requests that there are for a second. Default: any number. */
+  /** Requests available in a second. Default: unlimited. */
   readonly mostPerSecond?: number;
 }
 

@@ -20,7 +20,7 @@ export interface BenchDatabase {
 
 export interface SeedOptions {
   readonly keys: number;
-  /** Keeps the server's data, and with it the seed, for the next run; by default in a temporary folder. */
+  /** Keeps the server's data, and with it the seed, for the next run. Default: a temporary folder. */
   readonly directory: string | undefined;
 }
 

@@ -32,7 +32,7 @@ const LIST = {
   text: `SELECT ${SECRETS_OF_KEY} AS secrets FROM (VALUES ($1::bigint)) AS keys (id)`,
 };
 
-/** In two parts: of the current secrets and of the retiring ones, each has an index by key, and together they have none. */
+/** In two statements, because each partial index (current, retiring) covers one of them and no index covers both. */
 export const DELETE_SECRETS_OF_API_KEY = {
   name: 'delete_api_key_secrets',
   text: `

@@ -55,7 +55,7 @@ export class CachedKeys {
     return this.#loadOnce(secret, fingerprint).then((loaded) => loaded && unlessRetired(loaded, nowMs));
   }
 
-  /** The same, read from the database for this very call. */
+  /** Like `find`, but always reads the database. */
   async findFresh(secret: string, nowMs: number): Promise<CachedKey | undefined> {
     if (!isWellFormedSecret(secret, this.#prefixes)) return undefined;
     const cachedKey = await this.loader.load(secret);

@@ -13,8 +13,9 @@ interface Use {
 }
 
 /**
- * Keeps `last_used_at` of keys and secrets true to within a minute without a write per request: uses are noted in memory, and the newest
- * of each secret is written every few seconds. A later time written by another instance is never replaced by an earlier.
+ * Keeps `last_used_at` of keys and secrets true to within a minute without a write per request: uses are noted in memory,
+ * and the newest of each secret is written every 20 seconds. A later time written by another instance is never replaced
+ * by an earlier.
  */
 @Injectable()
 export class LastUse implements OnModuleInit, OnApplicationShutdown {

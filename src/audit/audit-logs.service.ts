@@ -181,7 +181,7 @@ export class AuditLogsService {
   }
 }
 
-/** Checks what no single field can tell. */
+/** Checks rules across fields. */
 function startOf({ selection, order, cursor }: AuditLogRequest): AuditLogPosition | undefined {
   const { from, to } = selection;
   const errors: FieldError[] = [];

@@ -5,8 +5,8 @@ import { BackgroundPool } from '../database/pools.js';
 const ONE_HOUR_SECONDS = 3_600;
 
 /**
- * Creates the partitions of this month and the two after it, drops those of months past retention once a digest of them is in the log, and continues the
- * numbers of rows after a move to another server.
+ * Creates the partitions of this month and the two after it, drops those of months past retention once a digest of them
+ * is in the log, and continues the numbers of rows after a move to another server.
  */
 @Injectable()
 export class AuditPartitions implements OnModuleInit {

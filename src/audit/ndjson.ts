@@ -6,7 +6,7 @@ export const NDJSON_MEDIA_TYPE = 'application/x-ndjson';
 /** Characters after which a text of lines ends: written in one go, a whole batch would keep other requests waiting. */
 const TEXT_LENGTH = 64 * 1_024;
 
-/** Lines of JSON, many to a text: the caller takes the next text when it has sent the last. */
+/** Lines of JSON in chunks of about 64 kB; the next chunk is built when the last was sent. */
 export async function* ndjsonLines<Item>(
   batches: AsyncIterable<readonly Item[]>,
   toWire: (item: Item) => object,

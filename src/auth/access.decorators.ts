@@ -8,7 +8,8 @@ const ACCESS_RULE = 'latchkey:access-rule';
 
 /**
  * What a route asks of its caller. `permission`: the guard refuses callers without it. `owner_or_permission`: the
- * service decides in its transaction; the guard decides before it where a body would have to be read. `authenticated`: any caller with a valid credential.
+ * service decides in its transaction; for a caller without the permission who sends a body, the guard also decides before
+ * reading it. `authenticated`: any caller with a valid credential.
  */
 export type AccessRule =
   | { readonly kind: 'permission'; readonly permission: Permission; readonly alternative?: Permission }

@@ -18,8 +18,9 @@ export function hasEscapes(text: string): boolean {
 }
 
 /**
- * Decodes `%6E`, `\u006E`, `\x6E` and `\\` (and `/u006E`, which URL libraries make of an escape, and `%u006E`, which old ones write), also when they are nested:
- * an escape that a decoded character completes is decoded again. Each decoding shortens the text, so the time is linear.
+ * Decodes `%6E`, `\u006E`, `\x6E` and `\\` (and `/u006E`, which URL libraries make of an escape, and `%u006E`, which old
+ * ones write), also when they are nested: an escape that a decoded character completes is decoded again.
+ * Each decoding shortens the text, so the time is linear.
  * Bytes above 127 become the characters of Latin-1: no secret has any.
  */
 export function unescaped(source: string): Unescaped {

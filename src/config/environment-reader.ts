@@ -29,9 +29,9 @@ export class EnvironmentReader {
     return this.optional(name) ?? fallback;
   }
 
-  /** A whole number within the bounds of its setting, of which some may be others here. */
-  integer(name: SettingName, others: Partial<IntegerBounds> = {}): number {
-    const { default: fallback, minimum, maximum } = { ...boundsOf(name), ...others };
+  /** A whole number within the bounds of its setting; `overrides` replaces the default or a bound. */
+  integer(name: SettingName, overrides: Partial<IntegerBounds> = {}): number {
+    const { default: fallback, minimum, maximum } = { ...boundsOf(name), ...overrides };
     const value = this.optional(name);
     if (value === undefined) return fallback;
     const number = Number(value);

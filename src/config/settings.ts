@@ -2,7 +2,7 @@
 interface Setting {
   /** What it does, and which values it takes; the bounds of numbers are added to it. */
   readonly meaning: string;
-  /** How a document names the default: of a number, the number itself. */
+  /** The default as documents show it; a number for settings that are numbers. */
   readonly default: string | number;
   /** Values that a number may have, both included. */
   readonly minimum?: number;

@@ -2,7 +2,7 @@ import type { Check } from './input-checks.js';
 
 /** What the input pipe checks of one field of a dto before class-transformer and class-validator see the value. */
 export interface FieldRule {
-  /** Checks a list or an object as it arrived, so that none that is too long, or no value of the field, is transformed. */
+  /** Checks a list or an object before conversion. Only those that pass are converted, which bounds the cost by the dto. */
   readonly checkArrived: Check;
   /** Its text is never stored in clear. Other fields of a body refuse text that holds a secret. */
   readonly areSecretsAllowed: boolean;

@@ -102,7 +102,7 @@ export function TextListField(options: TextListFieldOptions): PropertyDecorator 
   const items = { type: 'string' as const, minLength: 1, maxLength };
   const schema = { type: 'array', items, maxItems: maxEntries, uniqueItems: true };
   const check = textListCheck(maxEntries, entryCheck);
-  // A list that is converted may hold what the field may not, but no more of it.
+  // Before conversion only the length is checked; the entries are checked after it.
   const bound: Check = (value) =>
     Array.isArray(value) && value.length <= maxEntries ? undefined : check(value);
   return field(options, schema, check, convert, convert === undefined ? check : bound);

@@ -32,7 +32,10 @@ export function sqlFunctions(): SqlFunction[] {
   return functions;
 }
 
-/** What creates or replaces one function, for a migration that needs it: a trigger runs it, or a default calls it. @throws Error when there is no such file */
+/**
+ * What creates or replaces one function, for a migration that needs it: a trigger runs it, or a default calls it.
+ * @throws Error when there is no such file
+ */
 export function sqlFunctionText(name: string): string {
   const found = sqlFunctions().find((candidate) => candidate.name === name);
   if (found === undefined) throw new Error(`There is no file for the SQL function ${name}.`);

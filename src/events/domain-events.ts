@@ -110,7 +110,7 @@ export interface ObservationEvents {
   'login.failed': { readonly name: Values };
   /** Attempts that the throttle refused, from `since` (ISO 8601) on; no name where the address may try no account. */
   'login.throttled': { readonly name: Values; readonly count: number; readonly since: string };
-  /** With `count`, the row stands for that many more refusals since `since` (ISO 8601), whatever their resource and reason. */
+  /** With `count`, the row stands for that many more refusals since `since` (ISO 8601), and `resourceId` is null. */
   'access.refused': {
     readonly action: string;
     readonly resourceType: string;

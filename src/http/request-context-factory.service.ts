@@ -5,7 +5,7 @@ import { openRequestContext, type RequestContext, requestContextOf } from '../co
 
 const LONGEST_USER_AGENT = 512;
 
-/** Makes the context of requests, from what they say of themselves and what their connection says of them. */
+/** Creates request contexts from headers and connection. */
 @Injectable()
 export class RequestContextFactory {
   constructor(private readonly addresses: ClientAddresses) {}
@@ -18,7 +18,7 @@ export class RequestContextFactory {
     };
   }
 
-  /** Runs `work` in the context of the request. One of the data plane has none until something is to be told of it. */
+  /** Runs `work` in the context of the request. Data-plane requests get a context only when an event is published. */
   async inContextOf(
     request: FastifyRequest,
     complete: Partial<RequestContext>,

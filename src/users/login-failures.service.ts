@@ -40,7 +40,7 @@ export class LoginFailures implements OnModuleDestroy {
     await this.#add({ subject, publish }, { subject: 'logins', publish: publishUnnamed });
   }
 
-  /** A change of the user's own password was refused by the throttle; the current password was not checked. */
+  /** A password change was refused by the throttle; the current password was not checked. */
   async changeRefused(userId: number, { subject }: LoginRefusal): Promise<void> {
     const publishOf = (of: number | null): PublishCount => {
       return (count, since) =>

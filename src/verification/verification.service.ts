@@ -83,7 +83,7 @@ export class VerificationService {
     );
   }
 
-  /** The cached key of a key that is alive, with an owner who is; nothing else of it is judged and nothing is taken. */
+  /** The cached key, if key and owner are active and it has not expired. Checks nothing else and consumes nothing. */
   async findActive(secret: string): Promise<CachedKey | undefined> {
     const nowMs = this.clock.nowMs();
     const cachedKey = await this.#find(secret, nowMs);

@@ -16,7 +16,10 @@ const HOUSEKEEPING = [
   'instances',
 ];
 
-/** Every row of every table but those in `leftOut` as text, by table, without last uses, which are written later; two of them are equal when nothing has changed between them. */
+/**
+ * Every row of every table but those in `leftOut` as text, by table, without last uses, which are written later. Two results
+ * are equal when nothing changed between them.
+ */
 export async function databaseContents(
   database: Queries,
   leftOut: readonly string[] = [],

@@ -42,7 +42,7 @@ export function apiKeyBody(fields: Record<string, unknown>): Record<string, unkn
   };
 }
 
-/** The current secret of a key as the API shows it, never used by default. */
+/** The current secret of a key as the API shows it; by default one that was never used. */
 export function currentSecretBody(fields: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     id: expect.stringMatching(/^[0-9a-f]{16}$/),

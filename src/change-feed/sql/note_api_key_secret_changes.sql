@@ -1,6 +1,6 @@
--- A secret that is still there as it was says nothing: its last use is no change of what it opens. Of the secrets of very
--- many keys it is noted whose they are, as with the keys themselves; where one of the keys is gone, that everything changed.
--- Not NOT EXISTS: that becomes a join, for which the secrets of all keys are read.
+-- Notes the keys whose secrets changed. A change of `last_used_at` alone is not noted. For more than 500 keys their owners are
+-- noted instead; if one of the keys is gone, everything.
+-- IS NULL and not NOT EXISTS: the planner turns that into a join that reads the secrets of all keys.
 CREATE OR REPLACE FUNCTION note_api_key_secret_changes() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
