@@ -3,7 +3,7 @@ import { writeSync } from 'node:fs';
 
 /** @typedef {import('vitest/reporters').Reporter} Reporter */
 
-/** Files after which a log is told how far the run is; a terminal shows it all the time. */
+/** Files after which a log shows how far the run is; a terminal shows it all the time. */
 const FILES_PER_LINE = 20;
 
 /**

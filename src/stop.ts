@@ -62,7 +62,7 @@ export class Shutdown {
 /**
  * How the application ends without failing a request: readiness is 503 for the drain time, then responses ask clients to
  * close, and only connections that are not in use are closed. Closing a connection between two requests of a busy client would make
- * its next one fail. Call it before the application is initialised.
+ * its next one fail. Call it before the application is initialized.
  */
 export function closeWhenDrained(
   app: NestFastifyApplication,

@@ -45,7 +45,7 @@ export class ChildTask<Plan, Result> {
   }
 }
 
-/** The other side: does what it is asked, until whoever asks is gone. */
+/** The other side: does what it is asked, until the asking process is gone. */
 export function serveTasks(run: (plan: never) => Promise<unknown>): void {
   const answer = (message: Answered<unknown>) => process.send?.(message);
   process.on('disconnect', () => process.exit());

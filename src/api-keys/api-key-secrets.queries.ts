@@ -40,7 +40,7 @@ export const DELETE_SECRETS_OF_API_KEY = {
     DELETE FROM api_key_secrets WHERE api_key_id = $1 AND retires_at IS NULL`,
 };
 
-/** Secrets of keys: made, rotated, ended. Every method is part of the caller's transaction. */
+/** Secrets of keys: created, rotated, deleted. Every method is part of the caller's transaction. */
 @Injectable()
 export class ApiKeySecrets {
   constructor(
@@ -60,7 +60,7 @@ export class ApiKeySecrets {
     });
   }
 
-  make(): FreshSecret {
+  generate(): FreshSecret {
     const plain = generateSecret(this.config.apiKeyPrefixes[0]);
     return {
       secret: new Secret(plain),

@@ -47,7 +47,7 @@ export class ApiKeysService {
     const parents = await this.lineage.lockParents(principal, now);
     const { policy } = requireValid(mergePolicy(initialPolicy(parents), input, now));
     this.lineage.requireWithin(parents, policy, input);
-    const fresh = this.secrets.make();
+    const fresh = this.secrets.generate();
     const [{ secret, keyPrefix }, { userId }] = [fresh, principal];
     const parentKeyId = parents[0]?.id ?? null;
     const values = { ...policy, userId, parentKeyId, keyPrefix, createdAt: now, updatedAt: now };

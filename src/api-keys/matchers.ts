@@ -97,7 +97,7 @@ function common(a: readonly string[], b: readonly string[], cover: Cover): strin
 /** Addresses and CIDR blocks. */
 export interface AddressMatcher {
   readonly entries: readonly string[];
-  /** `address` is normalised: an IPv4-mapped one is IPv4. */
+  /** `address` is normalized: an IPv4-mapped one is IPv4. */
   matches(address: string): boolean;
 }
 

@@ -4,7 +4,7 @@ import { Propagation, Transactional } from '@nestjs-cls/transactional';
 import type { DomainEvent } from '../events/domain-events.js';
 import { ApiKeysService } from './api-keys.service.js';
 
-/** Ends the keys of a user who is ended, in the same transaction. */
+/** Deletes the keys of a user who is deleted, in the same transaction. */
 @Injectable()
 export class OwnerDeletionSubscriber {
   constructor(private readonly apiKeys: ApiKeysService) {}

@@ -44,7 +44,7 @@ export class SecretsService {
     if (earlierId !== undefined) return this.replays.of(earlierId);
     const now = this.clock.now();
     await this.lineage.requireUnexpired(apiKey, now);
-    const fresh = this.secrets.make();
+    const fresh = this.secrets.generate();
     await this.secrets.rotate(apiKey, fresh, gracePeriodSeconds, now);
     await this.locked.save(apiKey, { keyPrefix: fresh.keyPrefix });
     if (claim !== undefined) await this.idempotency.remember(claim, apiKeyId);

@@ -29,7 +29,7 @@ export interface AuditLogPageRow extends AuditLog {
 }
 
 /** How much of the log a statement may return; a single row may be larger. */
-export interface Most {
+export interface PageLimit {
   readonly maxRows: number;
   readonly maxBytes: number;
 }
@@ -82,7 +82,7 @@ export function pageStatement(
   selection: AuditLogSelection,
   walk: AuditLogWalk,
   after: AuditLogPosition | undefined,
-  { maxRows, maxBytes }: Most,
+  { maxRows, maxBytes }: PageLimit,
 ): Statement {
   const { text: scanned, values, rest } = scan(selection, walk, after);
   const parameter = (value: unknown) => `$${values.push(value)}`;

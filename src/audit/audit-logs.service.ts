@@ -16,7 +16,7 @@ import type { AuditLog } from './audit-log.entity.js';
 import {
   type AuditLogPageRow,
   type AuditLogSelection,
-  type Most,
+  type PageLimit,
   pageStatement,
   scanEndStatement,
 } from './audit-log.query.js';
@@ -163,7 +163,7 @@ export class AuditLogsService {
     callerId: number,
     { selection, order }: AuditLogRequest,
     after: AuditLogPosition | undefined,
-    { maxRows, maxBytes }: Most,
+    { maxRows, maxBytes }: PageLimit,
   ): Promise<Batch> {
     const walk = after?.walk ?? (order === 'asc' ? 'unnumbered' : 'newest_first');
     const statement = pageStatement(selection, walk, after, { maxRows: maxRows + 1, maxBytes });

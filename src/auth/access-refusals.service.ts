@@ -33,7 +33,7 @@ export class AccessRefusals implements ErrorObserver, OnModuleDestroy {
     if (error.code !== 'permission.denied' || context?.operation === undefined) return;
     const { action, resourceType } = context.operation;
     const { actor, clientAddress, resourceId = null } = context;
-    const publish = (count: number, since: Date) =>
+    const publishCount = (count: number, since: Date) =>
       this.events.observe('access.refused', {
         action,
         resourceType,
@@ -44,12 +44,12 @@ export class AccessRefusals implements ErrorObserver, OnModuleDestroy {
     const caller = String(actor?.userId);
     await this.#refusals.add({
       caller,
-      counted: { subject: [caller, actor?.apiKeyId, clientAddress, action].join(' '), publish },
-      publish: () =>
+      counted: { subject: [caller, actor?.apiKeyId, clientAddress, action].join(' '), publishCount },
+      publishOne: () =>
         this.events.observe('access.refused', { action, resourceType, resourceId, reason: error.message }),
       overflow: [
-        { subject: `${caller} ${action}`, publish },
-        { subject: action, publish },
+        { subject: `${caller} ${action}`, publishCount },
+        { subject: action, publishCount },
       ],
     });
   }

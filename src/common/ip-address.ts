@@ -20,7 +20,7 @@ export class AddressBlocks {
     this.#v6 = blocks.filter(({ network }) => network.length === 4);
   }
 
-  /** `address` is one that `normaliseAddress` answered. */
+  /** `address` is one that `normalizeAddress` answered. */
   has(address: string): boolean {
     const words = wordsOf(address);
     const blocks = words.length === 1 ? this.#v4 : this.#v6;
@@ -66,7 +66,7 @@ const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
  * An address as it is compared and stored, one text for one address: IPv4-mapped IPv6 becomes IPv4, a zone is
  * dropped, IPv6 is in its shortest form (RFC 5952). Undefined for what is no address.
  */
-export function normaliseAddress(text: string): string | undefined {
+export function normalizeAddress(text: string): string | undefined {
   if (isIPv4(text)) return text;
   const address = (text.split('%')[0] ?? '').trim();
   if (isIPv4(address)) return address;

@@ -9,7 +9,7 @@ import { API_GUIDE } from './api-guide.js';
 import { addProblemResponses } from './api-document-problems.js';
 import { completeSchemas } from './document-schemas.js';
 import { GUIDE_PATH } from './api-path.js';
-import { serveUnchangingText } from './unchanging-text.js';
+import { serveStaticText } from './static-text.js';
 
 /** Where the pages of the API document are served. */
 export const DOCS_PATH = 'docs';
@@ -63,8 +63,8 @@ export function serveApiDocument(app: NestFastifyApplication, publicUrl: string 
   const servers = publicUrl === undefined ? {} : { servers: [{ url: publicUrl }] };
   // Read again where it is needed: most instances never show it, and it is large.
   const read = () => ({ ...readApiDocument(), ...servers });
-  serveUnchangingText(app, '/openapi.json', 'application/json', () => JSON.stringify(read()));
-  serveUnchangingText(app, '/openapi.yaml', 'text/yaml', () => dump(read(), { noRefs: true }));
+  serveStaticText(app, '/openapi.json', 'application/json', () => JSON.stringify(read()));
+  serveStaticText(app, '/openapi.yaml', 'text/yaml', () => dump(read(), { noRefs: true }));
   protectPages(app.getHttpAdapter().getInstance(), publicUrl);
   // Of this server alone: the document itself may be read anywhere.
   const externalDocs = { description: 'Tutorial and guides', url: `/${GUIDE_PATH}` };

@@ -72,7 +72,7 @@ export async function prepareCluster(
   const version = (await unlessMissing(readFile(join(layout.cluster, 'PG_VERSION'), 'utf8')))?.trim();
   if (version === undefined) {
     await removeUnfinished(layout);
-    await initialise(layout, binaries, account, durable);
+    await initialize(layout, binaries, account, durable);
   } else if (version !== binaries.majorVersion) {
     throw new EmbeddedPostgresError(
       `The data in ${layout.cluster} was made by PostgreSQL ${version}, and version ${binaries.majorVersion} is ` +
@@ -85,7 +85,7 @@ export async function prepareCluster(
   if ((mode & 0o777) !== 0o700) await chmod(layout.cluster, 0o700);
 }
 
-async function initialise(
+async function initialize(
   layout: DataLayout,
   binaries: PostgresBinaries,
   account: ServerAccount,

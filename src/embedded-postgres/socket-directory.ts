@@ -18,7 +18,7 @@ export function socketPath(directory: string, port: number): string {
 }
 
 /**
- * Makes the directory of the socket. Whoever can enter it is a superuser of the database, so it is
+ * Makes the directory of the socket. Every user that can enter it is a superuser of the database, so it is
  * 0700 and belongs to the server's account. No server may run there.
  */
 export async function prepareSocketDirectory(root: string, account: ServerAccount): Promise<string> {

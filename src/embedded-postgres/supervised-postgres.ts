@@ -12,7 +12,7 @@ export type RestartReport = (message: string) => void;
 
 /**
  * Starts the embedded PostgreSQL and starts it again whenever it dies under this process, as a service manager would
- * for one of its own. Its address stays the same, so whoever was connected connects again.
+ * for one of its own. Its address stays the same, so clients that were connected connect again.
  */
 export async function startSupervisedPostgres(
   options: EmbeddedPostgresOptions,

@@ -17,7 +17,7 @@ export type PublishCount = (count: number, since: Date) => Promise<void>;
 /** What is counted together, and how the count is published. */
 export interface Counted {
   readonly subject: string;
-  readonly publish: PublishCount;
+  readonly publishCount: PublishCount;
 }
 
 /** What was observed. */
@@ -26,7 +26,7 @@ export interface Repeated {
   readonly caller: string;
   readonly counted: Counted;
   /** Publishes this one alone. */
-  readonly publish: () => Promise<void>;
+  readonly publishOne: () => Promise<void>;
   /** How it is counted when there is no room for another subject: the first of these that has some, or else the last. */
   readonly overflow: readonly [Counted, ...Counted[]];
 }
@@ -35,7 +35,7 @@ export interface Repeated {
 interface Occurrences {
   /** The caller among whose subjects it is; undefined for an overflow. */
   readonly caller: string | undefined;
-  readonly publish: PublishCount;
+  readonly publishCount: PublishCount;
   /** Those with a row of their own. */
   published: number;
   /** Those that no row records yet. */
@@ -67,13 +67,13 @@ export class RepeatedObservations {
   }
 
   /** Resolves when the row of this one is committed, or at once when it is counted. */
-  async add({ caller, counted, publish, overflow }: Repeated): Promise<void> {
+  async add({ caller, counted, publishOne, overflow }: Repeated): Promise<void> {
     const occurrences = this.#subjects.get(counted.subject) ?? this.#begin(counted, caller);
     if (occurrences === undefined) return this.#count(this.#overflowOf(overflow));
     if (occurrences.published >= this.publishedAtOnce) return this.#count(occurrences);
     occurrences.published += 1;
     try {
-      await publish();
+      await publishOne();
     } catch (error) {
       occurrences.published -= 1;
       throw error;
@@ -107,10 +107,10 @@ export class RepeatedObservations {
     return this.#keep(counted, caller);
   }
 
-  #keep({ subject, publish }: Counted, caller: string | undefined): Occurrences {
+  #keep({ subject, publishCount }: Counted, caller: string | undefined): Occurrences {
     const occurrences = {
       caller,
-      publish,
+      publishCount,
       published: 0,
       count: 0,
       since: this.clock.now(),
@@ -143,10 +143,10 @@ export class RepeatedObservations {
   }
 
   async #publish(occurrences: Occurrences): Promise<void> {
-    const { count, since, context, publish } = occurrences;
+    const { count, since, context, publishCount } = occurrences;
     occurrences.count = 0;
     try {
-      await runInContext(context, () => publish(count, since));
+      await runInContext(context, () => publishCount(count, since));
     } catch (error) {
       const common = occurrences.count === 0 ? context : commonContext(context, occurrences.context);
       Object.assign(occurrences, { count: occurrences.count + count, since, context: common });

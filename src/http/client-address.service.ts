@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Injectable, Logger } from '@nestjs/common';
-import { AddressBlocks, normaliseAddress } from '../common/ip-address.js';
+import { AddressBlocks, normalizeAddress } from '../common/ip-address.js';
 import { Config } from '../config/config.js';
 
 /**
@@ -15,14 +15,14 @@ export function clientAddress(
   trustedProxies: AddressBlocks,
   noteUnreadable: (entry: string) => void = () => undefined,
 ): string | undefined {
-  let client = normaliseAddress(peer ?? '');
+  let client = normalizeAddress(peer ?? '');
   let end = forwardedFor?.length ?? 0;
   while (end > 0 && client !== undefined && trustedProxies.has(client)) {
     const begin = (forwardedFor ?? '').lastIndexOf(',', end - 1);
     const entry = (forwardedFor ?? '').slice(begin + 1, end).trim();
     end = begin;
     if (entry === '') continue;
-    const address = normaliseAddress(withoutPort(entry));
+    const address = normalizeAddress(withoutPort(entry));
     if (address === undefined) {
       noteUnreadable(entry);
       break;

@@ -7,7 +7,7 @@ import { GUIDE_PATH } from '../contract/api-path.js';
 import { type GuideFile, GuideFiles } from './guide-files.service.js';
 import { Operation } from '../contract/operation.js';
 import { Public } from '../contract/public.decorator.js';
-import { answerNotModified } from '../contract/unchanging-text.js';
+import { answerNotModified } from '../contract/static-text.js';
 import { namesEntityTag } from '../contract/request-headers.js';
 
 const OPERATION = {

@@ -41,7 +41,7 @@ export class UsageLineResponse {
   @ResponseField({
     type: 'string',
     nullable: true,
-    description: 'Null for usage without a model, and where models are not told apart.',
+    description: 'Null for usage without a model, and where the series is not grouped by model.',
   })
   model!: string | null;
 
@@ -58,7 +58,7 @@ export class ApiKeyUsageSeriesResponse {
   interval!: UsageInterval;
 
   @ResponseField({
-    ...openEnum(['model'], 'What series are told apart by; null for nothing.'),
+    ...openEnum(['model'], 'What the series is grouped by; null for nothing.'),
     nullable: true,
   })
   group_by!: 'model' | null;

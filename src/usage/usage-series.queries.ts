@@ -28,7 +28,7 @@ export interface UsageBucket {
   readonly usage: DetailedUsage;
 }
 
-/** Buckets without a gap, oldest first. The model is null for usage without one, and where models are not told apart. */
+/** Buckets without a gap, oldest first. The model is null for usage without one, and where the series is not grouped by model. */
 export interface UsageLine {
   readonly model: string | null;
   readonly buckets: readonly UsageBucket[];

@@ -14,8 +14,8 @@ const DAY_MS = 24 * HOUR_MS;
 const LAST_HOUR_MS = Date.UTC(9999, 11, 31, 23);
 
 /**
- * The hours that a question is about: what was used is kept by the hour, so the span is widened to whole ones. Unless
- * told, it ends with the hour that runs and reaches back a day, 30 days or 12 months.
+ * The hours that a request is about: what was used is kept by the hour, so the span is widened to whole ones. By
+ * default it ends with the current hour and reaches back a day, 30 days or 12 months.
  */
 export function usageSpan(
   interval: UsageInterval,

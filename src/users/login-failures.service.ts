@@ -35,9 +35,9 @@ export class LoginFailures implements OnModuleDestroy {
   /** A login was refused. Resolves when the row is committed, or when there will be one. */
   async refused(username: string, { subject, isOfAccount }: LoginRefusal): Promise<void> {
     const name = isOfAccount ? () => this.#keptName(username) : () => Promise.resolve({});
-    const publish: PublishCount = async (count, since) => this.#throttled(await name(), count, since);
+    const publishCount: PublishCount = async (count, since) => this.#throttled(await name(), count, since);
     const publishUnnamed: PublishCount = (count, since) => this.#throttled({}, count, since);
-    await this.#add({ subject, publish }, { subject: 'logins', publish: publishUnnamed });
+    await this.#add({ subject, publishCount }, { subject: 'logins', publishCount: publishUnnamed });
   }
 
   /** A password change was refused by the throttle; the current password was not checked. */
@@ -47,14 +47,14 @@ export class LoginFailures implements OnModuleDestroy {
         this.events.observe('user.password_throttled', { userId: of, count, since: since.toISOString() });
     };
     await this.#add(
-      { subject: `change by ${userId}: ${subject}`, publish: publishOf(userId) },
-      { subject: 'changes of passwords', publish: publishOf(null) },
+      { subject: `change by ${userId}: ${subject}`, publishCount: publishOf(userId) },
+      { subject: 'changes of passwords', publishCount: publishOf(null) },
     );
   }
 
   async #add(counted: Counted, overflow: Counted): Promise<void> {
-    const publish = () => counted.publish(1, this.clock.now());
-    await this.#refused.add({ caller: counted.subject, counted, publish, overflow: [overflow] });
+    const publishOne = () => counted.publishCount(1, this.clock.now());
+    await this.#refused.add({ caller: counted.subject, counted, publishOne, overflow: [overflow] });
   }
 
   /** Writes the rows of what was counted. */

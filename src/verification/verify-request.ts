@@ -1,6 +1,6 @@
 import type { Reporter } from '../usage/reporter.js';
 import { type FieldError, validationFailed } from '../common/app-error.js';
-import { normaliseAddress } from '../common/ip-address.js';
+import { normalizeAddress } from '../common/ip-address.js';
 import { parseCents } from '../common/money.js';
 import type { VerdictHold, VerdictRequest } from './verdict.js';
 import type { VerifyBody } from './verify.schema.js';
@@ -74,7 +74,7 @@ function requestOf(body: VerifyBody, caller: Reporter | undefined): VerdictReque
 }
 
 function addressOf(ip: string): string | undefined {
-  return NO_ADDRESS.test(ip) ? undefined : normaliseAddress(ip);
+  return NO_ADDRESS.test(ip) ? undefined : normalizeAddress(ip);
 }
 
 function holdOf(

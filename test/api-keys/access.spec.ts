@@ -159,7 +159,7 @@ describe.each(API_KEY_OPERATIONS)('$action', (operation) => {
     }
   });
 
-  it('is 404 for a key that does not exist or was deleted, whoever asks', async () => {
+  it('is 404 for a key that does not exist or was deleted, for every caller', async () => {
     const deleted = fresh();
     expect((await app.admin.delete(`/api-keys/${deleted.id}`)).status).toBe(200);
     for (const id of [deleted.id, 2_000_000_000, Number.MAX_SAFE_INTEGER]) {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { apiKeyBody, isAccepted } from '../support/api-keys.js';
-import { HeldRow } from '../support/locked-row.js';
+import { LockedRow } from '../support/locked-row.js';
 import { expectProblem } from '../support/problems.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { FIELDS, MANAGE, PARENT, SCOPES } from './restrictions.js';
@@ -58,7 +58,7 @@ describe('a key that a key creates', () => {
     }
   });
 
-  it('is not created with a restriction beyond the parent, which is told by field and rule', async () => {
+  it('is not created with a restriction beyond the parent, which is reported by field and rule', async () => {
     const before = await count(app);
     for (const [fields, field, message] of FIELDS.flatMap(({ beyond }) => beyond)) {
       const answer = await asParent.post('/api-keys', { name: 'A key', ...fields });
@@ -67,7 +67,7 @@ describe('a key that a key creates', () => {
     expect(await count(app)).toBe(before);
   });
 
-  it('is given no restriction beyond the parent later, by whoever it is', async () => {
+  it('is given no restriction beyond the parent later, by any caller', async () => {
     const child = await childOf(asParent, { scopes: ['chat'] });
     const clients = [owner.client, app.admin, asParent];
     for (const [index, [fields, field, message]] of FIELDS.flatMap(({ beyond }) => beyond).entries()) {
@@ -77,7 +77,7 @@ describe('a key that a key creates', () => {
     expect(await rowOf(child.id)).toMatchObject({ version: 1 });
   });
 
-  it('is told all that is beyond the parent at once', async () => {
+  it('gets errors for all that is beyond the parent at once', async () => {
     const answer = await asParent.post('/api-keys', {
       name: 'A key',
       ...Object.assign({}, ...FIELDS.map(({ beyond }) => beyond[0]![0])),
@@ -160,7 +160,7 @@ describe('a key that a key creates', () => {
     const create = () => middle.client.post('/api-keys', { name: 'A key' });
     const end = () => owner.client.delete(`/api-keys/${top.id}`);
     // Both are admitted, and then wait for the key at the top, one behind the other.
-    const held = await HeldRow.lock(app.database, 'api_keys', top.id);
+    const held = await LockedRow.lock(app.database, 'api_keys', top.id);
     const first = place === 'first' ? create() : end();
     await held.untilWaiting(1);
     const last = place === 'first' ? end() : create();

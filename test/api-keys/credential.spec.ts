@@ -237,7 +237,7 @@ describe('an API key as a credential', () => {
     });
   });
 
-  it('is never told apart from one that does not exist', async () => {
+  it('cannot be distinguished from one that does not exist', async () => {
     const gone = await app.apiKey(developer.client);
     const inactive = await app.apiKey(developer.client);
     const elsewhere = await app.apiKey(developer.client, { allowed_ips: ['192.0.2.1'] });

@@ -127,7 +127,7 @@ describe('a list of API keys by cursor', () => {
     expect(second.body).toMatchObject({ total: first['total'], total_is_exact: first['total_is_exact'] });
   });
 
-  it('shows a caller without permission their own keys alone, whoever made the cursor', async () => {
+  it('shows a caller without permission their own keys alone, no matter who made the cursor', async () => {
     const mine = await app.user({ role: 'developer' });
     const keys = [await app.apiKey(mine.client), await app.apiKey(mine.client)];
     const of = (client: ApiClient, query: Record<string, string | number>) =>

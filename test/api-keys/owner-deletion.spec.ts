@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isAccepted, ownerOfKeys } from '../support/api-keys.js';
-import { HeldRow } from '../support/locked-row.js';
+import { LockedRow } from '../support/locked-row.js';
 import { expectProblem } from '../support/problems.js';
 import { TestApp } from '../support/test-app.js';
 
@@ -81,7 +81,7 @@ describe('keys of a user who is deleted', () => {
   it('end while nobody but their owner waits: no other user is locked, admins neither', async () => {
     const [other, boss] = [await app.user({ role: 'admin' }), await app.user({ role: 'admin' })];
     const { owner, key } = await ownerOfKeys(app, 1);
-    const row = await HeldRow.lock(app.database, 'api_keys', key.id);
+    const row = await LockedRow.lock(app.database, 'api_keys', key.id);
     const deleted = boss.client.delete(`/users/${owner.id}`);
     await row.untilWaiting(1);
     const free = await app.database.query<{ id: number }>(
@@ -96,7 +96,7 @@ describe('keys of a user who is deleted', () => {
 
   it('end once, also when one is being deleted at the same time', async () => {
     const { owner, key } = await ownerOfKeys(app, 1);
-    const row = await HeldRow.lock(app.database, 'api_keys', key.id);
+    const row = await LockedRow.lock(app.database, 'api_keys', key.id);
     const deletedKey = app.admin.delete(`/api-keys/${key.id}`);
     await row.untilWaiting(1);
     const deletedUser = app.admin.delete(`/users/${owner.id}`);
@@ -112,7 +112,7 @@ describe('keys of a user who is deleted', () => {
 
   it('are not made any more, also by a request that came before the end', async () => {
     const owner = await app.user({ role: 'developer' });
-    const row = await HeldRow.lock(app.database, 'users', owner.id);
+    const row = await LockedRow.lock(app.database, 'users', owner.id);
     const deleted = app.admin.delete(`/users/${owner.id}`);
     await row.untilWaiting(1);
     const made = owner.client.post('/api-keys', { name: 'Too late' });

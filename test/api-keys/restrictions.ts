@@ -18,7 +18,7 @@ export const PARENT = {
   budget_type: 'total',
 };
 
-/** Of each restriction: what is within the parent's, and what is not, with the field and the rule that is told. */
+/** Of each restriction: what is within the parent's, and what is not, with the field and the rule that is reported. */
 export const FIELDS: readonly {
   readonly within: readonly object[];
   readonly beyond: readonly (readonly [fields: object, field: string, message: string])[];

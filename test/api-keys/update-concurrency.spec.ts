@@ -126,7 +126,7 @@ describe('PUT /api-keys/{id} by many at once', () => {
     expect(headers.get('etag')).toBe('"5"');
   });
 
-  it('and a delete ends with the key gone, whoever came first', async () => {
+  it('and a delete ends with the key gone, whichever came first', async () => {
     const { id } = await app.apiKey();
     const [deleted, ...updated] = await Promise.all([
       untilAnswered(() => second.admin.delete(`/api-keys/${id}`)),

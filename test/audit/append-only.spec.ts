@@ -51,7 +51,7 @@ describe('The partitions of the audit log', () => {
     expect(await partitions()).toEqual([...monthsFromNow(3).map(partitionOf), OTHER_MONTHS].toSorted());
   });
 
-  it('are made by the upkeep that runs at start, as safe as the first ones', async () => {
+  it('are created by the maintenance that runs at start, as safe as the first ones', async () => {
     const [, , , fourth = ''] = monthsFromNow(4);
     await app.database.query('SELECT ensure_audit_log_partitions($1, 1)', [`${fourth}-01`]);
     await insertRow('made_later', `${fourth}-15`);
@@ -91,7 +91,7 @@ describe('The partitions of the audit log', () => {
     expect(selected.body['audit_logs']).toHaveLength(1);
   });
 
-  it('whose rows stand in the default one are left out by the upkeep, which goes on', async () => {
+  it('whose rows stand in the default one are left out by the maintenance, which goes on', async () => {
     await insertRow('too_late', '2160-02-10');
     await app.database.query(`SELECT ensure_audit_log_partitions('2160-01-01', 3)`);
     expect(await partitions()).toEqual(expect.arrayContaining(['audit_logs_2160_01', 'audit_logs_2160_03']));

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AuditLogsService } from '../../src/audit/audit-logs.service.js';
 import { ReportPool } from '../../src/database/pools.js';
-import { HeldTables } from '../support/locked-tables.js';
+import { LockedTables } from '../support/locked-tables.js';
 import { ADMIN, TestApp } from '../support/test-app.js';
 
 /** Far more than sockets keep for a client that does not read. */
@@ -76,7 +76,7 @@ describe('an export of the audit log that has begun', () => {
 
   it('goes on when a batch takes longer than a statement may', async () => {
     const answer = await begin();
-    const table = await HeldTables.lock(app.database, []);
+    const table = await LockedTables.lock(app.database, []);
     await table.query('LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE');
     const ids = idsOf(answer);
     for (const _attempt of [1, 2]) {

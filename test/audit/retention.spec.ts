@@ -47,7 +47,7 @@ describe('AUDIT_RETENTION_MONTHS', () => {
     await setAuditRetention(app.database.url, undefined);
   });
 
-  it('lets whoever reads the log go first, and those who write it never wait for long', async () => {
+  it('lets readers of the log go first, and those who write it never wait for long', async () => {
     await setAuditRetention(app.database.url, 1);
     const client = new pg.Client({ connectionString: app.database.url });
     await client.connect();

@@ -64,7 +64,7 @@ const TAKINGS: Readonly<Record<string, (app: TestApp, user: TestUser) => Promise
   'logs out': (_app, { client }) => client.post('/auth/logout'),
 };
 
-describe('whoever waits for bcrypt has no more authority than when it is done', () => {
+describe('a caller that waits for bcrypt has no more authority than when it is done', () => {
   let app: TestApp;
   let gate: BcryptGate;
   beforeAll(async () => {

@@ -167,7 +167,7 @@ describe('thresholds of budgets', { timeout: 60_000 }, () => {
       CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no audit'; END $$;
       CREATE TRIGGER refuse BEFORE INSERT ON audit_logs FOR EACH ROW WHEN (NEW.action LIKE 'budget%') EXECUTE FUNCTION refuse()`);
     await spend(key, 5);
-    // Whoever has it in hand at this moment fails; the others pass over it.
+    // The instance that publishes it at this moment fails; the others skip it.
     await app.app
       .get(BudgetAlerts)
       .publishAll()

@@ -143,7 +143,7 @@ export class IntegerLedger {
     return chain.filter((place, depth) => this.accounts[place]!.period === periods[depth]);
   }
 
-  /** Whoever touches an account whose month is over begins the next. */
+  /** The first use of an account whose month is over begins the next. */
   #touch(places: readonly number[]): void {
     for (const place of places) {
       const account = this.accounts[place]!;

@@ -25,7 +25,7 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
   const holds: { id: string; key: number }[] = [];
   beforeAll(async () => {
     database = await createTestDatabase();
-    // Deadlocks are looked for at once: one that is there is told.
+    // Deadlocks are looked for at once: one that exists is reported.
     pool = openPool(database, { max: WORKERS, options: '-c deadlock_timeout=50ms' });
     await insertOwner(pool);
     keys = await insertKeys(pool, KEYS);

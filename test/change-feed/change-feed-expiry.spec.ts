@@ -4,7 +4,7 @@ import { TestApp } from '../support/test-app.js';
 
 const THE_FUTURE = '9000000000000000000';
 
-describe('The upkeep of the change feed', () => {
+describe('The maintenance of the change feed', () => {
   let app: TestApp;
   beforeAll(async () => {
     app = await TestApp.start();

@@ -72,7 +72,7 @@ describe('latchkey admin reset-password', () => {
     admin = await app.admin(password);
   });
 
-  it('refuses whoever is no active admin, in one sentence', async () => {
+  it('refuses users that are not active admins, in one sentence', async () => {
     await admin.post('/users', { username: 'dana', password: USER_PASSWORD });
     for (const username of ['dana', 'nobody']) {
       expect(await latchkey(['admin', 'reset-password', '--username', username])).toEqual({

@@ -1,7 +1,7 @@
 import { BlockList, isIPv6 } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AddressBlocks, normaliseAddress } from '../../src/common/ip-address.js';
+import { AddressBlocks, normalizeAddress } from '../../src/common/ip-address.js';
 
 const family = (address: string) => (isIPv6(address) ? 'ipv6' : 'ipv4');
 
@@ -26,7 +26,7 @@ describe('address blocks', () => {
   ] as const)('hold exactly the addresses that Node says they hold: %s', (_family, addresses, mostBits) => {
     fc.assert(
       fc.property(blockAndAddress(addresses, mostBits), ([network, bits, asked]) => {
-        const address = normaliseAddress(asked);
+        const address = normalizeAddress(asked);
         fc.pre(address !== undefined && family(address) === family(network));
         const isInside = referenceList(network, bits).check(address ?? '', family(network));
         expect(new AddressBlocks([`${network}/${bits}`]).has(address ?? '')).toBe(isInside);
@@ -36,7 +36,7 @@ describe('address blocks', () => {
   });
 
   it('hold an IPv4-mapped address where they hold the IPv4 address, and the other way round', () => {
-    const mapped = normaliseAddress('::FFFF:203.0.113.7') ?? '';
+    const mapped = normalizeAddress('::FFFF:203.0.113.7') ?? '';
     expect(new AddressBlocks(['203.0.113.0/24']).has(mapped)).toBe(true);
     expect(new AddressBlocks(['::ffff:203.0.113.0/120']).has('203.0.113.7')).toBe(true);
     expect(new AddressBlocks(['::ffff:203.0.113.0/120']).has('203.0.114.7')).toBe(false);

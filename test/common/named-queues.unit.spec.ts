@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { NamedQueues } from '../../src/common/named-queues.js';
 
-/** Work that ends when it is told to, and notes when it began. */
+/** Work that ends on request, and notes when it began. */
 function heldWork() {
   const begun: string[] = [];
   const ends = new Map<string, () => void>();

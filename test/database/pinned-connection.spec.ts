@@ -60,7 +60,7 @@ describe('a held connection', () => {
     expect(pool.totalCount).toBe(1);
   });
 
-  it('is replaced when it is lost, and all that was under way on it is told', async () => {
+  it('is replaced when it is lost, and all that was under way on it is rejected', async () => {
     const first = await backend();
     const underWay = [
       connection.query({ text: 'SELECT pg_sleep(60)' }),

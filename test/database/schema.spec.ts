@@ -60,7 +60,7 @@ describe('the schema', () => {
     expect(await definitions()).toEqual(migrated);
   });
 
-  it('has no function that could be led to objects of whoever calls it', async () => {
+  it('has no function that could be led to objects of its caller', async () => {
     const functions = await database.query<{
       name: string;
       is_definer: boolean;

@@ -77,7 +77,7 @@ describe('the service as a lesser role than the owner of its schema', () => {
     expect(roles).toEqual([{ role: serviceRole }]);
   });
 
-  it('does the upkeep', async () => {
+  it('does the maintenance', async () => {
     await admin.post('/api-keys', { name: 'Counted' });
     await service.query('SELECT fold_api_key_counts()');
     expect(

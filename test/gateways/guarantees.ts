@@ -86,7 +86,7 @@ export function describeGateway(program: GatewayProgram): void {
       return { answer: answer!, seen };
     }
 
-    /** Asserts that the client is told what Latchkey itself says, and the service nothing. */
+    /** Asserts that the client gets what Latchkey itself answers, and the service nothing. */
     async function expectRefused(headers: Record<string, string>, status: number): Promise<OutsideAnswer> {
       const { answer, seen } = await ask({ headers });
       const told = await latchkey.anonymous.get('/forward-auth', headers);
@@ -220,7 +220,7 @@ export function describeGateway(program: GatewayProgram): void {
       expect([answer.status, seen[0]?.headers['x-forwarded-for']]).toEqual([200, '127.0.0.2']);
     });
 
-    it('the gateway asks for the scopes and the model that it is told to', async () => {
+    it('the gateway asks for the scopes and the model that it is configured with', async () => {
       const fit = await newKey({ scopes: ['chat:write'], allowed_models: ['gpt-4*'] });
       expect((await ask({ headers: fit.headers }, particular)).answer.status).toBe(200);
       for (const fields of [{ scopes: ['chat'] }, { scopes: ['chat:write'], allowed_models: ['claude-*'] }]) {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AddressBlocks, normaliseAddress } from '../../src/common/ip-address.js';
+import { AddressBlocks, normalizeAddress } from '../../src/common/ip-address.js';
 import { clientAddress } from '../../src/http/client-address.service.js';
 
 const PROXIES = new AddressBlocks(['10.0.0.0/8', '192.0.2.1', '2001:db8:ff::/48']);
@@ -20,7 +20,7 @@ describe('the address of the caller', () => {
     ['fe80::1%eth0', 'fe80::1'],
     ['::1', '::1'],
   ])('is written in one way: %s is %s', (written, expected) => {
-    expect(normaliseAddress(written)).toBe(expected);
+    expect(normalizeAddress(written)).toBe(expected);
   });
 
   it.each([
@@ -34,13 +34,13 @@ describe('the address of the caller', () => {
     '017.0.0.1',
     '1.2.3.4:80',
   ])('is none where something else is written: %s', (written) => {
-    expect(normaliseAddress(written)).toBeUndefined();
+    expect(normalizeAddress(written)).toBeUndefined();
   });
 
   it.each(['[::1]:80', '::g', '1.2.3.4, 5.6.7.8', '1.2.3.4\n', 'localhost', '%eth0', "' OR 1=1"])(
     'is none, or one address, where text is written around it: %j',
     (written) => {
-      expect([undefined, '1.2.3.4']).toContain(normaliseAddress(written));
+      expect([undefined, '1.2.3.4']).toContain(normalizeAddress(written));
     },
   );
 
@@ -140,7 +140,7 @@ describe('the address of the caller', () => {
     fc.assert(
       fc.property(anything, (forwarded) => {
         const found = clientAddress('10.0.0.1', forwarded, PROXIES) ?? '';
-        expect(normaliseAddress(found)).toBe(found);
+        expect(normalizeAddress(found)).toBe(found);
       }),
     );
   });

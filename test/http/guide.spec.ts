@@ -98,7 +98,7 @@ describe('the docs site', () => {
     expect(first.headers.get('cache-control')).toBe('no-cache');
     const second = await get('/guide/verification', { ...BROWSER, 'if-none-match': tag });
     expect([second.status, await second.text()]).toEqual([304, '']);
-    // Of a file and its compressed form alike, so weak; and HEAD is told the length that GET would have had.
+    // Of a file and its compressed form alike, so weak; and HEAD gets the length that GET would have had.
     expect(tag).toMatch(/^W\/"/);
     const known = { 'if-none-match': tag };
     for (const path of ['/guide/verification', '/openapi.json', '/openapi.yaml']) {

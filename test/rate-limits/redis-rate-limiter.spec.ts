@@ -180,7 +180,7 @@ describe.skipIf(!HAS_REDIS)('rate limits in Redis (needs redis-server)', () => {
     expect(pair.map(({ isDegraded }) => isDegraded)).toEqual([false, false]);
   });
 
-  it('are dated by Redis, in the time of whoever asks', async () => {
+  it('are dated by Redis, in the time of the caller', async () => {
     const limiter = await startLimiter();
     const id = nextId++;
     const longAgo = Date.UTC(2020, 0, 1);

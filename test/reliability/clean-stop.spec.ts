@@ -124,7 +124,7 @@ async function busyClients(app: AppProcess): Promise<Load> {
   );
 }
 
-/** Locks a key's row, so that whoever changes it has to wait. */
+/** Locks a key's row, so that changes of it have to wait. */
 async function holdLock(database: TestDatabase, apiKeyId: number) {
   const client = new pg.Client({ connectionString: database.url });
   client.on('error', () => undefined);

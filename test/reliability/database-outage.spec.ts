@@ -175,7 +175,7 @@ describe('R6: PostgreSQL may fail in any way', () => {
     await load.stop();
     expect(Object.keys(load.summary()).toSorted()).toEqual(['200', '201', '503']);
 
-    // Whoever was told that a key was made can find it; one that was not told may have been made as well.
+    // A key whose creation was answered can be found; one without an answer may have been created as well.
     const acknowledged = load.summary()['201'] ?? 0;
     const kept = await database.query(`SELECT FROM api_keys WHERE name = 'in a storm'`);
     expect(kept.length).toBeGreaterThanOrEqual(acknowledged);

@@ -91,7 +91,7 @@ describe('the service on a DATA_DIR of its own', () => {
     await other.remove();
   });
 
-  it('ends at once when it is told to while it starts, and leaves no PostgreSQL behind', async () => {
+  it('ends at once when it is stopped while it starts, and leaves no PostgreSQL behind', async () => {
     const app = await AppProcess.launch(environment);
     await vi.waitUntil(async () => (await directory.postgresPid()) !== undefined, {
       timeout: 60_000,

@@ -14,7 +14,7 @@ const PARTS = 8;
 /** How much more than in the first half may be in use in the second: caches that are not yet full. */
 const SWING_MB = 4;
 const MOST_RESIDENT_MB = 512;
-/** Collects garbage when it is told to, and then tells how much is in use: what is only not yet swept is no leak. */
+/** Collects garbage on request, and then reports how much is in use: what is only not yet swept is no leak. */
 const PROBE = `process.on('SIGUSR2', () => {
   gc();
   const { heapUsed, external, rss } = process.memoryUsage();

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { authorityName } from '../../src/events/authority-locks.js';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
-import { HeldTables } from '../support/locked-tables.js';
+import { LockedTables } from '../support/locked-tables.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 
 /** A user, a key of theirs, and a key that this one made. */
@@ -61,7 +61,7 @@ describe('of a change and of what takes its authority away, one is first', () =>
     send: () => Promise<ApiAnswer>,
     sql = 'SELECT 1',
   ): Promise<ApiAnswer> {
-    const held = await HeldTables.lock(app.database, []);
+    const held = await LockedTables.lock(app.database, []);
     await held.query(`SELECT ${mode}(hashtextextended('latchkey:authority:' || $1, 0))`, [
       authorityName(kind, id),
     ]);
@@ -122,7 +122,7 @@ describe('of a change and of what takes its authority away, one is first', () =>
 
   it('changes of one caller do not wait for each other', async () => {
     const { user } = await newLine();
-    const held = await HeldTables.lock(app.database, []);
+    const held = await LockedTables.lock(app.database, []);
     await held.query(
       `SELECT pg_advisory_xact_lock_shared(hashtextextended('latchkey:authority:user:${user.id}', 0))`,
     );

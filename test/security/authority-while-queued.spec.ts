@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
-import { HeldTables } from '../support/locked-tables.js';
+import { LockedTables } from '../support/locked-tables.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 
@@ -125,7 +125,7 @@ describe('authority counts when a change of the data plane is sent to the databa
     meanwhile: () => Promise<ApiAnswer>,
   ): Promise<[string, number][] | undefined> {
     const others = await asking('session');
-    const tables = await HeldTables.lock(app.database, ['budget_accounts']);
+    const tables = await LockedTables.lock(app.database, ['budget_accounts']);
     const before: Promise<ApiAnswer>[] = [];
     for (const name of ['report_usage', 'create_budget_hold', 'release_budget_hold', 'extend_budget_hold'])
       for (let statement = 0; statement < STATEMENTS; statement += 1)

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiAnswer, ApiClient } from '../support/api-client.js';
 import { auditRowsOf } from '../support/audit-trail.js';
-import { HeldTables } from '../support/locked-tables.js';
+import { LockedTables } from '../support/locked-tables.js';
 import { usageEvent } from '../support/usage-events.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { databaseContents } from './database-contents.js';
@@ -112,7 +112,7 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
   /** Holds all of `routes` where they wait longest, takes the authority away, and lets them go on. */
   async function outcomes(by: 'session' | 'key', sql: string, held: readonly DeclaredRoute[]) {
     const { user, key, above, client } = await asking(by);
-    const tables = await HeldTables.lock(app.database, HELD);
+    const tables = await LockedTables.lock(app.database, HELD);
     const answers: ApiAnswer[] = [];
     const answering = held.map(async (route) => {
       const body = validBody(route.method, route.action ?? '');
@@ -172,7 +172,7 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
     for (let tries = 1; ; tries += 1) {
       const { id, username } = await app.user();
       const { refreshToken } = await openSession(app, username);
-      const tables = await HeldTables.lock(app.database, ['sessions']);
+      const tables = await LockedTables.lock(app.database, ['sessions']);
       let isAnswered = false;
       const answering = app.anonymous
         .post('/auth/refresh', { refresh_token: refreshToken })
@@ -196,7 +196,7 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
         const { key, above, client } = await asking('key');
         const stranger = await app.apiKey(app.admin, { allowed_models: ['a'] });
         // The change has been decided and written by the time that it waits for its audit row.
-        const tables = await HeldTables.lock(app.database, ['audit_logs']);
+        const tables = await LockedTables.lock(app.database, ['audit_logs']);
         let isAnswered = false;
         const answering = client
           .put(`/api-keys/${stranger.id}`, { allowed_models: ['a', 'b'] })

@@ -164,7 +164,7 @@ describe('a caller is judged before the body is read', () => {
     }
   });
 
-  it('and a caller that expects 100-continue is told to send the body only when it will be read', async () => {
+  it('and a caller that expects 100-continue is asked to send the body only when it will be read', async () => {
     const expecting = (path: string, size: number, ...headers: string[]) => {
       const conversation = new Conversation(app.anonymous.baseUrl);
       conversation.send(

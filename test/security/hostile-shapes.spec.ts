@@ -7,7 +7,7 @@ import { vacantPath, validBody } from './routes.js';
 
 const MEGABYTE = 1_048_576;
 
-/** Stand where text is expected; the last would be called by whoever forgets to look. */
+/** Stand where text is expected; the last would be called by code that does not check. */
 const NO_TEXTS = [
   '{}',
   '{"$ne":null}',

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import { heldId, keyWithBudget, step } from '../support/budgets.js';
 import type { ApiRequest } from '../support/api-client.js';
-import { HeldTables } from '../support/locked-tables.js';
+import { LockedTables } from '../support/locked-tables.js';
 import { type TestApiKey, TestApp, type TestUser, USER_PASSWORD } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 import { type DeclaredRoute, declaredRoutes, validBody } from './routes.js';
@@ -286,7 +286,7 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
     const [user, key, ended] = [users.get('leaving')!, keys.get('revoked')!, keys.get('ended')!];
     const grace = await app.admin.post(`/api-keys/${key.id}/regenerate`, { grace_period_seconds: 3_600 });
     const retiring = String(grace.body['api_key'].secrets[1].id);
-    const totals = await HeldTables.lock(app.database, []);
+    const totals = await LockedTables.lock(app.database, []);
     await totals.query('LOCK TABLE api_key_totals IN ACCESS EXCLUSIVE MODE');
     const answers = [
       await app.admin.delete(`/api-keys/${key.id}/secrets/${retiring}`),

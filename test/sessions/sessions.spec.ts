@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { claimsOf, openSession, type TestSession } from '../security/tokens.js';
 import type { ApiAnswer } from '../support/api-client.js';
 import { auditRowsOf, expectOneAuditRow } from '../support/audit-trail.js';
-import { HeldTables } from '../support/locked-tables.js';
+import { LockedTables } from '../support/locked-tables.js';
 import { expectProblem } from '../support/problems.js';
 import { TestApp, type TestUser } from '../support/test-app.js';
 
@@ -119,7 +119,7 @@ describe('a session', () => {
     let answer: ApiAnswer | undefined;
     // One that waited for a second in vain is 503 and has to be repeated.
     while (answer === undefined || answer.status === 503) {
-      const held = await HeldTables.lock(app.database, ['sessions']);
+      const held = await LockedTables.lock(app.database, ['sessions']);
       let isAnswered = false;
       const answering = refresh(refreshToken).finally(() => {
         isAnswered = true;

@@ -39,7 +39,7 @@ export class AppCluster {
     return this.#apps.filter((app) => app !== undefined);
   }
 
-  /** The database of the services, for whoever looks at it past them. */
+  /** The database of the services, for tests that read it without them. */
   get databaseUrl(): string {
     return this.#server?.url.replace(/@([^/]*)\/[^?]*/, '@$1/latchkey') ?? '';
   }

@@ -2,18 +2,18 @@ import pg from 'pg';
 import type { TestDatabase } from './database.js';
 
 /** A row that is locked by the test, so that the order of those who wait for it is the test's. */
-export class HeldRow {
+export class LockedRow {
   private constructor(
     private readonly database: TestDatabase,
     private readonly client: pg.Client,
   ) {}
 
-  static async lock(database: TestDatabase, table: 'api_keys' | 'users', id: number): Promise<HeldRow> {
+  static async lock(database: TestDatabase, table: 'api_keys' | 'users', id: number): Promise<LockedRow> {
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();
     await client.query('BEGIN');
     await client.query(`SELECT FROM ${table} WHERE id = $1 FOR UPDATE`, [id]);
-    return new HeldRow(database, client);
+    return new LockedRow(database, client);
   }
 
   /** Resolves when so many wait in line for a lock in this database. */

@@ -1,19 +1,19 @@
 import pg from 'pg';
 import type { TestDatabase } from './database.js';
 
-/** Tables that the test keeps from being written: whoever changes something in them waits, whoever reads does not. */
-export class HeldTables {
+/** Tables that the test keeps from being written: writers wait, readers do not. */
+export class LockedTables {
   private constructor(
     private readonly database: TestDatabase,
     private readonly client: pg.Client,
   ) {}
 
-  static async lock(database: TestDatabase, tables: readonly string[]): Promise<HeldTables> {
+  static async lock(database: TestDatabase, tables: readonly string[]): Promise<LockedTables> {
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();
     await client.query('BEGIN');
     if (tables.length > 0) await client.query(`LOCK TABLE ${tables.join(', ')} IN EXCLUSIVE MODE`);
-    return new HeldTables(database, client);
+    return new LockedTables(database, client);
   }
 
   /** Resolves when so many wait for the tables, or `isOver` says that nobody will. */

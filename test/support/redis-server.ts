@@ -23,7 +23,7 @@ export class RedisServer {
     this.url = `redis://127.0.0.1:${port}`;
   }
 
-  /** Of a Redis Cluster when `isClusterNode`; it serves no slots until it is told. `settings` are more arguments. */
+  /** Of a Redis Cluster when `isClusterNode`; it serves no slots until it is configured. `settings` are more arguments. */
   static async start({
     isClusterNode = false,
     settings = [],

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { HeldRow } from '../support/locked-row.js';
+import { LockedRow } from '../support/locked-row.js';
 import { expectProblem } from '../support/problems.js';
 import { TestApp, type TestUser } from '../support/test-app.js';
 
@@ -85,7 +85,7 @@ describe('the last active admin', () => {
     let isDecided = false;
     for (let attempt = 0; attempt < 10 && !isDecided; attempt += 1) {
       await app.admin.put(`/users/${other.id}`, { role: 'admin' });
-      const key = await HeldRow.lock(app.database, 'api_keys', keyId);
+      const key = await LockedRow.lock(app.database, 'api_keys', keyId);
       let isOver = false;
       const deletion = app.admin.delete(`/users/${leaving.id}`).finally(() => (isOver = true));
       await key.untilWaiting(1);

@@ -75,7 +75,7 @@ describe('memory follows the database, however that is changed', () => {
     app = await TestApp.start();
     nobody = await app.user();
     await app.database.query('UPDATE users SET is_active = false WHERE id = $1', [nobody.id]);
-    // So many that one statement over all of them is told as everything.
+    // So many that one statement over all of them is noted as everything.
     await app.database.query(
       `INSERT INTO api_keys (user_id, name, key_prefix) SELECT $1, 'filler', 'x' FROM generate_series(1, 6000)`,
       [nobody.id],

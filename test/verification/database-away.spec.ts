@@ -9,7 +9,7 @@ import { newSecret } from './secrets.js';
 /** For how long memory may be used without news, and how soon all is well again. */
 const BOUND_MS = 5_000;
 const RECOVERY_MS = 2_000;
-/** How soon 503 comes, whoever asks, once memory is too old. */
+/** How soon 503 comes, for every caller, once memory is too old. */
 const REFUSAL_MS = 100;
 /** What PostgreSQL has sent by then may still be news. */
 const EARLY_MS = 1_500;

@@ -140,7 +140,7 @@ async function askEach(
   return verdicts;
 }
 
-/** On a busy machine the database may be late: that is told as 503, has taken nothing, and is asked again. */
+/** On a busy machine the database may be late: that is answered with 503, has consumed nothing, and is requested again. */
 async function answerTo(ask: () => Promise<ApiAnswer>): Promise<Record<string, unknown>> {
   for (let attempt = 0; ; attempt += 1) {
     const answer = await ask();

@@ -66,7 +66,7 @@ describe('GET /forward-auth', () => {
     }
   });
 
-  it('is 401 for whoever sends no API key, also with a session, and 400 for two credentials', async () => {
+  it('is 401 for callers that send no API key, also with a session, and 400 for two credentials', async () => {
     const without = [
       await app.anonymous.get('/forward-auth'),
       await app.admin.get('/forward-auth'),

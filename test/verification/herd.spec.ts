@@ -43,7 +43,7 @@ describe('many at once do not trample the database', { timeout: 60_000 }, () => 
   it.each(['never asked for', 'just evicted'])(
     '2,000 who ask for one key that was %s cause one load',
     async (why) => {
-      // A load that PostgreSQL was too slow for is told to its askers as 503, and made again.
+      // A load that PostgreSQL was too slow for is answered with 503, and made again.
       for (let attempt = 0; ; attempt += 1) {
         const { id, secret } = keys.pop()!;
         if (why === 'just evicted') {
@@ -107,7 +107,7 @@ describe('many at once do not trample the database', { timeout: 60_000 }, () => 
     expect(made).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - beganAt) / 1_000));
   });
 
-  it('a flood of unknown keys takes few statements, and whoever is known is answered before it is over', async () => {
+  it('a flood of unknown keys takes few statements, and known keys are answered before it is over', async () => {
     const known = keys.pop()!;
     expect(await codeOf(app.anonymous.withApiKey(service.secret), known.secret)).toBe('VALID');
     const flood = Array.from({ length: 60 }, () =>

@@ -67,7 +67,7 @@ describe('a dead key is dead', () => {
     for (let n = 0; n < 5; n += 1) expect(await codeOf(app.admin, secret)).toBe(code);
   }
 
-  it.each(ENDINGS)('once %s is answered, for whoever asks the same instance', async (_what, end, code) => {
+  it.each(ENDINGS)('once %s is answered, for every caller of the same instance', async (_what, end, code) => {
     for (let trial = 0; trial < 5; trial += 1) {
       const { key, owner } = await knownKey();
       expect((await end(acting, key, owner)).status).toBe(200);

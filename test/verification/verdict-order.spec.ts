@@ -90,7 +90,7 @@ describe('the code of a verdict is that of the first rule that is broken', () =>
     },
   );
 
-  it('and when one after the other is mended, the next is told, to the last, and then it is valid', async () => {
+  it('and when one after the other is mended, the next is returned, to the last, and then it is valid', async () => {
     const key = await keyWith(FAULTS);
     const told: unknown[] = [];
     for (const fault of FAULTS) {
@@ -111,7 +111,7 @@ describe('the code of a verdict is that of the first rule that is broken', () =>
     expect(await codeOf(app.admin, key.secret, { model: 'a' })).toBe('RATE_LIMITED');
   });
 
-  it('and DISABLED is told of an owner who was disabled as well', async () => {
+  it('and DISABLED is returned for an owner who was disabled as well', async () => {
     const owner = await app.user({ permissions: ['platform:*'] });
     const key = await app.apiKey(owner.client, { allowed_models: ['a'] });
     expect(await codeOf(app.admin, key.secret, { model: 'a' })).toBe('VALID');

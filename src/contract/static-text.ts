@@ -12,7 +12,7 @@ interface Served {
  * Serves a text that stays the same while the service runs. It is created on the first request and kept, because
  * anybody may ask for it; a caller that has it already gets 304.
  */
-export function serveUnchangingText(
+export function serveStaticText(
   app: NestFastifyApplication,
   url: string,
   mediaType: string,

@@ -8,7 +8,7 @@ import { usageEvent } from '../support/usage-events.js';
 const DAY_MS = 86_400_000;
 const RETENTION_DAYS = 45;
 
-describe('upkeep of usage', () => {
+describe('maintenance of usage', () => {
   let app: TestApp;
   let maintenance: Maintenance;
   beforeAll(async () => {
