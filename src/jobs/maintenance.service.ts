@@ -103,6 +103,8 @@ export class Maintenance implements OnApplicationBootstrap, OnModuleDestroy {
       client.release();
       return progress;
     } catch (error) {
+      // Undone before the failure is told: the lock of a session that is only closed is held a moment longer.
+      await client.query('ROLLBACK').catch(() => undefined);
       client.release(true);
       throw error;
     }
