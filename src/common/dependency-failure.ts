@@ -10,8 +10,9 @@ const SOCKET_ERRORS = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
 ]);
+/** The last is TypeORM's, of a transaction whose connection broke between two of its statements. */
 const DRIVER_MESSAGES =
-  /timeout exceeded when trying to connect|query read timeout|connection terminated|connection error|not queryable|client was closed/i;
+  /timeout exceeded when trying to connect|query read timeout|connection terminated|connection error|not queryable|client was closed|query runner already released/i;
 
 /** True when an error means that PostgreSQL (or Redis) could not answer now: such a call is 503, never 401 or 500. */
 export function isDependencyFailure(error: unknown): boolean {
