@@ -2,7 +2,7 @@
  * What the table of key fields says of each.
  */
 
-/** Told of a field in requests or in answers. */
+/** What the API document says of a field, in requests or in responses. */
 interface Documented {
   readonly description?: string;
   readonly example?: unknown;

@@ -54,11 +54,11 @@ interface Export {
   readonly caller: Caller | undefined;
 }
 
-const KILOBYTE = 1_024;
+const MEGABYTE = 1_024 * 1_024;
 /** Bytes of details after which a page ends early: it is written in one go, and other requests wait meanwhile. */
-const PAGE_BYTES = 256 * KILOBYTE;
-/** What an export keeps in memory, and reads in one go. */
-const EXPORT_BATCH = { maxRows: 1_000, maxBytes: 1_024 * KILOBYTE };
+const PAGE_BYTES = MEGABYTE;
+/** What an export keeps in memory. */
+const EXPORT_BATCH = { maxRows: 1_000, maxBytes: 4 * MEGABYTE };
 /** After a batch that could not be read, batches have half its rows, down to this many: it may have been too large. */
 const SMALLEST_BATCH_ROWS = 50;
 /** Between the attempts to read a batch. */

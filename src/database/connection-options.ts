@@ -39,8 +39,6 @@ function exactInteger(text: string): number {
 export const LONGEST_LIFE_SECONDS = 600;
 const LONGEST_FEED_LIFE_SECONDS = 30;
 
-/** Bounds of reports and of work in the background. */
-const BACKGROUND: SessionSettings = { statementMs: 10_000, lockMs: 0, idleInTransactionMs: 0 };
 const NO_BOUND: SessionSettings = { statementMs: 0, lockMs: 0, idleInTransactionMs: 0 };
 
 /** Options of the control plane's connections: short timeouts everywhere, so that nobody waits for ever. */
@@ -146,28 +144,26 @@ export function listenerOptions(server: DatabaseServer): SessionConfig {
 }
 
 /**
- * Options of the report pool. Few connections, and no parallel workers: each statement may keep a core of the database busy.
- * A caller waits for a connection as long as a statement may take, since streams that are being sent need one again for
- * each batch.
+ * Options of the report pool. Few connections: each may keep a core of the database busy. A caller waits for one as long as
+ * a statement may take, since streams that are being sent need one again for each batch.
  */
 export function reportPoolOptions(server: DatabaseServer): PoolConfig {
   return {
-    ...sessionOptions(server, { ...BACKGROUND, isParallel: false }),
+    ...backgroundPoolOptions(server),
     application_name: 'latchkey-reports',
     max: 4,
-    connectionTimeoutMillis: BACKGROUND.statementMs,
-    query_timeout: BACKGROUND.statementMs + CLIENT_GRACE_MS,
+    connectionTimeoutMillis: 10_000,
   };
 }
 
 /** Options of the background pool: group commits of audited reads, and jobs. */
 export function backgroundPoolOptions(server: DatabaseServer): PoolConfig {
   return {
-    ...sessionOptions(server, BACKGROUND),
+    ...sessionOptions(server, { statementMs: 10_000, lockMs: 0, idleInTransactionMs: 0 }),
     application_name: 'latchkey-background',
     max: 3,
     connectionTimeoutMillis: 2_000,
-    query_timeout: BACKGROUND.statementMs + CLIENT_GRACE_MS,
+    query_timeout: 10_500,
   };
 }
 

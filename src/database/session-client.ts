@@ -8,8 +8,6 @@ export interface SessionSettings {
   readonly statementMs: number;
   readonly lockMs: number;
   readonly idleInTransactionMs: number;
-  /** False where one statement may use one core of the database and no more. Default: as the database is configured. */
-  readonly isParallel?: boolean;
 }
 
 /** How a session is opened: what node-postgres reads, and what is ours. */
@@ -80,11 +78,11 @@ export class SessionClient extends pg.Client {
   }
 
   async #setUp(): Promise<void> {
-    const { statementMs, lockMs, idleInTransactionMs, isParallel = true } = this.#session;
+    const { statementMs, lockMs, idleInTransactionMs } = this.#session;
     const { rows } = await this.query<{ is_read_only: boolean; server: string }>(
       `SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),
          set_config('idle_in_transaction_session_timeout', $3, false), set_config('search_path', $4, false),
-         ${isParallel ? '' : `set_config('max_parallel_workers_per_gather', '0', false),`} ${SERVER_STATE}`,
+         ${SERVER_STATE}`,
       [String(statementMs), String(lockMs), String(idleInTransactionMs), this.#server.searchPath],
     );
     const [state] = rows;

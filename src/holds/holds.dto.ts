@@ -68,8 +68,8 @@ const AMOUNT_RULE = 'must be an amount above 0, at most 1000000000000, with at m
  */
 export function toSettlement(body: unknown, id: string, now: Date, redactor: Redactor): Settlement {
   const holdId = id.toLowerCase();
-  const told = bodyOf<FromSchema<typeof SETTLEMENT_SCHEMA>>(body);
-  const event = { ...UNTOLD, hold_id: holdId, ...told };
+  const sent = bodyOf<FromSchema<typeof SETTLEMENT_SCHEMA>>(body);
+  const event = { ...UNTOLD, hold_id: holdId, ...sent };
   const checked = checkUsageEvent(Array.isArray(body) ? body : event, now, redactor);
   if (checked.kind === 'invalid') throw validationFailed(checked.errors);
   const {
@@ -80,14 +80,14 @@ export function toSettlement(body: unknown, id: string, now: Date, redactor: Red
   return {
     ...rest,
     holdId,
-    apiKeyId: told.api_key_id,
-    requestId: told.request_id ?? `${RESERVED_REQUEST_ID}${holdId}`,
-    endpoint: told.endpoint === undefined ? '' : rest.endpoint,
-    method: told.method ?? '',
+    apiKeyId: sent.api_key_id,
+    requestId: sent.request_id ?? `${RESERVED_REQUEST_ID}${holdId}`,
+    endpoint: sent.endpoint === undefined ? '' : rest.endpoint,
+    method: sent.method ?? '',
   };
 }
 
-/** What stands in for fields that were not told, so that the rules of an event apply to those that were. */
+/** What stands in for fields that were not sent, so that the rules of an event apply to those that were. */
 const UNTOLD = {
   api_key_id: 1,
   request_id: '-',

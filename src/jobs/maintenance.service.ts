@@ -103,7 +103,7 @@ export class Maintenance implements OnApplicationBootstrap, OnModuleDestroy {
       client.release();
       return progress;
     } catch (error) {
-      // Undone before the failure is told: the lock of a session that is only closed is held a moment longer.
+      // Rolled back before the caller learns of the failure: a session that is only closed keeps the lock of the job a moment longer.
       await client.query('ROLLBACK').catch(() => undefined);
       client.release(true);
       throw error;

@@ -8,7 +8,8 @@ import { ReferenceResponse, toReference } from './reference.dto.js';
 @ApiTags('Service')
 @Controller(`${API_PATH}/reference`)
 export class ReferenceController {
-  readonly #reference = toReference();
+  /** Put together at the first request: the API document, which it reads, is large. */
+  #reference: ReferenceResponse | undefined;
 
   @Get()
   @Authenticated()
@@ -21,6 +22,6 @@ export class ReferenceController {
   })
   @ApiOkResponse({ type: ReferenceResponse, description: 'The names, in lists of their own.' })
   getReference(): ReferenceResponse {
-    return this.#reference;
+    return (this.#reference ??= toReference());
   }
 }

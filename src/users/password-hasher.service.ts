@@ -1,17 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { Injectable } from '@nestjs/common';
 import bcrypt from 'bcrypt';
 import { AppError } from '../common/app-error.js';
 import { Config } from '../config/config.js';
 import { fitsBcrypt } from './password.policy.js';
 
-/**
- * bcrypt runs on the four threads that file access and DNS share; more at once would only starve those. A core is left to
- * requests where there are two.
- */
-export const MAX_RUNNING = availableParallelism() > 2 ? 2 : 1;
-export const MAX_WAITING = 100;
+/** bcrypt runs on the four threads that file access and DNS share; more at once would only starve those. */
+const MAX_RUNNING = 2;
+const MAX_WAITING = 100;
 
 /** Hashes and compares passwords with bcrypt, a bounded number at a time and never on the event loop. */
 @Injectable()

@@ -81,7 +81,7 @@ describe('audit rows with much to say', () => {
     const { rows, nextCursor } = await app.app.get(AuditLogsService).list(1, question, 200);
     const wroteDetails = written.mock.calls.some(([value]) => rows.some(({ details }) => details === value));
     written.mockRestore();
-    expect(rows.length).toBeGreaterThan(1);
+    expect(rows.length).toBeGreaterThan(5);
     expect(nextCursor).not.toBeNull();
     expect(wroteDetails).toBe(false);
   });

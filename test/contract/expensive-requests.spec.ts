@@ -52,7 +52,7 @@ describe('expensive requests of one user', () => {
   /** Why every other route that reads is cheap. */
   const CHEAP: Readonly<Record<string, string>> = {
     get_me: 'the caller, who is known already',
-    get_reference: 'what was put together at the start',
+    get_reference: 'what is put together once',
     get_user: 'one row by its id',
     get_api_key: 'one row by its id, its secrets and its line',
     get_api_key_usage: 'the rollups of one key and two days at most, by the first columns of their index',

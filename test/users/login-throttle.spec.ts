@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MAX_RUNNING, MAX_WAITING, PasswordHasher } from '../../src/users/password-hasher.service.js';
+import { PasswordHasher } from '../../src/users/password-hasher.service.js';
 import type { ApiAnswer } from '../support/api-client.js';
 import { auditRowsOf, expectOneAuditRow } from '../support/audit-trail.js';
 import { untilWaiting } from '../support/locked-row.js';
@@ -292,7 +292,7 @@ describe('the throttle of logins', () => {
     await untilWaiting(app.database, 1);
     const hasher = app.app.get(PasswordHasher);
     let isFull = true;
-    const work = Array.from({ length: MAX_RUNNING + MAX_WAITING }, async () => {
+    const work = Array.from({ length: 102 }, async () => {
       while (isFull) await hasher.hash('another passphrase');
     });
     await client.query('COMMIT');
