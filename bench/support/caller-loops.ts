@@ -1,3 +1,4 @@
+import { constants, setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serveTasks } from './child-task.js';
 
@@ -54,4 +55,6 @@ async function send({
   return answer.status;
 }
 
+// Such callers have machines of their own: here they take what the service and its database leave.
+setPriority(constants.priority.PRIORITY_LOW);
 serveTasks(run);

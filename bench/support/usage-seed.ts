@@ -42,10 +42,11 @@ export function holdRequests(keys: number, firstKey: number): LoadRequest[] {
   }));
 }
 
-/** Gives every key a budget that no benchmark uses up. */
+/** Makes every key one that holds are granted for, with a budget that no benchmark uses up. */
 export async function giveBudgets(database: BenchDatabase): Promise<void> {
   await database.query(
-    "UPDATE api_keys SET is_unlimited = false, budget_limit_cents = 1000000000, budget_type = 'total'",
+    `UPDATE api_keys SET is_active = true, expires_at = NULL, is_unlimited = false, budget_limit_cents = 1000000000,
+       budget_type = 'total'`,
   );
   await database.query(`SELECT count(set_budget_limit(id, 1000000000000000, 'total')) FROM api_keys`);
 }

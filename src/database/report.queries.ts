@@ -3,8 +3,8 @@ import type { QueryConfig, QueryResultRow } from 'pg';
 import { NamedQueues } from '../common/named-queues.js';
 import { ReportPool } from './pools.js';
 
-/** Half of the connections: however much one caller reads, others get one. */
-const STATEMENTS_PER_CALLER = 2;
+/** However much one caller reads, others find connections, and cores of the database. */
+const STATEMENTS_PER_CALLER = 1;
 
 /**
  * Runs statements that may read much, such as sums, searches and pages of the audit log, on connections of their own, so
