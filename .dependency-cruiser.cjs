@@ -11,6 +11,7 @@ const levels = [
   ['auth', 'budgets', 'rate-limits'],
   ['users'],
   ['sessions'],
+  ['organizations'],
   ['api-keys', 'audit'],
   ['usage'],
   ['holds'],

@@ -24,6 +24,7 @@ import { ErrorObserver } from './http/problem.filter.js';
 import { RouteTable } from './contract/route-table.service.js';
 import { ObservabilityModule } from './observability/observability.module.js';
 import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
+import { OrganizationsModule } from './organizations/organizations.module.js';
 import { HoldsModule } from './holds/holds.module.js';
 import { ReferenceModule } from './reference/reference.module.js';
 import { SessionsModule } from './sessions/sessions.module.js';
@@ -75,6 +76,7 @@ export class AppModule {
         AuthModule,
         UsersModule,
         SessionsModule,
+        OrganizationsModule,
         ApiKeysModule,
         AuditModule,
         RateLimitsModule,
@@ -103,6 +105,7 @@ export class AppModule {
         AuthModule,
         UsersModule,
         SessionsModule,
+        OrganizationsModule,
         ApiKeysModule,
         AuditModule,
         Wiring,

@@ -40,11 +40,11 @@ export class ApiKeyCredentials implements ApiKeyAuthenticator {
     if (cachedKey === undefined || !isUsable(cachedKey, clientAddress, nowMs)) return undefined;
     let principal = this.#principals.get(cachedKey);
     if (principal === undefined) {
-      const { userId, username, role, permissions, apiKeyId, retiresAtMs } = cachedKey;
+      const { userId, username, role, permissions, scoped, apiKeyId, retiresAtMs } = cachedKey;
       const line = (cachedKey.line ?? [cachedKey]).map(versionOf);
       const isRetiring = Number.isFinite(retiresAtMs);
       const credential = { kind: 'api_key', apiKeyId, isRetiring, line } as const;
-      principal = { userId, username, role, permissions, credential };
+      principal = { userId, username, role, permissions, scoped, credential };
       this.#principals.set(cachedKey, principal);
     }
     return principal;
@@ -57,8 +57,8 @@ function versionOf({ apiKeyId, version }: KeyRestrictions): KeyVersion {
 
 /** A credential is judged like any key: state, owner, expiry, address. An unknown address is not an allowed one. */
 function isUsable(cachedKey: CachedKey, clientAddress: () => string | undefined, nowMs: number): boolean {
-  const { isActive, isOwnerActive, expiresAtMs, addresses } = cachedKey;
-  if (!isActive || !isOwnerActive || expiresAtMs <= nowMs) return false;
+  const { isActive, isOwnerActive, isScopeActive, expiresAtMs, addresses } = cachedKey;
+  if (!isActive || !isOwnerActive || !isScopeActive || expiresAtMs <= nowMs) return false;
   if (addresses === undefined) return true;
   const address = clientAddress();
   return address !== undefined && addresses.matches(address);

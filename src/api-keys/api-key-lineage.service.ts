@@ -7,6 +7,7 @@ import { EventPublisher } from '../events/event-publisher.service.js';
 import { runPrepared } from '../database/prepared-statement.js';
 import type { KeyBounds } from '../auth/key-bounds.js';
 import type { Principal } from '../auth/principal.js';
+import type { ProjectScope } from '../auth/scope.policy.js';
 import {
   type ApiKeyChanges,
   type ApiKeyPolicy,
@@ -26,10 +27,15 @@ import {
   statedExcess,
 } from './lineage.policy.js';
 
-/** A key of a line, with its policy. */
-export type LineKey = ApiKeyPolicy & { readonly id: number };
+/** A key of a line, with its policy and its place. */
+export type LineKey = ApiKeyPolicy & ProjectScope & { readonly id: number };
 
-type LineRow = PolicyRow & { readonly id: number; readonly is_alive: boolean };
+type LineRow = PolicyRow & {
+  readonly id: number;
+  readonly organization_id: number;
+  readonly project_id: number;
+  readonly is_alive: boolean;
+};
 
 const LINE = `
   WITH RECURSIVE line AS (
@@ -38,7 +44,7 @@ const LINE = `
     SELECT parents.id, parents.parent_key_id
     FROM line JOIN api_keys AS parents ON parents.id = line.parent_key_id
   )
-  SELECT id, is_active AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AS is_alive,
+  SELECT id, organization_id, project_id, is_active AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AS is_alive,
     ${POLICY_COLUMNS.join(', ')}
   FROM api_keys WHERE id IN (SELECT id FROM line) ORDER BY id`;
 const READ_LINE = { name: 'read_api_key_line', text: LINE };
@@ -239,5 +245,10 @@ function idOf({ id }: { readonly id: number }): number {
 }
 
 function toLineKey(row: LineRow): LineKey {
-  return { id: row.id, ...toPolicy(row) };
+  return {
+    id: row.id,
+    organizationId: row.organization_id,
+    projectId: row.project_id,
+    ...toPolicy(row),
+  };
 }

@@ -1,10 +1,21 @@
+import type { Scope } from '../auth/scope.policy.js';
 import type { ListPosition } from '../contract/cursor.js';
 import type { ApiKeyState } from './api-key.policy.js';
-import { API_KEY_COLUMNS, WITH_OWNER_AND_TOTALS } from './api-key-rows.js';
+import { API_KEY_COLUMNS, IS_SCOPE_ACTIVE, WITH_OWNER_AND_TOTALS } from './api-key-rows.js';
+
+/** Keys of a user and of some scopes. */
+export interface VisibleKeys {
+  readonly userId: number;
+  readonly scopes: readonly Scope[];
+}
 
 /** What a list is narrowed to; `search` is a part of name or description in any case. */
 export interface ApiKeyFilter {
   readonly userId?: number | undefined;
+  readonly organizationId?: number | undefined;
+  readonly projectId?: number | undefined;
+  /** What a caller may see who may not see all: their own keys and those in some scopes. */
+  readonly visible?: VisibleKeys | undefined;
   readonly isActive?: boolean | undefined;
   /** The state at `now`, which must be given with it. */
   readonly state?: ApiKeyState | undefined;
@@ -49,8 +60,10 @@ const LAST_USE = `coalesce(totals.last_used_at, '-infinity'::timestamptz)`;
 const IS_OWNER_ACTIVE = '(owners.is_active AND owners.deleted_at IS NULL)';
 
 /** True where counters know how many keys there are. */
-export function isCounted({ state, expiresBefore, search, tag }: ApiKeyFilter): boolean {
-  return !search && state === undefined && expiresBefore === undefined && tag === undefined;
+export function isCounted(filter: ApiKeyFilter): boolean {
+  const { organizationId, projectId, visible, state, expiresBefore, search, tag } = filter;
+  const others = [organizationId, projectId, visible, state, expiresBefore, tag];
+  return !search && others.every((other) => other === undefined);
 }
 
 /** Some keys: those after a position, or after so many. The ids are found first, in an index alone where that can be. */
@@ -166,6 +179,7 @@ interface Selection {
 /** On `keys`, and on `texts`, `owners` and `totals` where they are needed; an empty search asks for nothing. */
 function selectionOf(filter: ApiKeyFilter, sort: ApiKeySort): Selection {
   const { userId, isActive, state, now, expiresBefore, search, tag, unfoldedBelow = 0 } = filter;
+  const { organizationId, projectId, visible } = filter;
   const conditions = ['keys.deleted_at IS NULL'];
   const values: unknown[] = [];
   let from = 'api_keys AS keys';
@@ -175,12 +189,16 @@ function selectionOf(filter: ApiKeyFilter, sort: ApiKeySort): Selection {
     conditions.push(`keys.user_id = ${parameter(userId)}`);
     name += '_user';
   }
+  if (organizationId !== undefined) conditions.push(`keys.organization_id = ${parameter(organizationId)}`);
+  if (projectId !== undefined) conditions.push(`keys.project_id = ${parameter(projectId)}`);
+  if (visible !== undefined) conditions.push(visibleCondition(visible, parameter));
   if (isActive !== undefined) {
     conditions.push(`keys.is_active = ${parameter(isActive)}`);
     name += '_active';
   }
   if (state !== undefined) {
-    from += ' JOIN users AS owners ON owners.id = keys.user_id';
+    from += ` JOIN users AS owners ON owners.id = keys.user_id JOIN projects ON projects.id = keys.project_id
+      JOIN organizations ON organizations.id = keys.organization_id`;
     conditions.push(stateCondition(state, () => `${parameter(now)}::timestamptz`));
   }
   if (expiresBefore !== undefined) conditions.push(`${EXPIRY} < ${parameter(expiresBefore)}`);
@@ -194,15 +212,26 @@ function selectionOf(filter: ApiKeyFilter, sort: ApiKeySort): Selection {
   return { from, condition: conditions.join(' AND '), values, name };
 }
 
+/** An index for each part: their ids are joined before keys are read. */
+function visibleCondition({ userId, scopes }: VisibleKeys, parameter: (value: unknown) => string): string {
+  const projects = scopes.flatMap(({ projectId }) => projectId ?? []);
+  const organizations = scopes.filter(({ projectId }) => projectId === null);
+  const ofOrganizations = organizations.map(({ organizationId }) => organizationId);
+  return `(keys.user_id = ${parameter(userId)} OR keys.project_id = ANY (${parameter(projects)}::bigint[])
+    OR keys.organization_id = ANY (${parameter(ofOrganizations)}::bigint[]))`;
+}
+
 /** As `stateOf` derives it: of a key that came from others, by these as well. */
 function stateCondition(state: ApiKeyState, parameter: () => string): string {
   if (state === 'quarantined') return 'false';
   if (state === 'owner_disabled') return `NOT ${IS_OWNER_ACTIVE}`;
+  if (state === 'scope_disabled') return `${IS_OWNER_ACTIVE} AND NOT ${IS_SCOPE_ACTIVE}`;
+  const isLiving = `${IS_OWNER_ACTIVE} AND ${IS_SCOPE_ACTIVE}`;
   const isInactive = `(NOT keys.is_active OR ${someAncestor(`NOT (ancestor ->> 'is_active')::boolean OR ancestor ->> 'deleted_at' IS NOT NULL`)})`;
-  if (state === 'inactive') return `${IS_OWNER_ACTIVE} AND ${isInactive}`;
+  if (state === 'inactive') return `${isLiving} AND ${isInactive}`;
   const now = parameter();
   const isExpired = `(${EXPIRY} <= ${now} OR ${someAncestor(`(ancestor ->> 'expires_at')::timestamptz <= ${now}`)})`;
-  const isLive = `${IS_OWNER_ACTIVE} AND keys.is_active AND NOT ${isInactive}`;
+  const isLive = `${isLiving} AND keys.is_active AND NOT ${isInactive}`;
   // Said of the key itself as well, so that an index over expiries can be used.
   return state === 'expired'
     ? `${isLive} AND ${isExpired}`

@@ -4,12 +4,14 @@ import {
   type ApiKeyRecord,
   type ApiKeySecretRecord,
   type ApiKeyTotals,
+  type InactiveReason,
+  type OwnerKind,
   POLICY_COLUMNS,
   type PolicyRow,
   toPolicy,
 } from './api-key.js';
 
-const CORE_COLUMNS = `keys.id, keys.user_id, keys.parent_key_id, keys.key_prefix, keys.version, keys.created_at, keys.updated_at,
+const CORE_COLUMNS = `keys.id, keys.user_id, keys.organization_id, keys.project_id, keys.owner_kind, keys.inactive_reason, keys.parent_key_id, keys.key_prefix, keys.version, keys.created_at, keys.updated_at,
   ${POLICY_COLUMNS.map((column) => `keys.${column}`).join(', ')}`;
 
 /** Counters can pass 2^53, so they are read as text. */
@@ -31,14 +33,20 @@ export const SECRETS_OF_KEY = `ARRAY(
     ) AS secrets ORDER BY secrets.retires_at NULLS FIRST
   )`;
 
-/** The columns of `ApiKeyRow`; tables `keys`, `owners` and `totals`. */
+/** Whether the project and the organization of a key let it live; tables `projects` and `organizations`. */
+export const IS_SCOPE_ACTIVE = `(projects.is_active AND projects.deleted_at IS NULL
+    AND organizations.is_active AND organizations.deleted_at IS NULL)`;
+
+/** The columns of `ApiKeyRow`; tables `keys`, `owners`, `projects`, `organizations` and `totals`. */
 export const API_KEY_COLUMNS = `${CORE_COLUMNS}, ${TOTALS_COLUMNS},
-  owners.is_active AND owners.deleted_at IS NULL AS is_owner_active, ${SECRETS_OF_KEY} AS secrets,
+  owners.is_active AND owners.deleted_at IS NULL AS is_owner_active, ${IS_SCOPE_ACTIVE} AS is_scope_active, ${SECRETS_OF_KEY} AS secrets,
   CASE WHEN keys.parent_key_id IS NOT NULL THEN api_key_ancestors(keys.id) END AS ancestors`;
 
 /** What those columns are read from beside `keys`. */
 export const WITH_OWNER_AND_TOTALS = `
   JOIN users AS owners ON owners.id = keys.user_id
+  JOIN projects ON projects.id = keys.project_id
+  JOIN organizations ON organizations.id = keys.organization_id
   LEFT JOIN api_key_totals AS totals ON totals.api_key_id = keys.id`;
 
 /** Reads keys without their totals; a condition on `keys` follows. */
@@ -53,6 +61,10 @@ export const SELECT_API_KEY = `
 export type ApiKeyCoreRow = PolicyRow & {
   readonly id: number;
   readonly user_id: number;
+  readonly organization_id: number;
+  readonly project_id: number;
+  readonly owner_kind: OwnerKind;
+  readonly inactive_reason: InactiveReason | null;
   readonly parent_key_id: number | null;
   readonly key_prefix: string;
   readonly version: number;
@@ -88,6 +100,7 @@ interface TotalsRow {
 export type ApiKeyRow = ApiKeyCoreRow &
   TotalsRow & {
     readonly is_owner_active: boolean;
+    readonly is_scope_active: boolean;
     readonly secrets: SecretRow[];
     readonly ancestors: readonly AncestorRow[] | null;
   };
@@ -96,6 +109,7 @@ export function toApiKeyRecord(row: ApiKeyRow): ApiKeyRecord {
   return {
     ...toApiKeyCore(row),
     isOwnerActive: row.is_owner_active,
+    isScopeActive: row.is_scope_active,
     ancestors: (row.ancestors ?? []).map(toAncestor),
     secrets: row.secrets.map((secret) => toSecretRecord(secret, row.key_prefix)),
     totals: toApiKeyTotals(row),
@@ -117,6 +131,10 @@ export function toApiKeyCore(row: ApiKeyCoreRow): ApiKeyCore {
     ...toPolicy(row),
     id: row.id,
     userId: row.user_id,
+    organizationId: row.organization_id,
+    projectId: row.project_id,
+    ownerKind: row.owner_kind,
+    inactiveReason: row.inactive_reason,
     parentKeyId: row.parent_key_id,
     keyPrefix: row.key_prefix,
     version: row.version,

@@ -149,8 +149,12 @@ function isIndexed(sort: unknown): boolean {
 
 /** Whether a list is expensive, by its query as it was sent: what no counter knows or no index sorts, or a far page. */
 export function isExpensiveList(query: Readonly<Record<string, unknown>>): boolean {
-  const { search, tag, state, expires_before: expiresBefore, sort, page, size } = query;
-  const isFiltered = Boolean(search) || [tag, state, expiresBefore].some((filter) => filter !== undefined);
+  const { search, sort, page, size } = query;
+  const isFiltered =
+    Boolean(search) ||
+    ['tag', 'state', 'expires_before', 'project_id', 'organization_id'].some(
+      (name) => query[name] !== undefined,
+    );
   return isFiltered || !isIndexed(sort) || isFar(Number(page ?? 1) * Number(size ?? 10));
 }
 
@@ -159,6 +163,9 @@ function isKey(row: MatchRow): row is { readonly matches: number } & PlacedRow {
 }
 
 /** What a cursor is bound to. */
-function listOf({ userId, isActive, state, expiresBefore, search, tag }: ApiKeyFilter, sort: ApiKeySort) {
-  return ['api_keys', userId, isActive, state, expiresBefore, search, tag, sort].map((part) => part ?? null);
+function listOf(filter: ApiKeyFilter, sort: ApiKeySort) {
+  const { userId, organizationId, projectId, isActive, state, expiresBefore, search, tag } = filter;
+  const narrowed = [userId, isActive, state, expiresBefore, search, tag, sort];
+  const place = [organizationId, projectId].some((id) => id !== undefined) ? [organizationId, projectId] : [];
+  return ['api_keys', ...narrowed, ...place].map((part) => part ?? null);
 }

@@ -8,11 +8,12 @@ import {
   Index,
   PrimaryColumn,
   PrimaryGeneratedColumn,
+  Unique,
   UpdateDateColumn,
 } from 'typeorm';
 import { bareClass } from '../common/bare-class.js';
 import { User } from '../users/user.entity.js';
-import type { ApiKeyPolicy } from './api-key.js';
+import type { ApiKeyPolicy, InactiveReason, OwnerKind } from './api-key.js';
 import type { ApiKeyField } from './api-key-field.js';
 import { FIELD_NAMES, fieldOf } from './api-key.fields.js';
 
@@ -47,6 +48,21 @@ const LIVE = { where: 'deleted_at IS NULL' };
 @Check('api_keys_name_check', 'char_length(name) BETWEEN 1 AND 100')
 @Check('api_keys_rate_limits_check', 'rate limits within their bounds')
 @Check('api_keys_budget_check', 'a budget has a limit and a type')
+@Index('api_keys_project_idx', ['projectId', 'id'], LIVE)
+@Index('api_keys_organization_idx', ['organizationId', 'id'], LIVE)
+@Unique('api_keys_id_project_id_key', ['id', 'projectId'])
+@ForeignKey('Project', ['projectId', 'organizationId'], ['id', 'organizationId'], {
+  name: 'api_keys_project_id_fkey',
+})
+@ForeignKey(() => User, ['userId', 'ownerKind'], ['id', 'kind'], { name: 'api_keys_owner_kind_fkey' })
+@ForeignKey(() => User, ['serviceAccountId', 'projectId'], ['id', 'projectId'], {
+  name: 'api_keys_service_account_id_fkey',
+})
+@ForeignKey(() => ApiKey, ['parentKeyId', 'projectId'], ['id', 'projectId'], {
+  name: 'api_keys_parent_project_fkey',
+})
+@Check('api_keys_service_account_check', 'the owner once more, where that is a service account')
+@Check('api_keys_inactive_reason_check', 'only an inactive key has a reason')
 @Check('api_keys_parent_key_id_check', 'a parent is older than its child')
 export class ApiKey extends Policy {
   @PrimaryGeneratedColumn('identity', {
@@ -59,6 +75,24 @@ export class ApiKey extends Policy {
   @ForeignKey(() => User, { name: 'api_keys_user_id_fkey' })
   @Column('bigint', { name: 'user_id' })
   userId!: number;
+
+  @Column('bigint', { name: 'organization_id', default: 1 })
+  organizationId!: number;
+
+  @Column('bigint', { name: 'project_id', default: 1 })
+  projectId!: number;
+
+  /** The kind of its owner, here so that foreign keys can hold that the key of a service account stays in its project. */
+  @Column('text', { name: 'owner_kind', default: 'person' })
+  ownerKind!: OwnerKind;
+
+  /** The owner once more, where that is a service account. */
+  @Column('bigint', { name: 'service_account_id', nullable: true })
+  serviceAccountId!: number | null;
+
+  /** Why it is not active, where that came from elsewhere than a change of the key. */
+  @Column('text', { name: 'inactive_reason', nullable: true })
+  inactiveReason!: InactiveReason | null;
 
   /** The key that created this one, and within which it stays; null for one that a person created. Never changes. */
   @ForeignKey(() => ApiKey, { name: 'api_keys_parent_key_id_fkey' })

@@ -12,28 +12,28 @@ export type MergedPolicy =
     }
   | { readonly kind: 'invalid'; readonly errors: readonly FieldError[] };
 
-/** The last number of its column. */
-const LAST_VERSION = 2_147_483_647;
-
-/** The next version; after the last it starts again, since any other number shows that the key has changed. */
-export function nextVersion(version: number): number {
-  return version < LAST_VERSION ? version + 1 : 1;
-}
-
 /**
  * What a key is worth now. The first that applies is its state, in the order of a verdict's checks: `owner_disabled`,
- * `quarantined` (reserved: nothing quarantines a key yet), `inactive`, `expired`, `active`.
+ * `scope_disabled` (its project or organization), `quarantined` (reserved: nothing quarantines a key yet), `inactive`, `expired`, `active`.
  */
-export const API_KEY_STATES = ['active', 'inactive', 'expired', 'quarantined', 'owner_disabled'] as const;
+export const API_KEY_STATES = [
+  'active',
+  'inactive',
+  'expired',
+  'quarantined',
+  'owner_disabled',
+  'scope_disabled',
+] as const;
 export type ApiKeyState = (typeof API_KEY_STATES)[number];
 
 /** The state of a key at `now`. An ancestor that is not active counts as well. */
 export function stateOf(
-  apiKey: Pick<ApiKeyRecord, 'isOwnerActive' | 'ancestors'> & ApiKeyLife,
+  apiKey: Pick<ApiKeyRecord, 'isOwnerActive' | 'isScopeActive' | 'ancestors'> & ApiKeyLife,
   now: Date,
 ): ApiKeyState {
   const line = [apiKey, ...apiKey.ancestors];
   if (!apiKey.isOwnerActive) return 'owner_disabled';
+  if (!apiKey.isScopeActive) return 'scope_disabled';
   if (line.some(({ isActive }) => !isActive)) return 'inactive';
   return line.some(({ expiresAt }) => expiresAt !== null && expiresAt <= now) ? 'expired' : 'active';
 }

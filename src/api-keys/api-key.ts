@@ -46,10 +46,23 @@ export interface ApiKeySecretRecord {
   readonly retiresAt: Date | null;
 }
 
+/** A person, or a service account. */
+export type OwnerKind = 'person' | 'service';
+
+/** Reasons for which keys are deactivated together. */
+export const INACTIVE_REASONS = ['owner_left'] as const;
+export type InactiveReason = (typeof INACTIVE_REASONS)[number];
+
 /** A key without what it was used for: all that a change of it needs to know. */
 export interface ApiKeyCore extends ApiKeyPolicy {
   readonly id: number;
   readonly userId: number;
+  /** Where it acts. */
+  readonly organizationId: number;
+  readonly projectId: number;
+  readonly ownerKind: OwnerKind;
+  /** Why it is not active, where that came from elsewhere than a change of the key. */
+  readonly inactiveReason: InactiveReason | null;
   /** The key that created it; null when a person did. */
   readonly parentKeyId: number | null;
   readonly keyPrefix: string;
@@ -62,6 +75,8 @@ export interface ApiKeyCore extends ApiKeyPolicy {
 export interface ApiKeyRecord extends ApiKeyCore {
   /** False when the owner is disabled or deleted: then no key of theirs is valid. */
   readonly isOwnerActive: boolean;
+  /** False when its project or organization is disabled or deleted. */
+  readonly isScopeActive: boolean;
   /** The keys that it came from, nearest first: it is valid while they all are. */
   readonly ancestors: readonly ApiKeyLife[];
   /** The current secret, then the retiring ones, next to end first; some of them may have ended by now. */

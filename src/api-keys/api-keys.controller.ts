@@ -13,7 +13,7 @@ import {
 } from '@nestjs/common';
 import { ApiCreatedResponse, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { CurrentPrincipal, OwnerOrPermission, RequirePermission } from '../auth/access.decorators.js';
+import { CurrentPrincipal, OwnerOrPermission, RequirePermissionInScope } from '../auth/access.decorators.js';
 import { MessageResponse } from '../contract/message.response.js';
 import { actorOf, type Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
@@ -21,8 +21,8 @@ import { API_PATH } from '../contract/api-path.js';
 import { NoBody } from '../contract/no-body.js';
 import { Operation } from '../contract/operation.js';
 import { pageRequest, shownPage } from '../contract/paging.js';
-import { entityTag, IdempotencyKey, IfMatchVersions } from '../contract/request-headers.js';
-import { ETAG } from '../contract/response-headers.js';
+import { entityTag, IdempotencyKey, IF_MATCH, IfMatchVersions } from '../contract/request-headers.js';
+import { VERSION_HEADERS } from '../contract/response-headers.js';
 import type { ApiKeyRecord } from './api-key.js';
 import { ApiKeyIdParameter, CreateApiKeyDto, toApiKeyChanges, UpdateApiKeyDto } from './api-keys.dto.js';
 import { isExpensiveList } from './api-key-search.queries.js';
@@ -39,7 +39,6 @@ import { IDEMPOTENCY_KEY, REPLAYED, toIssuedResponse } from './issued-response.j
 
 const RESOURCE = { resourceType: 'api_key' } as const;
 const LARGE_BODY = 1_048_576;
-const VERSION = { ETag: ETAG } as const;
 
 @ApiTags('API keys')
 @Controller(`${API_PATH}/api-keys`)
@@ -82,7 +81,7 @@ export class ApiKeysController {
   }
 
   @Post()
-  @RequirePermission('platform:api-keys:create')
+  @RequirePermissionInScope('platform:api-keys:create')
   @Operation('create_api_key', {
     ...RESOURCE,
     summary: 'Create an API key; the secret is shown this once',
@@ -94,6 +93,8 @@ export class ApiKeysController {
       'idempotency.key_reused',
       'api_key.not_found',
       'api_key.too_many_ancestors',
+      'project.not_found',
+      'project.inactive',
     ],
   })
   @ApiHeader(IDEMPOTENCY_KEY)
@@ -105,7 +106,7 @@ export class ApiKeysController {
     @IdempotencyKey() key: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyWithSecretResponse> {
-    const changes = toApiKeyChanges(body);
+    const changes = { ...toApiKeyChanges(body), projectId: body.project_id };
     // Not the body itself: its members may come in another order when it is sent again, and mean the same.
     const claim =
       key === undefined
@@ -122,7 +123,7 @@ export class ApiKeysController {
     description: 'The `ETag` is the version of the policy; usage counters do not change it.',
     errors: ['api_key.not_found'],
   })
-  @ApiOkResponse({ type: ApiKeyResponse, headers: VERSION })
+  @ApiOkResponse({ type: ApiKeyResponse, headers: VERSION_HEADERS })
   async get(
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,
@@ -142,12 +143,8 @@ export class ApiKeysController {
     bodyLimit: LARGE_BODY,
     errors: ['api_key.not_found', 'api_key.version_mismatch'],
   })
-  @ApiHeader({
-    name: 'If-Match',
-    required: false,
-    description: 'The ETag last seen, or a list of them; 412 when the key has none of these.',
-  })
-  @ApiOkResponse({ type: ApiKeyResponse, headers: VERSION })
+  @ApiHeader(IF_MATCH)
+  @ApiOkResponse({ type: ApiKeyResponse, headers: VERSION_HEADERS })
   async update(
     @CurrentPrincipal() principal: Principal,
     @Param() { id }: ApiKeyIdParameter,

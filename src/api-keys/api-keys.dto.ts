@@ -35,6 +35,16 @@ const Update: new () => Partial<Sent<FieldName>> = Common;
 
 @ApiSchema({ name: 'ApiKeyCreate' })
 export class CreateApiKeyDto extends Create implements HasCrossFieldRules {
+  @IntegerField({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    optional: true,
+    description:
+      'The project that the key is to be in. Default: the default project, or for a request made with an API key the project of that key.',
+    example: 1,
+  })
+  project_id?: number;
+
   /** What the service would say of the fields together. */
   [CROSS_FIELD_ERRORS](isBroken: (field: string) => boolean, now: Date): readonly FieldError[] {
     const isBudgetBroken = fieldsWithRestriction('budget').some((name) => isBroken(wireNameOf(name)));

@@ -5,6 +5,7 @@ import { ApiKey, ApiKeySecret } from './api-key.entity.js';
 import { ApiKeyCounts } from './api-key-counts.service.js';
 import { ApiKeyCredentials } from './api-key-credentials.service.js';
 import { ApiKeyLineage } from './api-key-lineage.service.js';
+import { ApiKeyPlaces } from './api-key-places.queries.js';
 import { ApiKeySearch } from './api-key-search.queries.js';
 import { ApiKeySecrets } from './api-key-secrets.queries.js';
 import { ApiKeysController } from './api-keys.controller.js';
@@ -14,6 +15,7 @@ import { ApiKeysStore } from './api-keys.queries.js';
 import { Idempotency } from './idempotency.service.js';
 import { LastUse } from './last-use.service.js';
 import { LockedApiKeys } from './locked-api-keys.queries.js';
+import { MemberRemovalSubscriber } from './member-removal.subscriber.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
 import { Replays } from './replays.service.js';
 import { SearchTexts } from './search-texts.service.js';
@@ -32,6 +34,7 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     ApiKeyCounts,
     ApiKeyLineage,
     ApiKeyCredentials,
+    ApiKeyPlaces,
     ApiKeySearch,
     ApiKeySecrets,
     ApiKeysReader,
@@ -40,6 +43,7 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     Idempotency,
     LastUse,
     LockedApiKeys,
+    MemberRemovalSubscriber,
     OwnerDeletionSubscriber,
     Replays,
     SearchTexts,

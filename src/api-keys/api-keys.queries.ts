@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
+import type { Scope } from '../auth/scope.policy.js';
 import { runPrepared } from '../database/prepared-statement.js';
 import { type ApiKeyCore, type ApiKeyRecord, columnValues, POLICY_COLUMNS } from './api-key.js';
 import {
@@ -13,8 +14,8 @@ import {
 } from './api-key-rows.js';
 import type { SecretDigest } from './secret-digests.service.js';
 
-/** A key before it is stored. */
-export type NewApiKey = Omit<ApiKeyCore, 'id' | 'version'>;
+/** A key before it is stored; its owner says of which kind it is. */
+export type NewApiKey = Omit<ApiKeyCore, 'id' | 'version' | 'ownerKind' | 'inactiveReason'>;
 
 /** A key that was deleted, for its audit row. */
 export interface EndedApiKey {
@@ -27,8 +28,10 @@ const INSERT = {
   name: 'insert_api_key',
   text: `
     WITH new_key AS (
-      INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, parent_key_id, ${POLICY_COLUMNS.join(', ')})
-      SELECT $3, $4, $5, $6, $7, ${POLICY_COLUMNS.map((_column, index) => `$${index + 8}`).join(', ')}
+      INSERT INTO api_keys (user_id, key_prefix, created_at, updated_at, parent_key_id, organization_id, project_id, owner_kind,
+        service_account_id, ${POLICY_COLUMNS.join(', ')})
+      SELECT $3, $4, $5, $6, $7, $8, $9, users.kind, CASE WHEN users.kind = 'service' THEN users.id END,
+        ${POLICY_COLUMNS.map((_column, index) => `$${index + 10}`).join(', ')}
       FROM users WHERE users.id = $3 AND users.is_active AND users.deleted_at IS NULL
       FOR KEY SHARE OF users
       RETURNING id, created_at
@@ -40,8 +43,8 @@ const INSERT = {
 const SAVE = {
   name: 'save_api_key',
   text: `
-    UPDATE api_keys SET key_prefix = $2, version = $3, updated_at = $4,
-      ${POLICY_COLUMNS.map((column, index) => `${column} = $${index + 5}`).join(', ')}
+    UPDATE api_keys SET key_prefix = $2, version = $3, updated_at = $4, inactive_reason = $5,
+      ${POLICY_COLUMNS.map((column, index) => `${column} = $${index + 6}`).join(', ')}
     WHERE id = $1`,
 };
 const READ = { name: 'read_api_key', text: `${SELECT_API_KEY} WHERE keys.id = $1` };
@@ -76,6 +79,24 @@ export const END_API_KEYS_OF_USER = {
     ), ${END_CHOSEN}`,
 };
 
+/** Deactivates some personal keys of a user in a scope, in the order of their ids. */
+const DEACTIVATE_API_KEYS_OF_MEMBER = {
+  name: 'deactivate_api_keys_of_member',
+  text: `
+    WITH chosen AS MATERIALIZED (
+      SELECT id FROM api_keys
+      WHERE user_id = $1 AND owner_kind = 'person' AND organization_id = $2 AND ($3::bigint IS NULL OR project_id = $3)
+        AND deleted_at IS NULL AND is_active
+      ORDER BY user_id, id LIMIT $5 FOR NO KEY UPDATE
+    ), ended AS (
+      UPDATE api_keys SET is_active = false, inactive_reason = 'owner_left', updated_at = $4,
+        version = CASE WHEN version < 2147483647 THEN version + 1 ELSE 1 END
+      WHERE id = ANY (ARRAY(SELECT id FROM chosen))
+      RETURNING id, name
+    )
+    SELECT id, name FROM ended ORDER BY id`,
+};
+
 /** Rows of keys as changes read and write them. Every method is part of the caller's transaction. */
 @Injectable()
 export class ApiKeysStore {
@@ -83,8 +104,9 @@ export class ApiKeysStore {
 
   /** Stores a key with its first secret and answers its id; undefined when its owner was disabled or deleted meanwhile. */
   async insert(apiKey: NewApiKey, { digest, pepperVersion }: SecretDigest): Promise<number | undefined> {
-    const { userId, keyPrefix, createdAt, updatedAt, parentKeyId } = apiKey;
-    const own = [digest, pepperVersion, userId, keyPrefix, createdAt, updatedAt, parentKeyId];
+    const { userId, keyPrefix, createdAt, updatedAt, parentKeyId, organizationId, projectId } = apiKey;
+    const place = [organizationId, projectId];
+    const own = [digest, pepperVersion, userId, keyPrefix, createdAt, updatedAt, parentKeyId, ...place];
     const values = [...own, ...columnValues(apiKey)];
     const [row] = await runPrepared<{ id: number }>(this.#manager, INSERT, values);
     return row?.id;
@@ -104,13 +126,26 @@ export class ApiKeysStore {
 
   /** Writes all that can change of a key that was locked. */
   async save(apiKey: ApiKeyCore): Promise<void> {
-    const { id, keyPrefix, version, updatedAt } = apiKey;
-    await runPrepared(this.#manager, SAVE, [id, keyPrefix, version, updatedAt, ...columnValues(apiKey)]);
+    const { id, keyPrefix, version, updatedAt, isActive } = apiKey;
+    const inactiveReason = isActive ? null : apiKey.inactiveReason;
+    const own = [id, keyPrefix, version, updatedAt, inactiveReason];
+    await runPrepared(this.#manager, SAVE, [...own, ...columnValues(apiKey)]);
   }
 
   /** Deletes the next live keys of a user after an id, up to a limit, in the order of their ids; fewer means that none are left. */
   async endSomeOf(userId: number, endedAt: Date, afterId: number, most: number): Promise<EndedApiKey[]> {
     return runPrepared(this.#manager, END_API_KEYS_OF_USER, [userId, endedAt, most, afterId]);
+  }
+
+  /** Deactivates the first active personal keys of a user in a scope, up to a limit; fewer means that none are left. */
+  async deactivateSomeOf(
+    userId: number,
+    { organizationId, projectId }: Scope,
+    now: Date,
+    most: number,
+  ): Promise<EndedApiKey[]> {
+    const values = [userId, organizationId, projectId, now, most];
+    return runPrepared(this.#manager, DEACTIVATE_API_KEYS_OF_MEMBER, values);
   }
 
   get #manager() {

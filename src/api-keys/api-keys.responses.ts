@@ -5,7 +5,14 @@ import { wireInteger } from '../common/wire-integer.js';
 import { ResponseField } from '../contract/fields.js';
 import { EndsWithPagePart, PagePart } from '../contract/paging.js';
 import { COUNT, DECIMAL_COUNT, ID, openEnum, TIMESTAMP } from '../contract/wire-schemas.js';
-import { type ApiKeyRecord, type ApiKeySecretRecord, type ShownPolicy, toShownPolicy } from './api-key.js';
+import {
+  type ApiKeyRecord,
+  type ApiKeySecretRecord,
+  INACTIVE_REASONS,
+  type InactiveReason,
+  type ShownPolicy,
+  toShownPolicy,
+} from './api-key.js';
 import { shownField } from './api-key-field.decorators.js';
 import { FIELD_NAMES, type FieldName, fieldOf, wireNameOf } from './api-key.fields.js';
 import { API_KEY_STATES, type ApiKeyState, stateOf } from './api-key.policy.js';
@@ -57,6 +64,12 @@ export class ApiKeyResponse extends Policy {
   @ResponseField({ ...ID, description: 'The owner.', example: 1 })
   user_id!: number;
 
+  @ResponseField({ ...ID, description: 'The organization that it is in.', example: 1 })
+  organization_id!: number;
+
+  @ResponseField({ ...ID, description: 'The project that it is in.', example: 1 })
+  project_id!: number;
+
   @ResponseField({
     ...ID,
     nullable: true,
@@ -106,10 +119,19 @@ export class ApiKeyResponse extends Policy {
   @ResponseField(
     openEnum(
       API_KEY_STATES,
-      'Only an `active` key is valid. The first that applies: `owner_disabled`, `quarantined` (reserved), `inactive`, `expired`, `active`.',
+      'Only an `active` key is valid. The first that applies: `owner_disabled`, `scope_disabled` (its project or organization), `quarantined` (reserved), `inactive`, `expired`, `active`.',
     ),
   )
   state!: ApiKeyState;
+
+  @ResponseField({
+    ...openEnum(
+      INACTIVE_REASONS,
+      'Why it is not active, where that came from elsewhere than a change of the key: `owner_left`, its owner was removed from the project or the organization. Null otherwise.',
+    ),
+    nullable: true,
+  })
+  inactive_reason!: InactiveReason | null;
 
   @ResponseField({
     type: () => [ApiKeySecretResponse],
@@ -160,6 +182,8 @@ export function toApiKeyResponse(apiKey: ApiKeyRecord, now: Date): ApiKeyRespons
   return {
     id: apiKey.id,
     user_id: apiKey.userId,
+    organization_id: apiKey.organizationId,
+    project_id: apiKey.projectId,
     parent_key_id: apiKey.parentKeyId,
     name,
     description,
@@ -178,6 +202,7 @@ export function toApiKeyResponse(apiKey: ApiKeyRecord, now: Date): ApiKeyRespons
     total_cost_cents: centsFromMicroCents(totals.costMicroCents),
     total_cost_cents_decimal: decimalCentsFromMicroCents(totals.costMicroCents),
     state: stateOf(apiKey, now),
+    inactive_reason: apiKey.inactiveReason,
     secrets: apiKey.secrets
       .filter(({ retiresAt }) => retiresAt === null || retiresAt > now)
       .map(toSecretResponse),

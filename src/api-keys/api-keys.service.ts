@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { platformScopes, requireHeld } from '../auth/access.policy.js';
+import { platformScopes } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
+import { requireHeldIn, type Scope } from '../auth/scope.policy.js';
 import { BudgetLimits } from '../budgets/budget-limits.queries.js';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
@@ -14,6 +15,7 @@ import { ApiKey } from './api-key.entity.js';
 import { fieldOf } from './api-key.fields.js';
 import { type MergedPolicy, mergePolicy } from './api-key.policy.js';
 import { ApiKeyLineage } from './api-key-lineage.service.js';
+import { ApiKeyPlaces } from './api-key-places.queries.js';
 import { ApiKeySecrets, currentSecret } from './api-key-secrets.queries.js';
 import { ApiKeysStore } from './api-keys.queries.js';
 import { initialPolicy } from './lineage.policy.js';
@@ -21,12 +23,19 @@ import { Idempotency, type IdempotencyClaim } from './idempotency.service.js';
 import { LockedApiKeys } from './locked-api-keys.queries.js';
 import { type IssuedApiKey, Replays, requireFound } from './replays.service.js';
 
+/** What a create asks for. */
+export interface NewApiKeyRequest extends ApiKeyChanges {
+  /** Where the key is to be; where nothing is said, in the default project, or for an API key in its own. */
+  readonly projectId?: number | undefined;
+}
+
 /** Changes of API keys. Each method is one transaction: load, decide, save, tell. */
 @Injectable()
 export class ApiKeysService {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly store: ApiKeysStore,
+    private readonly places: ApiKeyPlaces,
     private readonly locked: LockedApiKeys,
     private readonly replays: Replays,
     private readonly secrets: ApiKeySecrets,
@@ -39,18 +48,23 @@ export class ApiKeysService {
 
   /** @throws AppError `auth.credential_invalid`, `permission.denied`, `validation.failed`, `idempotency.*` */
   @Change()
-  async create(principal: Principal, input: ApiKeyChanges, claim?: IdempotencyClaim): Promise<IssuedApiKey> {
-    requireHeld(principal, platformScopes(input.scopes ?? []));
+  async create(
+    principal: Principal,
+    { projectId, ...input }: NewApiKeyRequest,
+    claim?: IdempotencyClaim,
+  ): Promise<IssuedApiKey> {
     const earlierId = claim && (await this.idempotency.earlier(claim));
     if (earlierId !== undefined) return this.replays.of(earlierId);
     const now = this.clock.now();
     const parents = await this.lineage.lockParents(principal, now);
+    const place = await this.places.lock(principal, projectId, parents[0]);
+    requireHeldIn(principal, place, platformScopes(input.scopes ?? []));
     const { policy } = requireValid(mergePolicy(initialPolicy(parents), input, now));
     this.lineage.requireWithin(parents, policy, input);
     const fresh = this.secrets.generate();
     const [{ secret, keyPrefix }, { userId }] = [fresh, principal];
     const parentKeyId = parents[0]?.id ?? null;
-    const values = { ...policy, userId, parentKeyId, keyPrefix, createdAt: now, updatedAt: now };
+    const values = { ...policy, ...place, userId, parentKeyId, keyPrefix, createdAt: now, updatedAt: now };
     const id = await this.store.insert(values, fresh);
     if (id === undefined)
       throw new AppError('auth.credential_invalid', 'The user of this credential was ended.');
@@ -64,7 +78,10 @@ export class ApiKeysService {
         ...values,
         id,
         version: 1,
+        ownerKind: 'person',
+        inactiveReason: null,
         isOwnerActive: true,
+        isScopeActive: true,
         ancestors: parents,
         secrets,
         totals: NO_USAGE,
@@ -92,7 +109,7 @@ export class ApiKeysService {
       );
     }
     const added = (changes.scopes ?? []).filter((scope) => !apiKey.scopes.includes(scope));
-    requireHeld(principal, platformScopes(added));
+    requireHeldIn(principal, apiKey, platformScopes(added));
     const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
     await this.lineage.requireMayChange(principal, apiKey, policy);
     await this.lineage.requireWithinParents(apiKey, policy, changed);
@@ -145,6 +162,22 @@ export class ApiKeysService {
       await this.events.change('api_keys.deleted', { apiKeyIds, names, reason: 'owner_deleted' });
       if (ended.length < ENDED_TOGETHER) return;
       lastId = apiKeyIds.at(-1) ?? lastId;
+    }
+  }
+
+  /**
+   * Deactivates the personal keys of a member who left a scope, a batch to a statement, as part of the transaction that ends
+   * the membership.
+   */
+  @Change()
+  async deactivateAllOf(userId: number, scope: Scope): Promise<void> {
+    const now = this.clock.now();
+    for (;;) {
+      const ended = await this.store.deactivateSomeOf(userId, scope, now, ENDED_TOGETHER);
+      if (ended.length === 0) return;
+      const [apiKeyIds, names] = [ended.map(({ id }) => id), ended.map(({ name }) => name)];
+      await this.events.change('api_keys.deactivated', { apiKeyIds, names, reason: 'owner_left' });
+      if (ended.length < ENDED_TOGETHER) return;
     }
   }
 

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { GroupCommit } from '../common/group-commit.js';
 import { DataPlanePool } from '../database/pools.js';
 import { cachedColumns } from './api-key.fields.js';
+import { IS_SCOPE_ACTIVE } from './api-key-rows.js';
 import { SecretDigests } from './secret-digests.service.js';
 import { type CachedKey, type CachedKeyRow, toCachedKey } from './cached-key.js';
 
@@ -11,14 +12,22 @@ const LOAD_CACHED_KEYS = {
   name: 'load_cached_keys',
   text: `
     SELECT secrets.digest, secrets.retires_at, keys.id, keys.version, keys.deleted_at, keys.user_id, users.username, users.role,
-      roles.permissions || users.permissions AS permissions,
-      users.is_active AND users.deleted_at IS NULL AS is_owner_active, keys.created_at, ${POLICY_OF_KEY.join(', ')},
+      roles.permissions || users.permissions AS permissions, keys.organization_id, keys.project_id, users.kind AS owner_kind,
+      (
+        SELECT coalesce(array_agg(permission), '{}') FROM memberships
+        JOIN membership_roles ON membership_roles.name = memberships.role, unnest(membership_roles.permissions) AS permission
+        WHERE memberships.user_id = keys.user_id AND memberships.organization_id = keys.organization_id
+          AND (memberships.project_id IS NULL OR memberships.project_id = keys.project_id)
+      ) AS scoped_permissions,
+      users.is_active AND users.deleted_at IS NULL AS is_owner_active, ${IS_SCOPE_ACTIVE} AS is_scope_active, keys.created_at, ${POLICY_OF_KEY.join(', ')},
       CASE WHEN keys.parent_key_id IS NOT NULL THEN api_key_ancestors(keys.id) END AS ancestors,
       accounts.id IS NOT NULL AS has_budget
     FROM api_key_secrets AS secrets
     JOIN api_keys AS keys ON keys.id = secrets.api_key_id
     JOIN users ON users.id = keys.user_id
     JOIN roles ON roles.name = users.role
+    JOIN projects ON projects.id = keys.project_id
+    JOIN organizations ON organizations.id = keys.organization_id
     LEFT JOIN budget_accounts AS accounts ON accounts.api_key_id = keys.id
       AND (accounts.limit_micro_cents IS NOT NULL OR accounts.parent_id IS NOT NULL)
     WHERE secrets.digest = ANY($1::bytea[]) AND keys.deleted_at IS NULL`,

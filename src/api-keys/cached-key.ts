@@ -1,5 +1,8 @@
 import { platformScopes } from '../auth/access.policy.js';
 import { intersection } from '../auth/permission.policy.js';
+import type { ScopedPermissions } from '../auth/principal.js';
+import { DATA_PLANE_PERMISSIONS, DEFAULT_SCOPE } from '../auth/scope.policy.js';
+import type { OwnerKind } from './api-key.js';
 import type { RateLimitPolicy } from '../rate-limits/rate-windows.policy.js';
 import {
   type ApiKeyFields,
@@ -45,14 +48,20 @@ export interface CachedKey extends KeyRestrictions {
   readonly username: string;
   readonly role: string;
   readonly isOwnerActive: boolean;
+  readonly organizationId: number;
+  readonly projectId: number;
+  /** Whether its project and its organization let it live. */
+  readonly isScopeActive: boolean;
   /** When this secret ends, in Unix milliseconds; infinite for the current one. */
   readonly retiresAtMs: number;
   /** The stored digest of the secret, one character a byte. */
   readonly secretDigest: string;
   readonly createdAtMs: number;
   readonly tags: readonly string[];
-  /** What the owner and the scopes both allow on this service itself. */
+  /** What the owner and the scopes both allow on this service itself, everywhere. */
   readonly permissions: readonly string[];
+  /** The same where the key belongs. */
+  readonly scoped: readonly ScopedPermissions[];
   /** The key by its own policy and then what it came from, nearest first; undefined for one that a person created. */
   readonly line: readonly KeyRestrictions[] | undefined;
   /** Whether a limit binds the key, its own or that of an account above it. */
@@ -87,7 +96,13 @@ export type CachedKeyRow = RestrictionColumns &
     readonly username: string;
     readonly role: string;
     readonly permissions: string[];
+    readonly organization_id: number;
+    readonly project_id: number;
+    readonly owner_kind: OwnerKind;
+    /** Of the memberships of its owner that cover its project. */
+    readonly scoped_permissions: string[];
     readonly is_owner_active: boolean;
+    readonly is_scope_active: boolean;
     readonly created_at: Date;
     readonly ancestors: readonly RestrictionColumns[] | null;
     readonly has_budget: boolean;
@@ -102,6 +117,7 @@ export function toCachedKey(row: CachedKeyRow): CachedKey {
   const ancestors = row.ancestors?.map(toRestrictions);
   const effective = ancestors === undefined ? own : withinAncestors(own, ancestors);
   const scopes = [own, ...(ancestors ?? [])].map((key) => platformScopes(key.scopes));
+  const { permissions, scoped } = authorityOf(row, scopes);
   return {
     apiKeyId: effective.apiKeyId,
     version: effective.version,
@@ -116,14 +132,47 @@ export function toCachedKey(row: CachedKeyRow): CachedKey {
     username: row.username,
     role: row.role,
     isOwnerActive: row.is_owner_active,
+    organizationId: row.organization_id,
+    projectId: row.project_id,
+    isScopeActive: row.is_scope_active,
     retiresAtMs: row.retires_at?.getTime() ?? Number.POSITIVE_INFINITY,
     secretDigest: row.digest.toString('latin1'),
     createdAtMs: row.created_at.getTime(),
     tags: row.tags,
-    permissions: scopes.reduce(intersection, row.permissions),
+    permissions,
+    scoped,
     line: ancestors === undefined ? undefined : [own, ...ancestors],
     hasBudget: row.has_budget,
   };
+}
+
+/**
+ * What a key may do on this service: what its owner may and all scopes of its line allow. Only a person's key in the default
+ * organization may do it everywhere; any other is confined to its project. A service account also serves the data plane
+ * of its whole organization, as far as it was given that.
+ */
+function authorityOf(
+  row: CachedKeyRow,
+  scopes: readonly (readonly string[])[],
+): Pick<CachedKey, 'permissions' | 'scoped'> {
+  const within = (held: readonly string[]) => scopes.reduce<readonly string[]>(intersection, held);
+  const place = { organizationId: row.organization_id, projectId: row.project_id };
+  if (row.owner_kind === 'service') {
+    const permissions = within(row.permissions);
+    const wide = intersection(permissions, DATA_PLANE_PERMISSIONS);
+    const all = { ...place, permissions };
+    return {
+      permissions: [],
+      scoped: wide.length === 0 ? [all] : [all, { ...place, projectId: null, permissions: wide }],
+    };
+  }
+  if (row.organization_id === DEFAULT_SCOPE.organizationId)
+    return {
+      permissions: within(row.permissions),
+      scoped: [{ ...place, permissions: within(row.scoped_permissions) }],
+    };
+  const permissions = within([...row.permissions, ...row.scoped_permissions]);
+  return { permissions: [], scoped: [{ ...place, permissions }] };
 }
 
 function toRestrictions(row: RestrictionColumns): KeyRestrictions {

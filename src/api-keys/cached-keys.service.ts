@@ -79,9 +79,12 @@ export class CachedKeys {
   }
 }
 
-/** A key is also judged by its ancestors, so a change of one of them makes it stale. */
-function isCurrent({ apiKeyId, userId, line }: CachedKey, evictions: Evictions, position: number): boolean {
+/** A key is also judged by its ancestors and by where it belongs, so a change of one of them makes it stale. */
+function isCurrent(cachedKey: CachedKey, evictions: Evictions, position: number): boolean {
+  const { apiKeyId, userId, organizationId, projectId, line } = cachedKey;
   if (!evictions.isCurrent(position, 'user', userId)) return false;
+  if (!evictions.isCurrent(position, 'project', projectId)) return false;
+  if (!evictions.isCurrent(position, 'organization', organizationId)) return false;
   if (line === undefined) return evictions.isCurrent(position, 'api_key', apiKeyId);
   return line.every((key) => evictions.isCurrent(position, 'api_key', key.apiKeyId));
 }
@@ -91,8 +94,9 @@ function unlessRetired(cachedKey: CachedKey, nowMs: number): CachedKey | undefin
 }
 
 function sizeOf(cachedKey: CachedKey): number {
-  const { tags, permissions, line } = cachedKey;
-  let bytes = ENTRY_BYTES + (tags.length + permissions.length) * BYTES_PER_LIST_ENTRY;
+  const { tags, permissions, scoped, line } = cachedKey;
+  const held = scoped.reduce((sum, scope) => sum + scope.permissions.length, permissions.length);
+  let bytes = ENTRY_BYTES + (tags.length + held) * BYTES_PER_LIST_ENTRY;
   for (const key of line ?? [cachedKey]) bytes += sizeOfLists(key);
   return line === undefined ? bytes : bytes + line.length * BYTES_PER_ANCESTOR;
 }

@@ -13,6 +13,24 @@ export class ListApiKeysQuery extends PageQuery {
   })
   user_id?: number;
 
+  @IntegerField({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    optional: true,
+    fromText: true,
+    description: 'Only keys in this organization.',
+  })
+  organization_id?: number;
+
+  @IntegerField({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    optional: true,
+    fromText: true,
+    description: 'Only keys in this project.',
+  })
+  project_id?: number;
+
   @BooleanField({
     optional: true,
     fromText: true,
@@ -54,6 +72,15 @@ export class ListApiKeysQuery extends PageQuery {
 
 /** What a list is narrowed to. */
 export function toApiKeyFilter(query: ListApiKeysQuery): ApiKeyFilter {
-  const { user_id, is_active, state, expires_before, search, tag } = query;
-  return { userId: user_id, isActive: is_active, state, expiresBefore: expires_before, search, tag };
+  const { user_id, organization_id, project_id, is_active, state, expires_before, search, tag } = query;
+  return {
+    userId: user_id,
+    organizationId: organization_id,
+    projectId: project_id,
+    isActive: is_active,
+    state,
+    expiresBefore: expires_before,
+    search,
+    tag,
+  };
 }

@@ -1,11 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { isOwner, platformScopes, requireHeld, requireOwnerOr } from '../auth/access.policy.js';
+import { platformScopes } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
+import { isOwnerOf, requireHeldIn, requireOwnerOrIn } from '../auth/scope.policy.js';
+import { nameOrganization } from '../context/request-context.js';
 import { Clock } from '../common/clock.js';
 import type { ApiKeyCore, ApiKeyPolicy } from './api-key.js';
-import { nextVersion } from './api-key.policy.js';
+import { nextVersion } from '../common/version.js';
 import { ApiKeysStore } from './api-keys.queries.js';
-import { requireFound } from './replays.service.js';
+import { apiKeyNotFound, requireFound } from './replays.service.js';
 
 /** Keys that a change has locked and may change. Every method is part of the caller's transaction. */
 @Injectable()
@@ -18,7 +20,8 @@ export class LockedApiKeys {
   /** For the owner, or with the permission of the action. @throws AppError `api_key.not_found`, `permission.denied` */
   async forAction(principal: Principal, apiKeyId: number, action: 'update' | 'delete'): Promise<ApiKeyCore> {
     const apiKey = requireFound(await this.store.lock(apiKeyId));
-    requireOwnerOr(principal, apiKey.userId, `platform:api-keys:${action}`);
+    requireOwnerOrIn(principal, apiKey, `platform:api-keys:${action}`, apiKeyNotFound);
+    nameOrganization(apiKey.organizationId);
     return apiKey;
   }
 
@@ -28,7 +31,7 @@ export class LockedApiKeys {
    */
   async forUpdate(principal: Principal, apiKeyId: number): Promise<ApiKeyCore> {
     const apiKey = await this.forAction(principal, apiKeyId, 'update');
-    if (!isOwner(principal, apiKey.userId)) requireHeld(principal, platformScopes(apiKey.scopes));
+    if (!isOwnerOf(principal, apiKey)) requireHeldIn(principal, apiKey, platformScopes(apiKey.scopes));
     return apiKey;
   }
 

@@ -27,6 +27,11 @@ export class Replays {
 
 /** @throws AppError `api_key.not_found` */
 export function requireFound<Key>(apiKey: Key | undefined): Key {
-  if (apiKey === undefined) throw new AppError('api_key.not_found', 'API key not found');
+  if (apiKey === undefined) throw apiKeyNotFound();
   return apiKey;
+}
+
+/** What an unknown key is answered with, and one of an organization that the caller does not belong to. */
+export function apiKeyNotFound(): AppError {
+  return new AppError('api_key.not_found', 'API key not found');
 }

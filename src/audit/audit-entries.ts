@@ -40,13 +40,8 @@ const ENTRIES: Entries = {
   'api_key.created': ({ apiKeyId, name, scopes }) => apiKey('create_api_key', apiKeyId, { name, scopes }),
   'api_key.updated': ({ apiKeyId, ...values }) => apiKey('update_api_key', apiKeyId, updateDetails(values)),
   'api_key.deleted': ({ apiKeyId, name }) => apiKey('delete_api_key', apiKeyId, { name }),
-  'api_keys.deleted': ({ apiKeyIds, names, reason }) => ({
-    ...apiKey('delete_api_key', null),
-    resources: apiKeyIds.map((id, index) => ({
-      id: String(id),
-      details: { name: names[index] ?? '', reason },
-    })),
-  }),
+  'api_keys.deleted': (keys) => apiKeys('delete_api_key', keys),
+  'api_keys.deactivated': (keys) => apiKeys('deactivate_api_key', keys),
   'api_key.regenerated': ({ apiKeyId, name, gracePeriodSeconds }) =>
     apiKey(
       'regenerate_api_key',
@@ -86,6 +81,36 @@ const ENTRIES: Entries = {
     success: false,
   }),
 
+  'organization.listed': (details) => entry('list_organizations', 'organization', null, details),
+  'organization.viewed': ({ organizationId }) =>
+    entry('get_organization', 'organization', organizationId, {}),
+  'organization.created': ({ organizationId, slug, name }) =>
+    entry('create_organization', 'organization', organizationId, { slug, name }),
+  'organization.updated': ({ organizationId, ...values }) =>
+    entry('update_organization', 'organization', organizationId, updateDetails(values)),
+  'organization.deleted': ({ organizationId, slug }) =>
+    entry('delete_organization', 'organization', organizationId, { slug }),
+  'project.listed': ({ organizationId: _of, ...details }) => entry('list_projects', 'project', null, details),
+  'project.viewed': ({ projectId }) => entry('get_project', 'project', projectId, {}),
+  'project.created': ({ projectId, slug, name }) =>
+    entry('create_project', 'project', projectId, { slug, name }),
+  'project.updated': ({ projectId, beforeValues, afterValues }) =>
+    entry('update_project', 'project', projectId, updateDetails({ beforeValues, afterValues })),
+  'project.deleted': ({ projectId, slug }) => entry('delete_project', 'project', projectId, { slug }),
+  'member.listed': ({ organizationId: _of, projectId, ...details }) =>
+    entry(ofPlace('list', 'members', projectId), 'member', null, placed(projectId, details)),
+  'member.added': ({ projectId, userId, role }) =>
+    entry(ofPlace('add', 'member', projectId), 'member', userId, placed(projectId, { role })),
+  'member.updated': ({ projectId, userId, beforeValues, afterValues }) =>
+    entry(
+      ofPlace('update', 'member', projectId),
+      'member',
+      userId,
+      placed(projectId, updateDetails({ beforeValues, afterValues })),
+    ),
+  'member.removed': ({ projectId, userId }) =>
+    entry(ofPlace('remove', 'member', projectId), 'member', userId, placed(projectId, {})),
+
   'session.opened': ({ sessionId, userId }) => session('login', sessionId, userId),
   'session.refreshed': ({ sessionId, userId }) => session('refresh_session', sessionId, userId),
   'session.closed': ({ sessionId, userId }) => session('logout', sessionId, userId),
@@ -114,6 +139,18 @@ function apiKey(action: string, apiKeyId: number | null, details: AuditEntry['de
   return entry(action, 'api_key', apiKeyId, details);
 }
 
+/** A row for each of many keys. */
+function apiKeys(
+  action: string,
+  { apiKeyIds, names, reason }: DomainEvents['api_keys.deleted' | 'api_keys.deactivated'],
+): AuditEntry {
+  const resources = apiKeyIds.map((id, index) => ({
+    id: String(id),
+    details: { name: names[index] ?? '', reason },
+  }));
+  return { ...apiKey(action, null), resources };
+}
+
 /** The budget of a key is named by the key; an account above those of keys by itself. */
 function budget(
   action: string,
@@ -138,6 +175,16 @@ function user(action: string, userId: number | null, details: AuditEntry['detail
 /** Logging in and refreshing take no credential of the kind that names an actor: the session's user is the actor. */
 function session(action: string, sessionId: string, userId: number): AuditEntry {
   return { ...entry(action, 'session', sessionId, {}), actorUserId: userId };
+}
+
+/** The action on something of an organization, or of a project. */
+function ofPlace(verb: string, what: string, projectId: number | null): string {
+  return `${verb}_${projectId === null ? 'organization' : 'project'}_${what}`;
+}
+
+/** The organization has a column of its own. */
+function placed(projectId: number | null, details: AuditEntry['details']): AuditEntry['details'] {
+  return projectId === null ? details : { project_id: projectId, ...details };
 }
 
 function failedLogin(details: AuditEntry['details']): AuditEntry {

@@ -7,11 +7,11 @@ import { runPrepared } from '../database/prepared-statement.js';
 import type { AuditLog } from './audit-log.entity.js';
 
 const COLUMNS = `id, resource_id, details, created_at, user_id, api_key_id, action, resource_type, ip_address,
-  user_agent, request_id, success`;
+  user_agent, request_id, success, organization_id`;
 
 const INSERT_ONE = {
   name: 'insert_audit_log',
-  text: `INSERT INTO audit_logs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+  text: `INSERT INTO audit_logs (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 };
 
 /** Rows that differ only in id, resource and details. */
@@ -19,7 +19,7 @@ const INSERT_OF_ONE_EVENT = {
   name: 'insert_audit_logs_of_one_event',
   text: `
     INSERT INTO audit_logs (${COLUMNS}, position)
-    SELECT id, "resourceId", details, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT audit_log_position())
+    SELECT id, "resourceId", details, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT audit_log_position())
     FROM json_to_recordset($1) AS own (id uuid, "resourceId" text, details jsonb)`,
 };
 
@@ -29,10 +29,11 @@ const INSERT_MANY = {
   text: `
     INSERT INTO audit_logs (${COLUMNS}, position)
     SELECT id, "resourceId", details, "createdAt", "userId", "apiKeyId", action, "resourceType", "ipAddress",
-      "userAgent", "requestId", success, (SELECT audit_log_position())
+      "userAgent", "requestId", success, "organizationId", (SELECT audit_log_position())
     FROM json_to_recordset($1) AS row (
       id uuid, "createdAt" timestamptz, "userId" bigint, "apiKeyId" bigint, action text, "resourceType" text,
-      "resourceId" text, details jsonb, "ipAddress" text, "userAgent" text, "requestId" text, success boolean
+      "resourceId" text, details jsonb, "ipAddress" text, "userAgent" text, "requestId" text, success boolean,
+      "organizationId" bigint
     )
     ON CONFLICT DO NOTHING`,
   // Milliseconds. A caller waits for it, unlike for most of what the background pool does.
@@ -76,6 +77,7 @@ export class AuditLogWriter implements OnModuleDestroy {
       row.userAgent,
       row.requestId,
       row.success,
+      row.organizationId,
     ]);
   }
 

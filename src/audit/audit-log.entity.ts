@@ -10,6 +10,9 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 @Index('audit_logs_failures_idx', ['createdAt', 'id'], { where: 'NOT success' })
 @Index('audit_logs_action_idx', ['action', 'createdAt', 'id'])
 @Index('audit_logs_position_idx', ['position', 'id'], { where: 'position IS NOT NULL' })
+@Index('audit_logs_organization_id_idx', ['organizationId', 'createdAt', 'id'], {
+  where: 'organization_id IS NOT NULL',
+})
 export class AuditLog {
   @PrimaryColumn('timestamptz', { name: 'created_at', primaryKeyConstraintName: 'audit_logs_pkey' })
   readonly createdAt!: Date;
@@ -49,6 +52,10 @@ export class AuditLog {
 
   @Column('boolean')
   readonly success!: boolean;
+
+  /** The organization that it is about; null where there is none, and for rows of before there were any. */
+  @Column('bigint', { name: 'organization_id', nullable: true })
+  readonly organizationId!: number | null;
 
   /** Set by the database. Grows with the id of the transaction; null for what was written before rows were numbered. */
   @Column('bigint', { nullable: true, default: () => 'audit_log_position()', select: false })

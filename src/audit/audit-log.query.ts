@@ -8,6 +8,8 @@ export interface AuditLogSelection {
   readonly resourceType?: string | undefined;
   readonly resourceId?: string | undefined;
   readonly success?: boolean | undefined;
+  /** Rows of one of these organizations. */
+  readonly organizationIds?: readonly number[] | undefined;
   readonly from?: Date | undefined;
   readonly to?: Date | undefined;
 }
@@ -91,7 +93,7 @@ export function pageStatement(
   const text = `
     SELECT id, created_at AS "createdAt", user_id AS "userId", api_key_id AS "apiKeyId", action,
       resource_type AS "resourceType", resource_id AS "resourceId", details, ip_address AS "ipAddress",
-      user_agent AS "userAgent", request_id AS "requestId", success, found, ${place} AS place,
+      user_agent AS "userAgent", request_id AS "requestId", success, organization_id AS "organizationId", found, ${place} AS place,
       octet_length(details::text) AS bytes
     FROM (
       SELECT *, count(*) OVER () AS found, sum(${WEIGHT}) OVER (
@@ -164,7 +166,7 @@ function scan(selection: AuditLogSelection, walk: AuditLogWalk, after: AuditLogP
 
 /** The conditions on what a row says, those first whose index finds the fewest rows; of a resource, two share an index. */
 function conditionsOf(selection: AuditLogSelection): Condition[] {
-  const { resourceId, resourceType, userId, action, success } = selection;
+  const { resourceId, resourceType, userId, action, success, organizationIds } = selection;
   const conditions: Condition[] = [];
   const equals = (column: string, value: unknown) => {
     if (value !== undefined) conditions.push((parameter) => `${column} = ${parameter(value)}`);
@@ -172,6 +174,9 @@ function conditionsOf(selection: AuditLogSelection): Condition[] {
   equals('resource_id', resourceId);
   if (resourceId !== undefined) equals('resource_type', resourceType);
   equals('user_id', userId);
+  if (organizationIds?.length === 1) equals('organization_id', organizationIds[0]);
+  else if (organizationIds !== undefined)
+    conditions.push((parameter) => `organization_id = ANY (${parameter(organizationIds)})`);
   equals('action', action);
   if (success !== undefined) conditions.push(() => (success ? 'success' : 'NOT success'));
   if (resourceId === undefined) equals('resource_type', resourceType);

@@ -29,6 +29,7 @@ export function auditLogsOf(event: DomainEvent, redactor: Redactor): AuditLog[] 
     userAgent: optional(origin.userAgent),
     requestId: optional(origin.requestId),
     success,
+    organizationId: origin.organizationId,
   };
   if (resources === undefined) return [row];
   // In order: the rows are then the next entries of nearly all indexes.

@@ -202,20 +202,21 @@ function startOf({ selection, order, cursor }: AuditLogRequest): AuditLogPositio
 
 /** The selection as an audit row tells it: by its names on the wire, only what was asked for. */
 function filtersOf({ selection, order }: AuditLogRequest): Record<string, EventValue> {
-  const { userId, action, resourceType, resourceId, success, from, to } = selection;
+  const { userId, action, resourceType, resourceId, success, organizationIds, from, to } = selection;
   const filters = {
     user_id: userId,
     action,
     resource_type: resourceType,
     resource_id: resourceId,
     success,
+    organization_ids: organizationIds,
     from: from?.toISOString(),
     to: to?.toISOString(),
     order: order === 'asc' ? order : undefined,
   };
   return Object.fromEntries(
     Object.entries(filters).filter(
-      (filter): filter is [string, string | number | boolean] => filter[1] !== undefined,
+      (filter): filter is [string, string | number | boolean | number[]] => filter[1] !== undefined,
     ),
   );
 }

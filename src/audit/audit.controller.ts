@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { CurrentPrincipal, RequirePermission } from '../auth/access.decorators.js';
+import { CurrentPrincipal, RequirePermissionInScope } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { AcceptedMediaType } from '../contract/accept.js';
 import { API_PATH } from '../contract/api-path.js';
@@ -45,7 +45,7 @@ export class AuditController {
   constructor(private readonly auditLogs: AuditLogsService) {}
 
   @Get()
-  @RequirePermission('platform:audit:read')
+  @RequirePermissionInScope('platform:audit:read')
   @Operation('list_audit_logs', {
     summary: 'Read the audit log',
     description:
@@ -63,12 +63,16 @@ export class AuditController {
     @ResponseEnded() ended: AbortSignal,
   ): Promise<AuditLogListResponse | StreamableFile> {
     if (mediaType === NDJSON_MEDIA_TYPE) return this.export(principal, query, ended);
-    const page = await this.auditLogs.list(principal.userId, toAuditLogRequest(query), query.limit);
+    const page = await this.auditLogs.list(
+      principal.userId,
+      toAuditLogRequest(principal, query),
+      query.limit,
+    );
     return toAuditLogListResponse(page);
   }
 
   @Get('export')
-  @RequirePermission('platform:audit:read')
+  @RequirePermissionInScope('platform:audit:read')
   @Operation('export_audit_logs', {
     summary: 'Export the audit log',
     description:
@@ -83,11 +87,11 @@ export class AuditController {
     content: { [NDJSON_MEDIA_TYPE]: { schema: { type: 'string' } } },
   })
   async export(
-    @CurrentPrincipal() { userId }: Principal,
+    @CurrentPrincipal() principal: Principal,
     @Query() query: AuditLogExportQuery,
     @ResponseEnded() ended: AbortSignal,
   ): Promise<StreamableFile> {
-    const batches = await this.auditLogs.export(userId, toAuditLogRequest(query), ended);
+    const batches = await this.auditLogs.export(principal.userId, toAuditLogRequest(principal, query), ended);
     const lines = Readable.from(ndjsonLines(batches, toAuditLogResponse), { objectMode: false });
     return new StreamableFile(lines, { type: NDJSON_MEDIA_TYPE });
   }

@@ -8,8 +8,13 @@ import {
   TimestampField,
 } from '../contract/fields.js';
 import { ID, TIMESTAMP } from '../contract/wire-schemas.js';
+import { denied } from '../auth/access.policy.js';
+import type { Principal } from '../auth/principal.js';
+import { scopesOf } from '../auth/scope.policy.js';
 import type { AuditLog } from './audit-log.entity.js';
 import type { AuditLogOrder, AuditLogPage, AuditLogRequest } from './audit-logs.service.js';
+
+const READ_PERMISSION = 'platform:audit:read';
 
 /** Which rows, and in which order. */
 export class AuditLogExportQuery {
@@ -51,6 +56,15 @@ export class AuditLogExportQuery {
 
   @BooleanField({ fromText: true, optional: true, description: 'false: what was refused or failed.' })
   success?: boolean;
+
+  @IntegerField({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    fromText: true,
+    optional: true,
+    description: 'Only rows about this organization.',
+  })
+  organization_id?: number;
 
   @TimestampField({ optional: true, description: 'The first moment.', example: '2026-11-01T00:00:00Z' })
   from?: Date;
@@ -148,6 +162,13 @@ export class AuditLogResponse {
   @ResponseField({ type: 'string', nullable: true, description: 'The `X-Request-Id` of the response.' })
   request_id!: string | null;
 
+  @ResponseField({
+    ...ID,
+    nullable: true,
+    description: 'The organization that it is about; null where there is none.',
+  })
+  organization_id!: number | null;
+
   @ResponseField({ type: 'boolean', description: 'false: it was refused or failed.' })
   success!: boolean;
 
@@ -172,7 +193,11 @@ export class AuditLogListResponse {
   next_cursor!: string | null;
 }
 
-export function toAuditLogRequest(query: AuditLogExportQuery): AuditLogRequest {
+/**
+ * What is read for a caller who may read the log, or that of some organizations.
+ * @throws AppError `permission.denied`
+ */
+export function toAuditLogRequest(principal: Principal, query: AuditLogExportQuery): AuditLogRequest {
   const { user_id, action, resource_type, resource_id, success, from, to, order, cursor } = query;
   const selection = {
     userId: user_id,
@@ -180,10 +205,21 @@ export function toAuditLogRequest(query: AuditLogExportQuery): AuditLogRequest {
     resourceType: resource_type,
     resourceId: resource_id,
     success,
+    organizationIds: readableOrganizations(principal, query.organization_id),
     from,
     to,
   };
   return { selection, order, cursor };
+}
+
+/** Undefined for everywhere. */
+function readableOrganizations(principal: Principal, asked: number | undefined): number[] | undefined {
+  const scopes = scopesOf(principal, READ_PERMISSION);
+  if (scopes === undefined) return asked === undefined ? undefined : [asked];
+  const readable = scopes.filter(({ projectId }) => projectId === null).map((scope) => scope.organizationId);
+  if (asked === undefined ? readable.length === 0 : !readable.includes(asked))
+    throw denied(`The permission ${READ_PERMISSION} is needed.`);
+  return asked === undefined ? readable : [asked];
 }
 
 export function toAuditLogListResponse({ rows, nextCursor }: AuditLogPage): AuditLogListResponse {
@@ -202,6 +238,7 @@ export function toAuditLogResponse(row: AuditLog): AuditLogResponse {
     ip_address: row.ipAddress,
     user_agent: row.userAgent,
     request_id: row.requestId,
+    organization_id: row.organizationId,
     success: row.success,
     created_at: row.createdAt.toISOString(),
   };

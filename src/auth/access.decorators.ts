@@ -6,14 +6,25 @@ import type { Principal } from './principal.js';
 
 const ACCESS_RULE = 'latchkey:access-rule';
 
+/** What the `id` of a path may name that has members. */
+export type ScopeKind = 'organization' | 'project';
+
 /**
  * What a route asks of its caller. `permission`: the guard refuses callers without it. `owner_or_permission`: the
  * service decides in its transaction; for a caller without the permission who sends a body, the guard also decides before
- * reading it. `authenticated`: any caller with a valid credential.
+ * reading it. `permission_in_scope`: on a route below an organization or a project the guard refuses callers who do not hold
+ * the permission there; elsewhere those who hold it nowhere, and the service decides. `authenticated`: any caller
+ * with a valid credential.
  */
 export type AccessRule =
   | { readonly kind: 'permission'; readonly permission: Permission; readonly alternative?: Permission }
   | { readonly kind: 'owner_or_permission'; readonly permission: Permission }
+  | {
+      readonly kind: 'permission_in_scope';
+      readonly permission: Permission;
+      /** What the `id` of the path names. */
+      readonly below?: ScopeKind;
+    }
   | { readonly kind: 'authenticated' };
 
 /** Only callers who hold the permission, or its alternative where one is given. */
@@ -24,6 +35,11 @@ export function RequirePermission(permission: Permission, alternative?: Permissi
 /** The owner of the thing (with a session), or callers who hold the permission. */
 export function OwnerOrPermission(permission: Permission): MethodDecorator {
   return declare({ kind: 'owner_or_permission', permission });
+}
+
+/** Only callers who hold the permission in the organization or project that the request is about. */
+export function RequirePermissionInScope(permission: Permission, below?: ScopeKind): MethodDecorator {
+  return declare({ kind: 'permission_in_scope', permission, ...(below === undefined ? {} : { below }) });
 }
 
 /** Any caller with a valid credential. */

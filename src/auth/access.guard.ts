@@ -15,7 +15,9 @@ import { requireOneOf } from './access.policy.js';
 import { Admission, type Judge } from './admission.js';
 import { Authenticator } from './authenticator.service.js';
 import { OwnershipCheck } from './ownership-check.service.js';
-import { actorOf, keysOf, type Principal } from './principal.js';
+import { requireAnywhere } from './scope.policy.js';
+import { ScopeCheck } from './scope-check.service.js';
+import { actorOf, foundationOf, type Principal } from './principal.js';
 
 /** A request that the guard has let through. */
 export interface GuardedRequest extends FastifyRequest {
@@ -59,6 +61,7 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly authenticator: Authenticator,
     private readonly ownership: OwnershipCheck,
+    private readonly scopes: ScopeCheck,
     private readonly clock: Clock,
   ) {
     this.#dataPlaneJudge = {
@@ -126,13 +129,15 @@ export class AccessGuard implements CanActivate {
     };
     recordCaller({
       principal,
-      apiKeyIds: keysOf(principal),
+      restsOn: foundationOf(principal),
       judgeAgain: judged(readAgain),
       judgeWhileReading: judged(whileReading),
     });
     admit(request, principal, rule);
     if (rule.kind === 'owner_or_permission')
       await this.ownership.require(request, request.operation, principal, rule.permission);
+    if (rule.kind === 'permission_in_scope' && rule.below !== undefined)
+      await this.scopes.require(request, rule.below, principal, rule.permission);
     return true;
   }
 
@@ -162,6 +167,8 @@ function admit(request: GuardedRequest, principal: Principal, rule: AccessRule):
 /** What a route asks for beside its rule depends on whose things it touches, which its service decides. */
 function requireRule(principal: Principal, rule: AccessRule): void {
   if (rule.kind === 'permission') requireOneOf(principal, rule.permission, rule.alternative);
+  if (rule.kind === 'permission_in_scope' && rule.below === undefined)
+    requireAnywhere(principal, rule.permission);
 }
 
 function recordCaller(caller: Caller): void {

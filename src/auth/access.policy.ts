@@ -32,7 +32,12 @@ export function requireOwnerOr(principal: Principal, ownerId: number, permission
  * @throws AppError `permission.denied` naming the permissions beyond the caller's own
  */
 export function requireHeld(principal: Principal, permissions: readonly string[]): void {
-  const missing = lacking(principal.permissions, permissions);
+  requireHeldAmong(principal.permissions, permissions);
+}
+
+/** The same by what the caller holds. */
+export function requireHeldAmong(held: readonly string[], permissions: readonly string[]): void {
+  const missing = lacking(held, permissions);
   if (missing.length === 0) return;
   const others = missing.length > MOST_NAMED ? ` and ${missing.length - MOST_NAMED} others` : '';
   const named = missing.slice(0, MOST_NAMED).join(', ');
@@ -46,6 +51,7 @@ export function platformScopes(scopes: readonly string[]): string[] {
 
 const MOST_NAMED = 10;
 
-function denied(detail: string): AppError {
+/** The refusal of what the caller may not do. */
+export function denied(detail: string): AppError {
   return new AppError('permission.denied', detail);
 }

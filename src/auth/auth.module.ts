@@ -8,6 +8,7 @@ import { AccessTokenAuthenticator } from './access-token-authenticator.service.j
 import { Authenticator } from './authenticator.service.js';
 import { AccessTokenGuard, JwtStrategy } from './jwt.strategy.js';
 import { OwnershipCheck } from './ownership-check.service.js';
+import { ScopeCheck } from './scope-check.service.js';
 import { SessionPrincipals } from './session-principals.queries.js';
 
 /** Who is calling and what they may do: principals, permissions, access tokens, the guard before every route. */
@@ -22,8 +23,9 @@ import { SessionPrincipals } from './session-principals.queries.js';
     Authenticator,
     JwtStrategy,
     OwnershipCheck,
+    ScopeCheck,
     SessionPrincipals,
   ],
-  exports: [AccessGuard, AccessRefusals, AccessTokens],
+  exports: [AccessGuard, AccessRefusals, AccessTokens, ScopeCheck],
 })
 export class AuthModule {}

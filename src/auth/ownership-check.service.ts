@@ -8,6 +8,7 @@ import { requireOwnerOr } from './access.policy.js';
 import { ApiKeyOwners } from './api-key-owners.js';
 import { grants } from './permission.policy.js';
 import type { Principal } from './principal.js';
+import { requireOwnerOrIn } from './scope.policy.js';
 
 /**
  * Decides `@OwnerOrPermission` before a body is read, so that only callers who may use a body make the service read one.
@@ -34,13 +35,17 @@ export class OwnershipCheck {
     const id = integerFromText(text) as number;
     const problem = idCheck(id);
     if (problem !== undefined) throw validationFailed([{ field: 'id', message: problem }]);
-    requireOwnerOr(principal, await this.#ownerOf(operation?.resourceType, id), permission);
-  }
-
-  async #ownerOf(resourceType: string | undefined, id: number): Promise<number> {
-    if (resourceType === 'user') return id;
-    if (resourceType === 'api_key') return this.apiKeyOwners.ownerOf(id);
-    throw new Error(`A body cannot be admitted by ownership of ${resourceType ?? 'an unnamed resource'}.`);
+    const resourceType = operation?.resourceType;
+    if (resourceType === 'user') requireOwnerOr(principal, id, permission);
+    else if (resourceType === 'api_key')
+      requireOwnerOrIn(
+        principal,
+        await this.apiKeyOwners.ownerOf(id),
+        permission,
+        this.apiKeyOwners.notFound,
+      );
+    else
+      throw new Error(`A body cannot be admitted by ownership of ${resourceType ?? 'an unnamed resource'}.`);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Actor } from '../context/request-context.js';
+import type { Actor, AuthorityPart } from '../context/request-context.js';
 
 /** The policy of a key as it stood. */
 export interface KeyVersion {
@@ -19,12 +19,23 @@ export type Credential =
       readonly line: readonly KeyVersion[];
     };
 
+/** What a membership, or the place of a key, lets its principal do in a scope; perhaps nothing, which still makes it a member. */
+export interface ScopedPermissions {
+  readonly organizationId: number;
+  /** Null: in the whole organization. */
+  readonly projectId: number | null;
+  readonly permissions: readonly string[];
+}
+
 /** Who is calling and what they may do now: read from the store for each request, never from an old token. */
 export interface Principal {
   readonly userId: number;
   readonly username: string;
   readonly role: string;
+  /** What they may do everywhere. */
   readonly permissions: readonly string[];
+  /** What they may do beyond that in some organizations or projects. */
+  readonly scoped: readonly ScopedPermissions[];
   readonly credential: Credential;
 }
 
@@ -33,7 +44,17 @@ export function actorOf({ userId, credential }: Principal): Actor {
   return { userId, apiKeyId: credential.kind === 'api_key' ? credential.apiKeyId : null };
 }
 
-/** The keys that the authority of a principal rests on. */
-export function keysOf({ credential }: Principal): number[] {
-  return credential.kind === 'api_key' ? credential.line.map(({ apiKeyId }) => apiKeyId) : [];
+/** What the authority of a principal rests on beside its user: of an API key its line, its project and its organization. */
+export function foundationOf({ credential, scoped }: Principal): AuthorityPart[] {
+  if (credential.kind !== 'api_key') return [];
+  const keys = credential.line.map(({ apiKeyId }) => ({ kind: 'api_key', id: apiKeyId }) as const);
+  const places = scoped.flatMap(({ organizationId, projectId }) =>
+    projectId === null
+      ? []
+      : ([
+          { kind: 'organization', id: organizationId },
+          { kind: 'project', id: projectId },
+        ] as const),
+  );
+  return [...keys, ...places];
 }

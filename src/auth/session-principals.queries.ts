@@ -3,20 +3,31 @@ import { Clock } from '../common/clock.js';
 import { isUuid } from '../common/uuid.js';
 import type { Pool } from 'pg';
 import { AuthorityPool, ControlPool } from '../database/pools.js';
-import type { Principal } from './principal.js';
+import type { Principal, ScopedPermissions } from './principal.js';
 
 interface PrincipalRow {
   readonly id: number;
   readonly username: string;
   readonly role: string;
   readonly permissions: string[];
+  readonly scoped: ScopedPermissions[];
   readonly expires_at: Date;
 }
+
+/** The memberships of a user as JSON, in an order of their own: two readings of the same are equal. */
+export const scopedPermissionsOf = (user: string) => `(
+      SELECT coalesce(json_agg(json_build_object('organizationId', memberships.organization_id,
+        'projectId', memberships.project_id, 'permissions', membership_roles.permissions)
+        ORDER BY memberships.organization_id, memberships.project_id NULLS FIRST), '[]')
+      FROM memberships JOIN membership_roles ON membership_roles.name = memberships.role
+      WHERE memberships.user_id = ${user}
+    )`;
 
 const FIND_PRINCIPAL = {
   name: 'find_session_principal',
   text: `
-    SELECT users.id, users.username, users.role, roles.permissions || users.permissions AS permissions, sessions.expires_at
+    SELECT users.id, users.username, users.role, roles.permissions || users.permissions AS permissions, sessions.expires_at,
+      ${scopedPermissionsOf('users.id')} AS scoped
     FROM sessions
     JOIN users ON users.id = sessions.user_id
     JOIN roles ON roles.name = users.role
@@ -50,8 +61,8 @@ export class SessionPrincipals {
     });
     const [row] = rows;
     if (row === undefined) return undefined;
-    const { username, role, permissions } = row;
+    const { username, role, permissions, scoped } = row;
     const credential = { kind: 'session', sessionId, expiresAtMs: row.expires_at.getTime() } as const;
-    return { userId: row.id, username, role, permissions, credential };
+    return { userId: row.id, username, role, permissions, scoped, credential };
   }
 }

@@ -2,7 +2,7 @@
  * What caches hold and must forget when it changes: a row of `change_feed` names one thing of one of these kinds. Another
  * kind also needs its name in the check of that table, and a trigger that notes its changes.
  */
-export const CHANGED_KINDS = ['api_key', 'user'] as const;
+export const CHANGED_KINDS = ['api_key', 'user', 'project', 'organization'] as const;
 
 export type ChangedKind = (typeof CHANGED_KINDS)[number];
 

@@ -14,12 +14,18 @@ export interface Actor {
   readonly apiKeyId: number | null;
 }
 
+/** A thing whose change may take authority from callers. */
+export interface AuthorityPart {
+  readonly kind: 'api_key' | 'project' | 'organization';
+  readonly id: number;
+}
+
 /** On whose behalf the request makes changes. */
 export interface Caller {
   /** As the guard authenticated them. */
   readonly principal: object;
-  /** The API keys that their authority rests on. */
-  readonly apiKeyIds: readonly number[];
+  /** What their authority rests on beside their user: for an API key its line and its place. */
+  readonly restsOn: readonly AuthorityPart[];
   /**
    * The same, read again from what is committed now; throws what the guard would throw. It is called while a change
    * holds a connection, and uses another pool.
@@ -37,6 +43,8 @@ export interface RequestContext {
   readonly userAgent: string | undefined;
   operation?: OperationName;
   resourceId?: string;
+  /** The organization that the request turned out to be about. */
+  organizationId?: number;
   actor?: Actor;
   caller?: Caller;
   /** The code of the problem document that the request is answered with. */
@@ -68,6 +76,12 @@ export function requestContextOf(request: object): RequestContext | undefined {
 /** The context of the request being answered; undefined outside one (jobs, start-up). */
 export function currentRequestContext(): RequestContext | undefined {
   return storage.getStore();
+}
+
+/** Notes which organization the current request is about, for its audit rows. */
+export function nameOrganization(organizationId: number): void {
+  const context = storage.getStore();
+  if (context !== undefined) context.organizationId = organizationId;
 }
 
 /** Runs `work` as a part of a request that may be over, or of none. */

@@ -36,6 +36,13 @@ export const IfMatchVersions = createParamDecorator(
   },
 );
 
+/** Documents the header that names the versions a change may be made of. */
+export const IF_MATCH = {
+  name: 'If-Match',
+  required: false,
+  description: 'The ETag last seen, or a list of them; 412 when what is stored has none of these.',
+} as const;
+
 /** The entity tag of a version. */
 export function entityTag(version: number): string {
   return `"${version}"`;

@@ -15,9 +15,12 @@ const WWW_AUTHENTICATE: DocumentedHeader = {
 };
 
 export const ETAG: DocumentedHeader = {
-  description: 'The version of the policy, for `If-Match`.',
+  description: 'The version, for `If-Match`.',
   schema: { type: 'string', example: '"3"' },
 };
+
+/** The headers of a response that shows something with a version. */
+export const VERSION_HEADERS = { ETag: ETAG } as const;
 
 export const CONTENT_DISPOSITION: DocumentedHeader = {
   description: 'The name of the file.',

@@ -22,7 +22,7 @@ export async function grantToServiceRole(owner: DataSource, service: DatabaseSer
       GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${grantee};
       GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO ${grantee};
       REVOKE UPDATE, DELETE ON pepper_fingerprints FROM ${grantee};
-      REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, schema_requirements, roles,
+      REVOKE INSERT, UPDATE, DELETE ON schema_migrations, schema_functions, schema_requirements, roles, membership_roles,
         audit_retention, audit_log_digests, usage_request_generations FROM ${grantee};
       GRANT EXECUTE ON FUNCTION ensure_audit_log_partitions(date, integer), ensure_usage_event_partitions(date, integer),
         drop_usage_event_partitions(date), rotate_usage_requests(), drop_audit_log_partitions() TO ${grantee};

@@ -1,6 +1,6 @@
-import type { Change } from '../change-feed/changes.js';
+import type { Change, ChangedKind } from '../change-feed/changes.js';
 import type { PreparedStatement } from '../database/prepared-statement.js';
-import type { Actor } from '../context/request-context.js';
+import type { Actor, AuthorityPart } from '../context/request-context.js';
 import type { ChangeEvents } from './domain-events.js';
 
 /**
@@ -15,19 +15,19 @@ export const LOCK_AUTHORITIES: PreparedStatement = {
       hashtextextended('latchkey:authority:' || name, 0) AS key`,
 };
 
-/** The name of the lock on what a user or an API key may do. */
-export function authorityName(kind: 'user' | 'api_key', id: number): string {
+/** The name of the lock on what a user, an API key, or all keys of a project or organization may do. */
+export function authorityName(kind: ChangedKind, id: number): string {
   return `${kind}:${id}`;
 }
 
 /** The locks that a change takes before it commits: shared on its caller's authority, exclusive on those it changes. */
 export function authorityLocks(
   actor: Actor | undefined,
-  apiKeyIds: readonly number[],
+  restsOn: readonly AuthorityPart[],
   changed: Iterable<string>,
 ): { readonly names: string[]; readonly areExclusive: boolean[] } {
   const exclusive = new Set(changed);
-  const names = [...new Set([...namesOf(actor, apiKeyIds), ...exclusive])].toSorted();
+  const names = [...new Set([...namesOf(actor, restsOn), ...exclusive])].toSorted();
   return { names, areExclusive: names.map((name) => exclusive.has(name)) };
 }
 
@@ -37,6 +37,9 @@ const NOTHING_TAKEN: ReadonlySet<keyof ChangeEvents> = new Set([
   'session.opened',
   'session.refreshed',
   'user.created',
+  'organization.created',
+  'project.created',
+  'member.added',
 ]);
 
 /** Whose authority an event may have reduced: of a user, or of a key used as a credential. */
@@ -45,13 +48,20 @@ export function changedAuthority(
   payload: ChangeEvents[keyof ChangeEvents],
 ): Exclude<Change, { kind: 'everything' }> | undefined {
   if (NOTHING_TAKEN.has(name)) return undefined;
-  if (/^(user|session)\./.test(name) && 'userId' in payload) return { kind: 'user', id: payload.userId };
+  if (/^(user|session|member)\./.test(name) && 'userId' in payload)
+    return { kind: 'user', id: payload.userId };
+  if (name.startsWith('project.')) return { kind: 'project', id: idIn(payload, 'projectId') };
+  if (name.startsWith('organization.')) return { kind: 'organization', id: idIn(payload, 'organizationId') };
   // Keys that end with their owner or parent (`api_keys.deleted`) are covered by the lock of that.
   if (!name.startsWith('api_key.') || !('apiKeyId' in payload) || payload.apiKeyId === null) return undefined;
   return { kind: 'api_key', id: payload.apiKeyId };
 }
 
-function namesOf(actor: Actor | undefined, apiKeyIds: readonly number[]): string[] {
-  const names = apiKeyIds.map((id) => authorityName('api_key', id));
+function idIn(payload: object, name: string): number {
+  return (payload as Readonly<Record<string, number>>)[name] as number;
+}
+
+function namesOf(actor: Actor | undefined, restsOn: readonly AuthorityPart[]): string[] {
+  const names = restsOn.map(({ kind, id }) => authorityName(kind, id));
   return actor === undefined ? names : [authorityName('user', actor.userId), ...names];
 }

@@ -89,7 +89,7 @@ export class Changes implements OnModuleInit {
 
   async #lockAuthorities({ changed }: ChangeScope): Promise<void> {
     const { actor, caller } = currentRequestContext() ?? {};
-    const { names, areExclusive } = authorityLocks(actor, caller?.apiKeyIds ?? [], changed.keys());
+    const { names, areExclusive } = authorityLocks(actor, caller?.restsOn ?? [], changed.keys());
     if (names.length > 0) await runPrepared(this.transactions.tx, LOCK_AUTHORITIES, [names, areExclusive]);
   }
 }

@@ -16,6 +16,12 @@ export interface BudgetBalance {
   readonly periodStart: string | null;
 }
 
+/** An organization, or with `projectId` one of its projects. */
+interface Place {
+  readonly organizationId: number;
+  readonly projectId: number | null;
+}
+
 /** Changes: facts that commit together with the data that they describe. */
 export interface ChangeEvents {
   'api_key.created': { readonly apiKeyId: number; readonly name: string; readonly scopes: readonly string[] };
@@ -33,6 +39,12 @@ export interface ChangeEvents {
     readonly apiKeyIds: readonly number[];
     readonly names: readonly string[];
     readonly reason: 'owner_deleted' | 'parent_deleted';
+  };
+  /** Keys that were deactivated together: `names` in the order of `apiKeyIds`. Each has an audit row of its own. */
+  'api_keys.deactivated': {
+    readonly apiKeyIds: readonly number[];
+    readonly names: readonly string[];
+    readonly reason: 'owner_left';
   };
   'api_key.regenerated': {
     readonly apiKeyId: number;
@@ -66,6 +78,34 @@ export interface ChangeEvents {
   'user.updated': { readonly userId: number; readonly beforeValues: Values; readonly afterValues: Values };
   'user.deleted': { readonly userId: number; readonly username: string };
   'user.password_changed': { readonly userId: number };
+  'organization.created': { readonly organizationId: number; readonly slug: string; readonly name: string };
+  'organization.updated': {
+    readonly organizationId: number;
+    readonly beforeValues: Values;
+    readonly afterValues: Values;
+  };
+  'organization.deleted': { readonly organizationId: number; readonly slug: string };
+  'project.created': {
+    readonly organizationId: number;
+    readonly projectId: number;
+    readonly slug: string;
+    readonly name: string;
+  };
+  'project.updated': {
+    readonly organizationId: number;
+    readonly projectId: number;
+    readonly beforeValues: Values;
+    readonly afterValues: Values;
+  };
+  'project.deleted': { readonly organizationId: number; readonly projectId: number; readonly slug: string };
+  'member.added': Place & { readonly userId: number; readonly role: string };
+  'member.updated': Place & {
+    readonly userId: number;
+    readonly beforeValues: Values;
+    readonly afterValues: Values;
+  };
+  /** Without a project: from the organization and all its projects. */
+  'member.removed': Place & { readonly userId: number };
   'session.opened': { readonly sessionId: string; readonly userId: number };
   'session.refreshed': { readonly sessionId: string; readonly userId: number };
   'session.closed': { readonly sessionId: string; readonly userId: number };
@@ -96,6 +136,16 @@ export interface ObservationEvents {
   'usage.summary_viewed': { readonly filters: Values };
   'user.listed': { readonly page?: number; readonly cursor?: string; readonly size: number };
   'user.viewed': { readonly userId: number };
+  'organization.listed': { readonly page?: number; readonly cursor?: string; readonly size: number };
+  'organization.viewed': { readonly organizationId: number };
+  'project.listed': {
+    readonly organizationId: number | null;
+    readonly page?: number;
+    readonly cursor?: string;
+    readonly size: number;
+  };
+  'project.viewed': { readonly organizationId: number; readonly projectId: number };
+  'member.listed': Place & { readonly page?: number; readonly cursor?: string; readonly size: number };
   'audit_log.listed': { readonly filters: Values };
   'audit_log.exported': { readonly filters: Values };
   /** Somebody gave another password than the current one to change their own. */
@@ -132,6 +182,8 @@ export interface EventOrigin {
   readonly ipAddress: string | null;
   readonly userAgent: string | null;
   readonly requestId: string | null;
+  /** The organization that the event is about; null where there is none. */
+  readonly organizationId: number | null;
 }
 
 /** One thing that happened. `isChange` tells a subscriber whether a transaction is open around it. */

@@ -52,7 +52,7 @@ export class EventPublisher {
       name,
       isChange,
       occurredAt,
-      origin: currentOrigin(),
+      origin: currentOrigin(organizationOf(payload)),
       payload,
     };
     const listeners = this.emitter.listeners(name);
@@ -61,7 +61,14 @@ export class EventPublisher {
   }
 }
 
-function currentOrigin(): EventOrigin {
+/** What the event itself says of its organization. */
+function organizationOf(payload: object): number | undefined {
+  return 'organizationId' in payload && typeof payload.organizationId === 'number'
+    ? payload.organizationId
+    : undefined;
+}
+
+function currentOrigin(organizationId: number | undefined): EventOrigin {
   const context = currentRequestContext();
   return {
     userId: context?.actor?.userId ?? null,
@@ -69,5 +76,6 @@ function currentOrigin(): EventOrigin {
     ipAddress: context?.clientAddress ?? null,
     userAgent: context?.userAgent ?? null,
     requestId: context?.requestId ?? null,
+    organizationId: organizationId ?? context?.organizationId ?? null,
   };
 }

@@ -1,4 +1,5 @@
 import {
+  Check,
   Column,
   CreateDateColumn,
   Entity,
@@ -6,6 +7,7 @@ import {
   Index,
   PrimaryColumn,
   PrimaryGeneratedColumn,
+  Unique,
   UpdateDateColumn,
 } from 'typeorm';
 
@@ -21,6 +23,13 @@ export class Role {
 
 /** A person or a program that calls the service. `deletedAt` ends it; its row stays for history. */
 @Entity('users')
+@Check('users_kind_check', 'a service account is in a project')
+@Unique('users_id_kind_key', ['id', 'kind'])
+@Unique('users_id_project_id_key', ['id', 'projectId'])
+@Index('users_project_id_idx', ['projectId', 'id'], { where: 'project_id IS NOT NULL' })
+@ForeignKey('Project', ['projectId', 'organizationId'], ['id', 'organizationId'], {
+  name: 'users_project_id_fkey',
+})
 @Index('users_username_key', ['username'], { unique: true, where: 'deleted_at IS NULL' })
 export class User {
   @PrimaryGeneratedColumn('identity', {
@@ -33,6 +42,16 @@ export class User {
   /** Lower case. */
   @Column('text')
   username!: string;
+
+  /** A person, or a service account: a user of one project, which cannot log in. */
+  @Column('text', { default: 'person' })
+  readonly kind!: 'person' | 'service';
+
+  @Column('bigint', { name: 'organization_id', nullable: true })
+  readonly organizationId!: number | null;
+
+  @Column('bigint', { name: 'project_id', nullable: true })
+  readonly projectId!: number | null;
 
   @Column('text', { name: 'password_hash' })
   passwordHash!: string;

@@ -6,7 +6,7 @@ import type { PageRequest } from '../contract/paging.js';
 import type { User } from './user.entity.js';
 
 /** What is shown of a user. */
-export type ShownUser = Omit<User, 'passwordHash' | 'deletedAt'>;
+export type ShownUser = Omit<User, 'passwordHash' | 'deletedAt' | 'kind' | 'organizationId' | 'projectId'>;
 
 /** A page of users. */
 export interface UserPage {

@@ -55,8 +55,12 @@ export interface Rule {
 export const RULES: readonly Rule[] = [
   {
     refusal: 'DISABLED',
-    passes: (cachedKey) => cachedKey.isActive && cachedKey.isOwnerActive,
-    inputs: (cachedKey) => ({ is_active: cachedKey.isActive, is_owner_active: cachedKey.isOwnerActive }),
+    passes: (cachedKey) => cachedKey.isActive && cachedKey.isOwnerActive && cachedKey.isScopeActive,
+    inputs: (cachedKey) => ({
+      is_active: cachedKey.isActive,
+      is_owner_active: cachedKey.isOwnerActive,
+      is_scope_active: cachedKey.isScopeActive,
+    }),
   },
   {
     refusal: 'EXPIRED',

@@ -87,7 +87,11 @@ export class VerificationService {
   async findActive(secret: string): Promise<CachedKey | undefined> {
     const nowMs = this.clock.nowMs();
     const cachedKey = await this.#find(secret, nowMs);
-    const isAlive = cachedKey?.isActive && cachedKey.isOwnerActive && cachedKey.expiresAtMs > nowMs;
+    const isAlive =
+      cachedKey?.isActive &&
+      cachedKey.isOwnerActive &&
+      cachedKey.isScopeActive &&
+      cachedKey.expiresAtMs > nowMs;
     return isAlive ? cachedKey : undefined;
   }
 

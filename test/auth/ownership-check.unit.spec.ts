@@ -3,9 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { ApiKeyOwners } from '../../src/auth/api-key-owners.js';
 import { OwnershipCheck } from '../../src/auth/ownership-check.service.js';
 import type { Principal } from '../../src/auth/principal.js';
+import type { OwnedThing } from '../../src/auth/scope.policy.js';
+import { AppError } from '../../src/common/app-error.js';
 
 class OwnersOfNothing extends ApiKeyOwners {
-  ownerOf(): Promise<number> {
+  readonly notFound = () => new AppError('api_key.not_found', 'API key not found');
+
+  ownerOf(): Promise<OwnedThing> {
     return Promise.reject(new Error('No key was asked about.'));
   }
 }
@@ -17,6 +21,7 @@ describe('a body whose caller must own the thing', () => {
     username: 'someone',
     role: 'user',
     permissions: [],
+    scoped: [],
     credential: { kind: 'session', sessionId: 'a', expiresAtMs: 0 },
   };
 

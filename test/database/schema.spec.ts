@@ -2,6 +2,7 @@ import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AuditLog } from '../../src/audit/audit-log.entity.js';
 import { ApiKey, ApiKeySecret } from '../../src/api-keys/api-key.entity.js';
+import { Organization, Project } from '../../src/organizations/organization.entity.js';
 import { RefreshToken, Session } from '../../src/sessions/session.entity.js';
 import { Role, User } from '../../src/users/user.entity.js';
 import { longRunningOptions } from '../../src/database/connection-options.js';
@@ -11,7 +12,7 @@ import { migrate } from '../../src/database/migrate.js';
 import { applySqlFunctions, sqlFunctions } from '../../src/database/sql-functions.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
-const ENTITIES = [ApiKey, ApiKeySecret, AuditLog, RefreshToken, Role, Session, User];
+const ENTITIES = [ApiKey, ApiKeySecret, AuditLog, Organization, Project, RefreshToken, Role, Session, User];
 
 /** TypeORM reads a schema with many queries at once on one connection; pg warns of a query that has to wait. */
 class SequentialClient extends SessionClient {
