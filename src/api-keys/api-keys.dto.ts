@@ -35,15 +35,7 @@ const Update: new () => Partial<Sent<FieldName>> = Common;
 
 @ApiSchema({ name: 'ApiKeyCreate' })
 export class CreateApiKeyDto extends Create implements HasCrossFieldRules {
-  @IntegerField({
-    minimum: 1,
-    maximum: Number.MAX_SAFE_INTEGER,
-    optional: true,
-    description:
-      'The project that the key is to be in. Default: the default project, or for a request made with an API key the project of that key.',
-    example: 1,
-  })
-  project_id?: number;
+  declare project_id?: number;
 
   /** What the service would say of the fields together. */
   [CROSS_FIELD_ERRORS](isBroken: (field: string) => boolean, now: Date): readonly FieldError[] {
@@ -114,6 +106,14 @@ declare(
   FIELDS.filter(({ onCreate }) => onCreate === 'required'),
   false,
 );
+IntegerField({
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+  optional: true,
+  description:
+    'The project that the key is to be in. Default: the default project, or for a request made with an API key the project of that key.',
+  example: 1,
+})(CreateApiKeyDto.prototype, 'project_id');
 declare(
   UpdateApiKeyDto,
   FIELDS.filter(({ onCreate }) => onCreate !== undefined),

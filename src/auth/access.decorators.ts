@@ -24,6 +24,8 @@ export type AccessRule =
       readonly permission: Permission;
       /** What the `id` of the path names. */
       readonly below?: ScopeKind;
+      /** A member may do it without the permission when the `user_id` of the path is their own. */
+      readonly orSelf?: true;
     }
   | { readonly kind: 'authenticated' };
 
@@ -40,6 +42,11 @@ export function OwnerOrPermission(permission: Permission): MethodDecorator {
 /** Only callers who hold the permission in the organization or project that the request is about. */
 export function RequirePermissionInScope(permission: Permission, below?: ScopeKind): MethodDecorator {
   return declare({ kind: 'permission_in_scope', permission, ...(below === undefined ? {} : { below }) });
+}
+
+/** The same, and for a route that names a member also that member with a session. */
+export function SelfOrPermissionInScope(permission: Permission, below: ScopeKind): MethodDecorator {
+  return declare({ kind: 'permission_in_scope', permission, below, orSelf: true });
 }
 
 /** Any caller with a valid credential. */

@@ -122,9 +122,11 @@ export class AccessGuard implements CanActivate {
     rule: AccessRule,
   ): Promise<boolean> {
     const { principal, readAgain, whileReading } = await this.authenticator.fromDatabase(request, context);
+    const scope = await this.scopes.find(request, rule);
     const judged = (read: () => Promise<Principal>) => async () => {
       const now = await read();
       requireRule(now, rule);
+      scope?.require(now);
       return now;
     };
     recordCaller({
@@ -136,8 +138,7 @@ export class AccessGuard implements CanActivate {
     admit(request, principal, rule);
     if (rule.kind === 'owner_or_permission')
       await this.ownership.require(request, request.operation, principal, rule.permission);
-    if (rule.kind === 'permission_in_scope' && rule.below !== undefined)
-      await this.scopes.require(request, rule.below, principal, rule.permission);
+    scope?.require(principal);
     return true;
   }
 

@@ -4,30 +4,49 @@ import { AppError, validationFailed } from '../common/app-error.js';
 import { nameOrganization } from '../context/request-context.js';
 import { idCheck, integerFromText } from '../contract/fields.js';
 import { ControlPool } from '../database/pools.js';
-import type { ScopeKind } from './access.decorators.js';
+import type { AccessRule, ScopeKind } from './access.decorators.js';
+import { isOwner } from './access.policy.js';
 import type { Principal } from './principal.js';
-import { type ProjectScope, requireIn, type Scope } from './scope.policy.js';
+import { isMember, type ProjectScope, requireIn, type Scope } from './scope.policy.js';
 
-/** Decides what a route below an organization or a project asks of its caller, before a body is read. */
+/** What the path of a request names, and what its route asks for there. */
+export interface RequiredScope {
+  /** @throws AppError `permission.denied`, `organization.not_found`, `project.not_found` */
+  require(principal: Principal): void;
+}
+
+/** Finds what a route below an organization or a project asks of its caller, before a body is read. */
 @Injectable()
 export class ScopeCheck {
   constructor(private readonly pool: ControlPool) {}
 
-  /** @throws AppError `permission.denied`, `organization.not_found`, `project.not_found`, `validation.failed` */
-  async require(
-    request: FastifyRequest,
-    kind: ScopeKind,
-    principal: Principal,
-    permission: string,
-  ): Promise<void> {
-    const { id: text = '' } = request.params as { readonly id?: string };
+  /**
+   * Undefined for a route that names no scope.
+   * @throws AppError `organization.not_found`, `project.not_found`, `validation.failed`
+   */
+  async find(request: FastifyRequest, rule: AccessRule): Promise<RequiredScope | undefined> {
+    if (rule.kind !== 'permission_in_scope' || rule.below === undefined) return undefined;
+    const { below: kind, permission, orSelf } = rule;
+    const { id: text = '', user_id: userText = '' } = request.params as {
+      readonly id?: string;
+      readonly user_id?: string;
+    };
     const id = integerFromText(text) as number;
     const problem = idCheck(id);
     if (problem !== undefined) throw validationFailed([{ field: 'id', message: problem }]);
     const scope = await this.#find(kind, id);
     if (scope === undefined) throw scopeNotFound(kind);
-    requireIn(principal, scope, permission, () => scopeNotFound(kind));
-    nameOrganization(scope.organizationId);
+    const { organizationId } = scope;
+    const isSelf = (principal: Principal) =>
+      orSelf === true &&
+      isOwner(principal, integerFromText(userText) as number) &&
+      isMember(principal, organizationId);
+    return {
+      require: (principal) => {
+        if (!isSelf(principal)) requireIn(principal, scope, permission, () => scopeNotFound(kind));
+        nameOrganization(organizationId);
+      },
+    };
   }
 
   async #find(kind: ScopeKind, id: number): Promise<Scope | undefined> {

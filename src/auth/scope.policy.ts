@@ -31,13 +31,13 @@ export interface OwnedThing extends ProjectScope {
 }
 
 /** Whether all of `inner` lies in `outer`. */
-export function covers(outer: Scope, inner: Scope): boolean {
+function covers(outer: Scope, inner: Scope): boolean {
   if (outer.organizationId !== inner.organizationId) return false;
   return outer.projectId === null || outer.projectId === inner.projectId;
 }
 
 /** All that the principal holds in a scope. */
-export function permissionsIn(principal: Principal, scope: Scope): readonly string[] {
+function permissionsIn(principal: Principal, scope: Scope): readonly string[] {
   const { permissions, scoped } = principal;
   return [
     ...permissions,
@@ -46,13 +46,13 @@ export function permissionsIn(principal: Principal, scope: Scope): readonly stri
 }
 
 /** Whether the principal holds a permission in a scope. */
-export function holdsIn(principal: Principal, scope: Scope, permission: string): boolean {
+function holdsIn(principal: Principal, scope: Scope, permission: string): boolean {
   if (grants(principal.permissions, permission)) return true;
   return principal.scoped.some((held) => covers(held, scope) && grants(held.permissions, permission));
 }
 
 /** Whether the principal holds a permission anywhere. */
-export function holdsAnywhere(principal: Principal, permission: string): boolean {
+function holdsAnywhere(principal: Principal, permission: string): boolean {
   if (grants(principal.permissions, permission)) return true;
   return principal.scoped.some((held) => grants(held.permissions, permission));
 }
@@ -69,7 +69,7 @@ export function isMember({ scoped }: Principal, organizationId: number): boolean
 }
 
 /** Whether the principal belongs to all of a scope. */
-export function isInside({ scoped }: Principal, scope: Scope): boolean {
+function isInside({ scoped }: Principal, scope: Scope): boolean {
   return scoped.some((held) => covers(held, scope));
 }
 

@@ -15,7 +15,7 @@ interface PrincipalRow {
 }
 
 /** The memberships of a user as JSON, in an order of their own: two readings of the same are equal. */
-export const scopedPermissionsOf = (user: string) => `(
+const scopedPermissionsOf = (user: string) => `(
       SELECT coalesce(json_agg(json_build_object('organizationId', memberships.organization_id,
         'projectId', memberships.project_id, 'permissions', membership_roles.permissions)
         ORDER BY memberships.organization_id, memberships.project_id NULLS FIRST), '[]')

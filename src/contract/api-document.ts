@@ -111,6 +111,9 @@ const TAGS = [
   ['Usage', 'What keys were used for.'],
   ['Budget holds', 'Set amounts of budgets aside before they are spent.'],
   ['Users', 'Administration of users, their roles and permissions.'],
+  ['Organizations', 'Tenants: companies, or customers of a platform.'],
+  ['Projects', 'Parts of organizations, with keys and members of their own.'],
+  ['Members', 'Who may do what in an organization or a project.'],
   ['Audit', 'The record of every action.'],
   ['Service', 'Health, metrics and error pages.'],
 ] as const;

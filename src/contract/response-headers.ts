@@ -14,7 +14,7 @@ const WWW_AUTHENTICATE: DocumentedHeader = {
   schema: { type: 'string', example: 'Bearer' },
 };
 
-export const ETAG: DocumentedHeader = {
+const ETAG: DocumentedHeader = {
   description: 'The version, for `If-Match`.',
   schema: { type: 'string', example: '"3"' },
 };

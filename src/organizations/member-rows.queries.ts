@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { TransactionHost } from '@nestjs-cls/transactional';
+import { Propagation, Transactional, TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { Propagation, Transactional } from '@nestjs-cls/transactional';
 import type { Scope } from '../auth/scope.policy.js';
 import { type MembershipRole, OWNER_ROLE } from './membership-roles.js';
 import { scopeNotFoundOf } from './scopes.js';
@@ -91,10 +90,6 @@ export class MemberRows {
       scope.projectId,
       userId,
     ]);
-  }
-
-  async isIn(scope: Scope, userId: number): Promise<boolean> {
-    return (await this.inScope(scope, userId)).length > 0;
   }
 
   async setRole(scope: Scope, userId: number, role: MembershipRole): Promise<void> {

@@ -1,6 +1,10 @@
 import { Body, Controller, Delete, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { Authenticated, CurrentPrincipal, RequirePermissionInScope } from '../auth/access.decorators.js';
+import {
+  CurrentPrincipal,
+  RequirePermissionInScope,
+  SelfOrPermissionInScope,
+} from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { API_PATH } from '../contract/api-path.js';
 import { MessageResponse } from '../contract/message.response.js';
@@ -86,7 +90,7 @@ export class OrganizationMembersController {
   }
 
   @Delete(':user_id')
-  @Authenticated()
+  @SelfOrPermissionInScope('platform:members:delete', 'organization')
   @NoBody()
   @Operation('remove_organization_member', {
     ...RESOURCE,

@@ -14,6 +14,10 @@ const LIVE = { unique: true, where: 'deleted_at IS NULL' };
 
 /** What organizations and projects have in common. `deletedAt` ends one; its row stays for history. */
 abstract class ScopeEntity {
+  /** Counts the changes of this row; the ETag. */
+  @Column('integer', { default: 1 })
+  version!: number;
+
   @Column('text')
   slug!: string;
 
@@ -28,10 +32,6 @@ abstract class ScopeEntity {
   /** All keys in a scope that is not active are refused. */
   @Column('boolean', { name: 'is_active', default: true })
   isActive!: boolean;
-
-  /** Counts the changes of this row; the ETag. */
-  @Column('integer', { default: 1 })
-  version!: number;
 
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;

@@ -20,9 +20,11 @@ export class ProjectIdParameter {
   id!: number;
 }
 
-@ApiSchema({ name: 'OrganizationCreate' })
-export class CreateOrganizationDto {
-  @TextField({ ...SLUG_FIELD, description: 'Names the organization in addresses; unique.' })
+const UNIQUE = 'unique, of a project within its organization.';
+
+/** What organizations and projects are created with. */
+abstract class ScopeCreate {
+  @TextField({ ...SLUG_FIELD, description: `Names it in addresses; ${UNIQUE}` })
   slug!: string;
 
   @TextField(NAME_FIELD)
@@ -32,14 +34,20 @@ export class CreateOrganizationDto {
     ...EXTERNAL_ID_FIELD,
     optional: true,
     nullable: true,
-    description: 'What your own system calls it; unique.',
+    description: `What your own system calls it; ${UNIQUE}`,
   })
   external_id?: string | null;
 }
 
-@ApiSchema({ name: 'OrganizationUpdate' })
-export class UpdateOrganizationDto {
-  @TextField({ ...SLUG_FIELD, optional: true, description: 'Names the organization in addresses; unique.' })
+@ApiSchema({ name: 'OrganizationCreate' })
+export class CreateOrganizationDto extends ScopeCreate {}
+
+@ApiSchema({ name: 'ProjectCreate' })
+export class CreateProjectDto extends ScopeCreate {}
+
+/** What can be changed of both. */
+abstract class ScopeUpdateDto {
+  @TextField({ ...SLUG_FIELD, optional: true, description: `Names it in addresses; ${UNIQUE}` })
   slug?: string;
 
   @TextField({ ...NAME_FIELD, optional: true })
@@ -49,10 +57,13 @@ export class UpdateOrganizationDto {
     ...EXTERNAL_ID_FIELD,
     optional: true,
     nullable: true,
-    description: 'What your own system calls it; unique.',
+    description: `What your own system calls it; ${UNIQUE}`,
   })
   external_id?: string | null;
+}
 
+@ApiSchema({ name: 'OrganizationUpdate' })
+export class UpdateOrganizationDto extends ScopeUpdateDto {
   @BooleanField({
     optional: true,
     description:
@@ -61,43 +72,8 @@ export class UpdateOrganizationDto {
   is_active?: boolean;
 }
 
-@ApiSchema({ name: 'ProjectCreate' })
-export class CreateProjectDto {
-  @TextField({ ...SLUG_FIELD, description: 'Names the project in addresses; unique in its organization.' })
-  slug!: string;
-
-  @TextField(NAME_FIELD)
-  name!: string;
-
-  @TextField({
-    ...EXTERNAL_ID_FIELD,
-    optional: true,
-    nullable: true,
-    description: 'What your own system calls it; unique in its organization.',
-  })
-  external_id?: string | null;
-}
-
 @ApiSchema({ name: 'ProjectUpdate' })
-export class UpdateProjectDto {
-  @TextField({
-    ...SLUG_FIELD,
-    optional: true,
-    description: 'Names the project in addresses; unique in its organization.',
-  })
-  slug?: string;
-
-  @TextField({ ...NAME_FIELD, optional: true })
-  name?: string;
-
-  @TextField({
-    ...EXTERNAL_ID_FIELD,
-    optional: true,
-    nullable: true,
-    description: 'What your own system calls it; unique in its organization.',
-  })
-  external_id?: string | null;
-
+export class UpdateProjectDto extends ScopeUpdateDto {
   @BooleanField({
     optional: true,
     description: '`false`: every key in it is refused, until it is `true` again.',
@@ -203,20 +179,23 @@ export function toProjectResponse(project: Project): ProjectResponse {
   return { id: project.id, organization_id: project.organizationId, ...shared(project) };
 }
 
-function shared({
-  slug,
-  name,
-  externalId,
-  isActive,
-  createdAt,
-  updatedAt,
-}: Organization | Project): ScopeResponse {
+/** What both show. */
+interface SharedFields {
+  readonly slug: string;
+  readonly name: string;
+  readonly external_id: string | null;
+  readonly is_active: boolean;
+  readonly created_at: string;
+  readonly updated_at: string;
+}
+
+function shared(scope: Organization | Project): SharedFields {
   return {
-    slug,
-    name,
-    external_id: externalId,
-    is_active: isActive,
-    created_at: createdAt.toISOString(),
-    updated_at: updatedAt.toISOString(),
+    slug: scope.slug,
+    name: scope.name,
+    external_id: scope.externalId,
+    is_active: scope.isActive,
+    created_at: scope.createdAt.toISOString(),
+    updated_at: scope.updatedAt.toISOString(),
   };
 }

@@ -1,6 +1,10 @@
 import { Body, Controller, Delete, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { Authenticated, CurrentPrincipal, RequirePermissionInScope } from '../auth/access.decorators.js';
+import {
+  CurrentPrincipal,
+  RequirePermissionInScope,
+  SelfOrPermissionInScope,
+} from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { ScopeCheck } from '../auth/scope-check.service.js';
 import { API_PATH } from '../contract/api-path.js';
@@ -94,7 +98,7 @@ export class ProjectMembersController {
   }
 
   @Delete(':user_id')
-  @Authenticated()
+  @SelfOrPermissionInScope('platform:members:delete', 'project')
   @NoBody()
   @Operation('remove_project_member', {
     ...RESOURCE,

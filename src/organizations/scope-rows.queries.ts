@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import type { EntityTarget, QueryDeepPartialEntity } from 'typeorm';
-import { QueryFailedError } from 'typeorm';
 import type { Scope } from '../auth/scope.policy.js';
 import type { Organization, Project } from './organization.entity.js';
 
@@ -40,7 +39,7 @@ export class ScopeRows {
       await this.transactions.tx.transaction((inner) => inner.update(entity, id, values));
       return true;
     } catch (error) {
-      if (error instanceof QueryFailedError && codeOf(error) === UNIQUE_VIOLATION) return false;
+      if (isUniqueViolation(error)) return false;
       throw error;
     }
   }
@@ -57,6 +56,6 @@ export class ScopeRows {
   }
 }
 
-function codeOf(error: QueryFailedError): unknown {
-  return (error.driverError as { readonly code?: unknown }).code;
+function isUniqueViolation(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION;
 }

@@ -47,11 +47,11 @@ export class User {
   @Column('text', { default: 'person' })
   readonly kind!: 'person' | 'service';
 
-  @Column('bigint', { name: 'organization_id', nullable: true })
-  readonly organizationId!: number | null;
-
   @Column('bigint', { name: 'project_id', nullable: true })
   readonly projectId!: number | null;
+
+  @Column('bigint', { name: 'organization_id', nullable: true })
+  readonly organizationId!: number | null;
 
   @Column('text', { name: 'password_hash' })
   passwordHash!: string;

@@ -8,6 +8,7 @@ describe('the state of a key', () => {
   let app: TestApp;
   let owner: TestUser;
   let disabled: TestUser;
+  let disabledProjectId: number;
   const secrets = new Map<string, string>();
   beforeAll(async () => {
     app = await TestApp.start();
@@ -30,6 +31,12 @@ describe('the state of a key', () => {
       await make(user.client, `off${of}`, {}, false);
       await make(user.client, `off and expired${of}`, { expires_at: soon }, false);
     }
+    const project = await app.admin.post('/organizations/1/projects', { slug: 'off', name: 'Off' });
+    disabledProjectId = project.body['id'];
+    const inProject = { project_id: disabledProjectId };
+    await make(app.admin, 'plain of the project', inProject);
+    await make(app.admin, 'off of the project', inProject, false);
+    await app.admin.put(`/projects/${disabledProjectId}`, { is_active: false });
     await app.admin.put(`/users/${disabled.id}`, { is_active: false });
     app.clock.advanceSeconds(61);
     await settle(app);
@@ -51,9 +58,14 @@ describe('the state of a key', () => {
     'off and expired': 'inactive',
   };
 
+  const STATES_ELSEWHERE: Readonly<Record<string, string>> = {
+    ' of the disabled': 'owner_disabled',
+    ' of the project': 'scope_disabled',
+  };
+
   it('is shown on every key, alone and in lists, and only an active key is valid', async () => {
     for (const { id, name, state } of (await list('')).api_keys) {
-      const expected = name.endsWith(' of the disabled') ? 'owner_disabled' : OF_OWNER[name];
+      const expected = STATES_ELSEWHERE[/ of the .*/.exec(name)?.[0] ?? ''] ?? OF_OWNER[name];
       expect({ name, state }).toEqual({ name, state: expected });
       expect((await app.admin.get(`/api-keys/${id}`)).body['state']).toBe(state);
       const isValid = (await codeOf(app.admin, secrets.get(name) ?? '')) === 'VALID';
@@ -63,6 +75,7 @@ describe('the state of a key', () => {
 
   it.each(API_KEY_STATES)('%s narrows a list to exactly the keys that show it', async (state) => {
     const all = (await list('')).api_keys;
+    expect((await list(`project_id=${disabledProjectId}`)).total).toBe(2);
     const expected = all.filter((key) => key.state === state).map(({ id }) => id);
     const found = await list(`state=${state}`);
     expect([found.api_keys.map(({ id }) => id), found.total]).toEqual([expected, expected.length]);
@@ -119,7 +132,11 @@ describe('the state of a key', () => {
   });
 
   it.each([
-    ['state', 'dead', 'must be one of active, inactive, expired, quarantined, owner_disabled'],
+    [
+      'state',
+      'dead',
+      'must be one of active, inactive, expired, quarantined, owner_disabled, scope_disabled',
+    ],
     [
       'sort',
       'name',

@@ -49,8 +49,20 @@ describe('expensive requests of one user', () => {
     list_audit_logs: ['/audit-logs?limit=5', 'audit_logs_other_months'],
   };
 
+  /** Lists that count all their rows: a lock on their tables would hold up those who log in or are judged as well. */
+  const COUNTED: Readonly<Record<string, string>> = {
+    list_users: '/users',
+    list_organizations: '/organizations',
+    list_projects: '/projects',
+    list_organization_projects: '/organizations/1/projects',
+    list_organization_members: '/organizations/1/members',
+    list_project_members: '/projects/1/members',
+  };
+
   /** Why every other route that reads is cheap. */
   const CHEAP: Readonly<Record<string, string>> = {
+    get_organization: 'one row by its id',
+    get_project: 'one row by its id',
     get_me: 'the caller, who is known already',
     get_reference: 'what is put together once',
     get_user: 'one row by its id',
@@ -73,23 +85,26 @@ describe('expensive requests of one user', () => {
     const bounded = operations.filter((operation) => operation['x-bounded-per-caller'] === true);
     const names = (of: ApiAnswer['body'][]) =>
       of.map((operation) => String(operation['operationId'])).toSorted();
-    expect(names(bounded)).toEqual([...Object.keys(BOUNDED), 'list_users'].toSorted());
+    expect(names(bounded)).toEqual([...Object.keys(BOUNDED), ...Object.keys(COUNTED)].toSorted());
     expect(names(reads)).toEqual([...names(bounded), ...Object.keys(CHEAP)].toSorted());
     for (const operation of bounded) expect(Object.keys(operation['responses'])).toContain('429');
   });
 
-  it('are refused beyond their number by list_users, whatever page is asked for, and hold nobody else up', async () => {
-    const other = await app.user({ permissions: ['platform:users:read'] });
-    const pool = app.app.get(ReportPool);
-    const clients = await Promise.all(Array.from({ length: pool.options.max }, () => pool.connect()));
-    const far = '/users?page=1000000000&size=100';
-    const answers = Array.from({ length: EXPENSIVE_REQUESTS_AT_ONCE + 8 }, () => other.client.get(far));
-    await vi.waitUntil(() => pool.waitingCount >= 1, { timeout: 8_000 });
-    const beside = [await app.admin.get('/auth/me'), await app.admin.get('/users/1')];
-    for (const client of clients) client.release();
-    expect(beside.map(({ status }) => status)).toEqual([200, 200]);
-    expect(statusesOf(await Promise.all(answers))).toEqual({ 200: EXPENSIVE_REQUESTS_AT_ONCE, 429: 8 });
-  });
+  it.each(Object.entries(COUNTED))(
+    'are refused beyond their number by %s, whatever page is asked for, and hold nobody else up',
+    async (_name, path) => {
+      const other = await app.user({ permissions: ['platform:*:read'] });
+      const pool = app.app.get(ReportPool);
+      const clients = await Promise.all(Array.from({ length: pool.options.max }, () => pool.connect()));
+      const far = `${path}?page=1000000000&size=100`;
+      const answers = Array.from({ length: EXPENSIVE_REQUESTS_AT_ONCE + 8 }, () => other.client.get(far));
+      await vi.waitUntil(() => pool.waitingCount >= 1, { timeout: 8_000 });
+      const beside = [await app.admin.get('/auth/me'), await app.admin.get('/users/1')];
+      for (const client of clients) client.release();
+      expect(beside.map(({ status }) => status)).toEqual([200, 200]);
+      expect(statusesOf(await Promise.all(answers))).toEqual({ 200: EXPENSIVE_REQUESTS_AT_ONCE, 429: 8 });
+    },
+  );
 
   it.each(Object.entries(BOUNDED))(
     'are refused beyond their number by %s, and hold nobody else up',

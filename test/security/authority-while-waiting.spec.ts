@@ -5,7 +5,7 @@ import { LockedTables } from '../support/locked-tables.js';
 import { usageEvent } from '../support/usage-events.js';
 import { TestApp, type TestApiKey, type TestUser } from '../support/test-app.js';
 import { databaseContents } from './database-contents.js';
-import { type DeclaredRoute, declaredRoutes, validBody } from './routes.js';
+import { type DeclaredRoute, declaredRoutes, validBody, withId } from './routes.js';
 import { openSession } from './tokens.js';
 
 /** Who asks for a change, by which credential. */
@@ -60,7 +60,7 @@ const TAKEN_FROM_KEY: Takings = {
 const TRACES = ['audit_logs', 'audit_log_numbering', 'audit_log_digests'];
 
 /** Where changes are held: what they wait for first. */
-const HELD = ['users', 'sessions', 'api_keys', 'usage_reversals'];
+const HELD = ['users', 'sessions', 'api_keys', 'usage_reversals', 'organizations', 'projects'];
 
 /** A change that waits for a lock for a second answers 503: the test was too slow then and has to try again. */
 const MOST_TRIES = 5;
@@ -106,7 +106,10 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
   const pathOf = ({ url }: DeclaredRoute): string => {
     const { user, key, secretId, eventId } = target;
     const id = url.startsWith('/api/v1/users') ? user.id : url.startsWith('/api/v1/usage') ? eventId : key.id;
-    return url.replace('/api/v1', '').replace(':id', String(id)).replace(':secret_id', secretId);
+    return withId(url, id)
+      .replace('/api/v1', '')
+      .replace(':secret_id', secretId)
+      .replace(':user_id', String(user.id));
   };
 
   /** Holds all of `routes` where they wait longest, takes the authority away, and lets them go on. */

@@ -5,7 +5,7 @@ import type { ApiRequest } from '../support/api-client.js';
 import { LockedTables } from '../support/locked-tables.js';
 import { type TestApiKey, TestApp, type TestUser, USER_PASSWORD } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
-import { type DeclaredRoute, declaredRoutes, validBody } from './routes.js';
+import { type DeclaredRoute, declaredRoutes, isOfPlace, validBody } from './routes.js';
 import { openSession } from './tokens.js';
 
 const MOST_SAFE = 9_007_199_254_740_991;
@@ -49,6 +49,10 @@ const NO_COUNTERS = [
 const STATUSES: Readonly<Record<string, number>> = {
   create_api_key: 201,
   create_user: 201,
+  create_organization: 201,
+  create_project: 201,
+  add_organization_member: 201,
+  add_project_member: 201,
   // What is held is given back in full, so it cannot end at the most: what would pass it is refused, without a limit too.
   create_budget_hold: 402,
   // So many logins have failed.
@@ -81,17 +85,27 @@ interface KeyRow extends Record<string, unknown> {
   readonly request_id: string;
 }
 
+/** Where the change of an organization, a project or a member is made. */
+interface Place {
+  readonly organizationId: number;
+  readonly projectId: number;
+  readonly memberId: number;
+}
+
 describe('the largest numbers that the database holds', { timeout: 120_000 }, () => {
   let app: TestApp;
   /** By name of what is done with them. */
   const keys = new Map<string, TestApiKey>();
   const users = new Map<string, TestUser>();
+  /** Organizations with a project and a member, by name of the change that is made there. */
+  const places = new Map<string, Place>();
   /** A key without limits. */
   let free: TestApiKey;
   /** The hold that is open, and an event, by key. */
   let holds: Map<number, KeyRow>;
   let events: Map<number, KeyRow>;
   let secretId: string;
+  let newcomer: TestUser;
   let refreshToken: string;
   let columns: NumberColumn[];
   let routes: DeclaredRoute[];
@@ -113,6 +127,9 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
     for (const name of new Set(names)) keys.set(name, await givenKey());
     for (const { url, action } of changes.filter((route) => route.url.includes('/users/')))
       users.set(action ?? url, await app.user());
+    for (const { action } of changes.filter(({ url }) => isOfPlace(url)))
+      places.set(String(action), await givenPlace(String(action)));
+    newcomer = await app.user();
     users.set('leaving', await app.user({ permissions: ['platform:*'] }));
     for (const name of ['revoked', 'ended']) keys.set(name, await app.apiKey(users.get('leaving')!.client));
     free = await app.apiKey();
@@ -128,6 +145,23 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
     events = await rowsByKey('SELECT id::int, api_key_id::int, request_id FROM usage_events ORDER BY id');
   });
   afterAll(() => app.stop());
+
+  /** An organization, to be deleted one without a project, in which a user is a member. */
+  async function givenPlace(action: string): Promise<Place> {
+    const named = { slug: action.replaceAll('_', '-'), name: action };
+    const organizationId = (await app.admin.post('/organizations', named)).body['id'] as number;
+    const member = await app.user();
+    await app.admin.post(`/organizations/${organizationId}/members`, {
+      user_id: member.id,
+      role: 'org_member',
+    });
+    if (action === 'delete_organization') return { organizationId, projectId: 1, memberId: member.id };
+    const project = await app.admin.post(`/organizations/${organizationId}/projects`, named);
+    const projectId = project.body['id'] as number;
+    if (action !== 'add_project_member')
+      await app.admin.post(`/projects/${projectId}/members`, { user_id: member.id, role: 'project_viewer' });
+    return { organizationId, projectId, memberId: member.id };
+  }
 
   /** A key that was used, has a budget of which all was spent, and one hold that is open. */
   async function givenKey(): Promise<TestApiKey> {
@@ -170,10 +204,13 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
         ? events.get(key.id)!.id
         : url.includes('/users/')
           ? (users.get(action ?? '')?.id ?? 1)
-          : key.id;
+          : isOfPlace(url)
+            ? (places.get(action ?? '')?.[url.includes('/projects/') ? 'projectId' : 'organizationId'] ?? 1)
+            : key.id;
     const path = url
       .replace(':id', String(id))
       .replace(':secret_id', secretId)
+      .replace(':user_id', String(places.get(action ?? '')?.memberId))
       .replace(':code', 'api_key.not_found');
     return action === 'get_usage_events'
       ? `/${path}?request_id=${events.get(key.id)!.request_id}`
@@ -188,6 +225,8 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
       verify_api_keys: { requests: [{ key: own.secret, cost: 0 }, { key: free.secret }] },
       report_usage: usageEvent(own.id),
       create_budget_hold: { api_key_id: free.id, amount_cents: 1, ttl_seconds: 60 },
+      add_organization_member: { user_id: newcomer.id, role: 'org_admin' },
+      add_project_member: { user_id: newcomer.id, role: 'project_admin' },
       refresh_session: { refresh_token: refreshToken },
       login: { username: [...users.values()][0]!.username, password: USER_PASSWORD },
     };

@@ -31,7 +31,7 @@ const REQUIRED_PERMISSIONS: Readonly<Record<string, string>> = {
   'PUT /api/v1/users/:id/password': 'owner_or_permission platform:users:update',
   'DELETE /api/v1/users/:id': 'permission platform:users:delete',
   'GET /api/v1/api-keys': 'owner_or_permission platform:api-keys:read',
-  'POST /api/v1/api-keys': 'permission platform:api-keys:create',
+  'POST /api/v1/api-keys': 'permission_in_scope platform:api-keys:create',
   'GET /api/v1/api-keys/:id': 'owner_or_permission platform:api-keys:read',
   'PUT /api/v1/api-keys/:id': 'owner_or_permission platform:api-keys:update',
   'DELETE /api/v1/api-keys/:id': 'owner_or_permission platform:api-keys:delete',
@@ -54,8 +54,30 @@ const REQUIRED_PERMISSIONS: Readonly<Record<string, string>> = {
   'POST /api/v1/budget-holds/:id/extend': 'permission platform:usage:write',
   'POST /api/v1/budget-holds/:id/release': 'permission platform:usage:write or platform:budgets:update',
   'POST /api/v1/budget-holds/:id/settle': 'permission platform:usage:write',
-  'GET /api/v1/audit-logs': 'permission platform:audit:read',
-  'GET /api/v1/audit-logs/export': 'permission platform:audit:read',
+  'GET /api/v1/audit-logs': 'permission_in_scope platform:audit:read',
+  'GET /api/v1/audit-logs/export': 'permission_in_scope platform:audit:read',
+  'GET /api/v1/organizations': 'authenticated',
+  'POST /api/v1/organizations': 'permission platform:organizations:create',
+  'GET /api/v1/organizations/:id': 'permission_in_scope platform:organizations:read of organization',
+  'PUT /api/v1/organizations/:id': 'permission_in_scope platform:organizations:update of organization',
+  'DELETE /api/v1/organizations/:id': 'permission_in_scope platform:organizations:delete of organization',
+  'GET /api/v1/organizations/:id/members': 'permission_in_scope platform:members:read of organization',
+  'POST /api/v1/organizations/:id/members': 'permission_in_scope platform:members:create of organization',
+  'PUT /api/v1/organizations/:id/members/:user_id':
+    'permission_in_scope platform:members:update of organization',
+  'DELETE /api/v1/organizations/:id/members/:user_id':
+    'permission_in_scope platform:members:delete of organization or oneself',
+  'GET /api/v1/organizations/:id/projects': 'permission_in_scope platform:projects:read of organization',
+  'POST /api/v1/organizations/:id/projects': 'permission_in_scope platform:projects:create of organization',
+  'GET /api/v1/projects': 'authenticated',
+  'GET /api/v1/projects/:id': 'permission_in_scope platform:projects:read of project',
+  'PUT /api/v1/projects/:id': 'permission_in_scope platform:projects:update of project',
+  'DELETE /api/v1/projects/:id': 'permission_in_scope platform:projects:delete of project',
+  'GET /api/v1/projects/:id/members': 'permission_in_scope platform:members:read of project',
+  'POST /api/v1/projects/:id/members': 'permission_in_scope platform:members:create of project',
+  'PUT /api/v1/projects/:id/members/:user_id': 'permission_in_scope platform:members:update of project',
+  'DELETE /api/v1/projects/:id/members/:user_id':
+    'permission_in_scope platform:members:delete of project or oneself',
   'GET /api/v1/reference': 'authenticated',
   'POST /api/v1/auth/logout': 'authenticated',
   'GET /api/v1/auth/me': 'authenticated',
@@ -100,7 +122,10 @@ describe('every route of the running application', { timeout: 120_000 }, () => {
       if (access.kind === 'authenticated') return [[nameOf(route), access.kind]];
       const alternative = access.kind === 'permission' ? access.alternative : undefined;
       const permissions = [access.permission, ...(alternative === undefined ? [] : [alternative])];
-      return [[nameOf(route), `${access.kind} ${permissions.join(' or ')}`]];
+      const place =
+        access.kind === 'permission_in_scope' && access.below !== undefined ? ` of ${access.below}` : '';
+      const self = access.kind === 'permission_in_scope' && access.orSelf ? ' or oneself' : '';
+      return [[nameOf(route), `${access.kind} ${permissions.join(' or ')}${place}${self}`]];
     });
     expect(Object.fromEntries(declared)).toEqual(REQUIRED_PERMISSIONS);
   });

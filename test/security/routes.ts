@@ -98,6 +98,12 @@ const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
   create_user: () => ({ username: `made-${(made += 1)}`, password: USER_PASSWORD }),
   set_user_password: () => ({ new_password: `${USER_PASSWORD} anew` }),
   create_api_key: () => ({ name: 'Made by a test' }),
+  create_organization: () => ({ slug: `made-${(made += 1)}`, name: 'Made by a test' }),
+  create_project: () => ({ slug: `made-${(made += 1)}`, name: 'Made by a test' }),
+  add_organization_member: () => ({ user_id: 999_999, role: 'org_member' }),
+  update_organization_member: () => ({ role: 'org_member' }),
+  add_project_member: () => ({ user_id: 999_999, role: 'project_viewer' }),
+  update_project_member: () => ({ role: 'project_viewer' }),
   update_api_key: () => ({ description: 'Changed by a test' }),
   verify_api_key: () => ({ key: 'en_unknown' }),
   verify_api_keys: () => ({ requests: [{ key: 'en_unknown' }] }),
@@ -111,7 +117,25 @@ const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
 export function vacantPath(url: string): string {
   const id = url.startsWith('/api/v1/budget-holds') ? '00000000-0000-7000-8000-000000000000' : '999999';
   const secretId = '0123456789abcdef';
-  return `/${url.replace(/:id|\{id\}/, id).replace(/:secret_id|\{secret_id\}/, secretId)}`;
+  return `/${withId(url, id)
+    .replace(/:user_id|\{user_id\}/, '999999')
+    .replace(/:secret_id|\{secret_id\}/, secretId)}`;
+}
+
+/** What any user may do in the default organization, as a member of it. */
+export const MEMBER_PERMISSIONS: readonly string[] = [
+  'platform:organizations:read',
+  'platform:projects:read',
+];
+
+/** Whether the id of a path names an organization or a project. */
+export function isOfPlace(url: string): boolean {
+  return /^\/api\/v1\/(organizations|projects)\//.test(url);
+}
+
+/** A path with an id in it; where that names an organization or a project, the default one, which everybody belongs to. */
+export function withId(url: string, id: string | number): string {
+  return url.replace(/:id|\{id\}/, isOfPlace(url) ? '1' : String(id));
 }
 
 /** The body to send to an operation; undefined for methods that take none. */

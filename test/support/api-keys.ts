@@ -10,6 +10,8 @@ export function apiKeyBody(fields: Record<string, unknown>): Record<string, unkn
   return {
     id: expect.any(Number),
     user_id: expect.any(Number),
+    organization_id: 1,
+    project_id: 1,
     parent_key_id: null,
     name: 'A key',
     description: null,
@@ -37,6 +39,7 @@ export function apiKeyBody(fields: Record<string, unknown>): Record<string, unkn
     total_cost_cents: 0,
     total_cost_cents_decimal: '0.000000',
     state: 'active',
+    inactive_reason: null,
     secrets: [currentSecretBody()],
     ...fields,
   };
