@@ -103,15 +103,15 @@ export class ApiKey extends Policy {
   @Column('text', { name: 'key_prefix' })
   keyPrefix!: string;
 
-  /** Counts the changes of this row; the ETag. */
-  @Column('integer', { default: 1 })
-  version!: number;
-
   @CreateDateColumn({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
   @UpdateDateColumn({ name: 'updated_at', type: 'timestamptz' })
   updatedAt!: Date;
+
+  /** Counts the changes of this row; the ETag. */
+  @Column('integer', { default: 1 })
+  version!: number;
 
   @Column('timestamptz', { name: 'deleted_at', nullable: true })
   deletedAt!: Date | null;
