@@ -90,12 +90,8 @@ export class OrganizationsService {
       throw denied(`To change is_active, ${UPDATE_PERMISSION} is needed for the whole platform.`);
     if (changes.isActive === false && organizationId === DEFAULT_SCOPE.organizationId) throw isDefault();
     const version = nextVersion(organization.version);
-    const isSaved = await this.rows.save(Organization, organizationId, {
-      ...changes,
-      version,
-      updatedAt: this.clock.now(),
-    });
-    if (!isSaved) throw slugTaken();
+    const saved = { ...changes, version, updatedAt: this.clock.now() };
+    await this.rows.save(Organization, organizationId, saved, slugTaken);
     await this.events.change('organization.updated', { organizationId, ...values });
     return this.#locked(organizationId);
   }
@@ -112,7 +108,7 @@ export class OrganizationsService {
     if (project !== undefined)
       throw new AppError('organization.not_empty', 'Delete the projects of the organization first.');
     const now = this.clock.now();
-    await this.rows.save(Organization, organizationId, { deletedAt: now, updatedAt: now });
+    await this.rows.save(Organization, organizationId, { deletedAt: now, updatedAt: now }, slugTaken);
     await this.rows.endMemberships({ organizationId, projectId: null });
     await this.events.change('organization.deleted', { organizationId, slug });
   }

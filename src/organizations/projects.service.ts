@@ -68,12 +68,8 @@ export class ProjectsService {
     const { changes, ...values } = applied(project, update);
     if (changes.isActive === false && projectId === DEFAULT_SCOPE.projectId) throw isDefault();
     const version = nextVersion(project.version);
-    const isSaved = await this.rows.save(Project, projectId, {
-      ...changes,
-      version,
-      updatedAt: this.clock.now(),
-    });
-    if (!isSaved) throw slugTaken();
+    const saved = { ...changes, version, updatedAt: this.clock.now() };
+    await this.rows.save(Project, projectId, saved, slugTaken);
     const { organizationId } = project;
     await this.events.change('project.updated', { organizationId, projectId, ...values });
     return this.#locked(projectId);
@@ -96,7 +92,7 @@ export class ProjectsService {
       );
     }
     const now = this.clock.now();
-    await this.rows.save(Project, projectId, { deletedAt: now, updatedAt: now });
+    await this.rows.save(Project, projectId, { deletedAt: now, updatedAt: now }, slugTaken);
     await this.rows.endMemberships({ organizationId, projectId });
     await this.events.change('project.deleted', { organizationId, projectId, slug });
   }

@@ -3,6 +3,7 @@ import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
 import type { EntityTarget, QueryDeepPartialEntity } from 'typeorm';
 import type { Scope } from '../auth/scope.policy.js';
+import type { AppError } from '../common/app-error.js';
 import type { Organization, Project } from './organization.entity.js';
 
 const UNIQUE_VIOLATION = '23505';
@@ -28,19 +29,17 @@ export class ScopeRows {
     return (inserted.raw as { id: number }[])[0]?.id;
   }
 
-  /** False when the slug or the external id is taken. */
+  /** @throws AppError `taken` when the slug or the external id is, which ends the transaction */
   async save<Row extends Organization | Project>(
     entity: EntityTarget<Row>,
     id: number,
     values: QueryDeepPartialEntity<Row>,
-  ): Promise<boolean> {
+    taken: () => AppError,
+  ): Promise<void> {
     try {
-      // In a transaction of its own within this one: a refused statement would end the whole.
-      await this.transactions.tx.transaction((inner) => inner.update(entity, id, values));
-      return true;
+      await this.transactions.tx.update(entity, id, values);
     } catch (error) {
-      if (isUniqueViolation(error)) return false;
-      throw error;
+      throw isUniqueViolation(error) ? taken() : error;
     }
   }
 

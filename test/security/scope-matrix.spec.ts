@@ -31,7 +31,7 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
     'platform:audit:read',
     ...ADMINISTRATION,
   ],
-  org_auditor: ['platform:*:read'],
+  org_auditor: ['platform:organizations:read', 'platform:audit:read', ...READING],
   org_member: ['platform:organizations:read', 'platform:projects:read'],
   project_admin: [
     'platform:projects:read',

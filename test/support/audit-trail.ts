@@ -13,12 +13,14 @@ export interface StoredAuditRow {
   readonly ip_address: string | null;
   readonly request_id: string | null;
   readonly success: boolean;
+  readonly organization_id: number | null;
 }
 
 /** Every row that the request behind an answer left, read past the service. */
 export async function auditRowsOf(database: TestDatabase, answer: ApiAnswer): Promise<StoredAuditRow[]> {
   return database.query<StoredAuditRow & Record<string, unknown>>(
-    `SELECT user_id::int, api_key_id::int, action, resource_type, resource_id, details, ip_address, request_id, success
+    `SELECT user_id::int, api_key_id::int, action, resource_type, resource_id, details, ip_address, request_id, success,
+       organization_id::int
      FROM audit_logs WHERE request_id = $1`,
     [answer.headers.get('x-request-id')],
   );

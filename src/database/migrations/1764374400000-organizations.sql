@@ -66,7 +66,7 @@ CREATE TABLE membership_roles (
 INSERT INTO membership_roles (name, permissions) VALUES
   ('org_owner', '{platform:organizations:read,platform:organizations:update,platform:organizations:delete,platform:projects:*,platform:members:*,platform:policies:*,platform:budgets:*,platform:service-accounts:*,platform:api-keys:*,platform:usage:*,platform:audit:read}'),
   ('org_admin', '{platform:organizations:read,platform:organizations:update,platform:projects:*,platform:members:*,platform:policies:*,platform:budgets:*,platform:service-accounts:*,platform:api-keys:*,platform:usage:*,platform:audit:read}'),
-  ('org_auditor', '{platform:*:read}'),
+  ('org_auditor', '{platform:organizations:read,platform:projects:read,platform:members:read,platform:policies:read,platform:budgets:read,platform:service-accounts:read,platform:api-keys:read,platform:audit:read}'),
   ('org_member', '{platform:organizations:read,platform:projects:read}'),
   ('project_admin', '{platform:projects:read,platform:projects:update,platform:members:*,platform:policies:*,platform:budgets:*,platform:service-accounts:*,platform:api-keys:*,platform:usage:*}'),
   ('project_developer', '{platform:projects:read,platform:members:read,platform:policies:read,platform:budgets:read,platform:service-accounts:read,platform:api-keys:create,platform:api-keys:read}'),
