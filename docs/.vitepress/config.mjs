@@ -70,6 +70,7 @@ export default {
         ['Rate limits', '/rate-limits'],
         ['Budgets and usage', '/budgets'],
         ['API conventions', '/api-conventions'],
+        ['Organizations', '/organizations'],
         ['Permissions', '/permissions'],
         ['Errors', '/errors/'],
         ['Gateways', '/gateways/'],

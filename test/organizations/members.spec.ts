@@ -77,7 +77,7 @@ describe('members of organizations and projects', () => {
     ]);
     const left = (await app.admin.get(path)).body['members'] as { user_id: number }[];
     expect(left).toHaveLength(1);
-    expect(answers.map(({ status }) => status).toSorted()[0]).toBe(200);
+    expect(answers.some(({ status }) => status === 200)).toBe(true);
     const last = left[0]!.user_id === one.id ? one : two;
     expectProblem(await last.client.delete(`${path}/${last.id}`), 'organization.last_owner');
     expectProblem(
@@ -108,10 +108,12 @@ describe('members of organizations and projects', () => {
       action,
       resource_id,
     ]);
-    expect(actions.toSorted()).toEqual([
-      ['deactivate_api_key', String(here.id)],
-      ['remove_organization_member', String(person.id)],
-    ]);
+    expect(new Map(actions.map(([action, id]) => [action, id]))).toEqual(
+      new Map([
+        ['deactivate_api_key', String(here.id)],
+        ['remove_organization_member', String(person.id)],
+      ]),
+    );
     // What they could do there is gone at once, also with the key of their own.
     expectProblem(await person.client.post(`/api-keys/${here.id}/activate`), 'api_key.not_found');
     expectProblem(await person.client.get(`/projects/${tenant.projectId}`), 'project.not_found');

@@ -134,10 +134,10 @@ describe('organizations and projects', () => {
   it('are owned by who creates them and could not change them otherwise', async () => {
     const founder = await app.user({ permissions: ['platform:organizations:create'] });
     const { body } = await founder.client.post('/organizations', { slug: 'founded', name: 'Founded' });
-    const members = await founder.client.get(`/organizations/${body['id']}/members`);
+    const members = await founder.client.get(`/organizations/${String(body['id'])}/members`);
     expect(members.body['members']).toMatchObject([{ user_id: founder.id, role: 'org_owner' }]);
     const byAdmin = await app.admin.post('/organizations', { slug: 'by-admin', name: 'By an admin' });
-    expect((await app.admin.get(`/organizations/${byAdmin.body['id']}/members`)).body['total']).toBe(0);
+    expect((await app.admin.get(`/organizations/${String(byAdmin.body['id'])}/members`)).body['total']).toBe(0);
   });
 
   it('show their part of the audit log to their auditors, and no other part', async () => {

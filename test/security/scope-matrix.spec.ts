@@ -185,7 +185,7 @@ describe('what a caller may do depends on where it is', { timeout: 240_000 }, ()
   }
 
   /** Giving a role beyond one's own is refused by the service, after the route has let the caller in. */
-  function outcomeOf({ status, body }: ApiAnswer): Outcome | string {
+  function outcomeOf({ status, body }: ApiAnswer): string {
     const code = String(body['code']);
     if (status === 403) {
       const isOfService = /^(This needs permissions|To change is_active|An API key cannot)/.test(
