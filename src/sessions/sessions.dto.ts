@@ -48,6 +48,18 @@ export class TokensResponse {
   refresh_token!: string;
 }
 
+@ApiSchema({ name: 'ScopedPermissions' })
+class ScopedPermissionsResponse {
+  @ResponseField({ ...ID, description: 'The organization.', example: 1 })
+  organization_id!: number;
+
+  @ResponseField({ ...ID, nullable: true, description: 'The project; null for the whole organization.' })
+  project_id!: number | null;
+
+  @ResponseField({ ...TEXTS, description: 'What the credential may do there.' })
+  permissions!: string[];
+}
+
 @ApiSchema({ name: 'Principal' })
 export class PrincipalResponse {
   @ResponseField({ ...ID, description: 'The user; with an API key, its owner.', example: 1 })
@@ -61,10 +73,16 @@ export class PrincipalResponse {
 
   @ResponseField({
     ...TEXTS,
-    description: 'What this credential may do now.',
+    description: 'What this credential may do now, everywhere.',
     example: ['platform:*'],
   })
   permissions!: string[];
+
+  @ResponseField({
+    type: () => [ScopedPermissionsResponse],
+    description: 'What it may do beyond that in organizations and projects.',
+  })
+  scoped_permissions!: ScopedPermissionsResponse[];
 }
 
 export function toTokensResponse(tokens: IssuedTokens): TokensResponse {
@@ -77,6 +95,16 @@ export function toTokensResponse(tokens: IssuedTokens): TokensResponse {
 }
 
 export function toPrincipalResponse(principal: Principal): PrincipalResponse {
-  const { userId, username, role, permissions } = principal;
-  return { id: userId, username, role, permissions: [...new Set(permissions)] };
+  const { userId, username, role, permissions, scoped } = principal;
+  return {
+    id: userId,
+    username,
+    role,
+    permissions: [...new Set(permissions)],
+    scoped_permissions: scoped.map((held) => ({
+      organization_id: held.organizationId,
+      project_id: held.projectId,
+      permissions: [...new Set(held.permissions)],
+    })),
+  };
 }
