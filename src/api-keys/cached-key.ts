@@ -20,7 +20,7 @@ import {
   commonNames,
   type NameMatcher,
   nameMatcher,
-} from './matchers.js';
+} from '../common/matchers.js';
 
 /** What a key may do, by its own policy or by those of its whole line together. */
 export interface KeyRestrictions {

@@ -2,7 +2,7 @@ import { grants, PLATFORM_NAMESPACE } from '../auth/permission.policy.js';
 import type { FieldError } from '../common/app-error.js';
 import { type ApiKeyPolicy, BLANK_POLICY } from './api-key.js';
 import { FIELD_NAMES, type FieldName, fieldOf, fieldsWithRestriction, wireNameOf } from './api-key.fields.js';
-import { addressCover, patternCover } from './matchers.js';
+import { addressCover, patternCover } from '../common/matchers.js';
 
 /*
  * What a key may do to others and to itself. A key that creates another becomes its parent, and the child stays within

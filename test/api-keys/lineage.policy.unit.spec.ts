@@ -9,7 +9,7 @@ import {
   loosenedFields,
   statedExcess,
 } from '../../src/api-keys/lineage.policy.js';
-import { addressMatcher, nameMatcher, patternCover } from '../../src/api-keys/matchers.js';
+import { addressMatcher, nameMatcher, patternCover } from '../../src/common/matchers.js';
 
 const UNCOUNTED = {
   rateLimitPerMinute: null,

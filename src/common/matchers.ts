@@ -1,4 +1,4 @@
-import { AddressBlocks } from '../common/ip-address.js';
+import { AddressBlocks } from './ip-address.js';
 
 /** Names, exact or with `*` for any run of characters. */
 export interface NameMatcher {

@@ -1,7 +1,7 @@
 import { BlockList } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addressMatcher, matchesGlob, nameMatcher } from '../../src/api-keys/matchers.js';
+import { addressMatcher, matchesGlob, nameMatcher } from '../../src/common/matchers.js';
 
 describe('a list of names', () => {
   it.each([
