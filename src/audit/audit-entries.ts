@@ -111,6 +111,12 @@ const ENTRIES: Entries = {
   'member.removed': ({ projectId, userId }) =>
     entry(ofPlace('remove', 'member', projectId), 'member', userId, placed(projectId, {})),
 
+  'policy.viewed': (place) => policy('get', place, {}),
+  'policy.updated': ({ beforeValues, afterValues, ...place }) =>
+    policy('update', place, updateDetails({ beforeValues, afterValues })),
+  'policy.tried': ({ wouldBeRefused, ...place }) =>
+    policy('update', place, { dry_run: true, would_be_refused: wouldBeRefused }),
+
   'session.opened': ({ sessionId, userId }) => session('login', sessionId, userId),
   'session.refreshed': ({ sessionId, userId }) => session('refresh_session', sessionId, userId),
   'session.closed': ({ sessionId, userId }) => session('logout', sessionId, userId),
@@ -180,6 +186,15 @@ function session(action: string, sessionId: string, userId: number): AuditEntry 
 /** The action on something of an organization, or of a project. */
 function ofPlace(verb: string, what: string, projectId: number | null): string {
   return `${verb}_${projectId === null ? 'organization' : 'project'}_${what}`;
+}
+
+/** A policy is named by the organization or the project whose keys it binds. */
+function policy(
+  verb: string,
+  { organizationId, projectId }: DomainEvents['policy.viewed'],
+  details: AuditEntry['details'],
+): AuditEntry {
+  return entry(ofPlace(verb, 'policy', projectId), 'policy', projectId ?? organizationId, details);
 }
 
 /** The organization has a column of its own. */

@@ -43,6 +43,8 @@ export const ERROR_CATALOGUE = {
   'project.version_mismatch': { status: 412, title: 'The project has changed since it was read' },
   'member.not_found': { status: 404, title: 'Member not found' },
   'member.exists': { status: 409, title: 'The user is a member already' },
+  'policy.version_mismatch': { status: 412, title: 'The policy has changed since it was read' },
+  'policy.too_many_keys': { status: 409, title: 'The policy allows no further key' },
   'api_key.not_found': { status: 404, title: 'API key not found' },
   'api_key.version_mismatch': { status: 412, title: 'The API key has changed since it was read' },
   'api_key.too_many_ancestors': { status: 409, title: 'The API key has too many ancestors' },

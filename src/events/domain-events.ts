@@ -106,6 +106,7 @@ export interface ChangeEvents {
   };
   /** Without a project: from the organization and all its projects. */
   'member.removed': Place & { readonly userId: number };
+  'policy.updated': Place & { readonly beforeValues: Values; readonly afterValues: Values };
   'session.opened': { readonly sessionId: string; readonly userId: number };
   'session.refreshed': { readonly sessionId: string; readonly userId: number };
   'session.closed': { readonly sessionId: string; readonly userId: number };
@@ -146,6 +147,9 @@ export interface ObservationEvents {
   };
   'project.viewed': { readonly organizationId: number; readonly projectId: number };
   'member.listed': Place & { readonly page?: number; readonly cursor?: string; readonly size: number };
+  'policy.viewed': Place;
+  /** A change of a policy that was tried and not made. */
+  'policy.tried': Place & { readonly wouldBeRefused: number };
   'audit_log.listed': { readonly filters: Values };
   'audit_log.exported': { readonly filters: Values };
   /** Somebody gave another password than the current one to change their own. */
