@@ -55,10 +55,11 @@ function versionOf({ apiKeyId, version }: KeyRestrictions): KeyVersion {
   return { apiKeyId, version };
 }
 
-/** A credential is judged like any key: state, owner, expiry, address. An unknown address is not an allowed one. */
+/** A credential is judged like any key: state, owner, expiry, policies, address. An unknown address is not an allowed one. */
 function isUsable(cachedKey: CachedKey, clientAddress: () => string | undefined, nowMs: number): boolean {
-  const { isActive, isOwnerActive, isScopeActive, expiresAtMs, addresses } = cachedKey;
-  if (!isActive || !isOwnerActive || !isScopeActive || expiresAtMs <= nowMs) return false;
+  const { isActive, isOwnerActive, isScopeActive, expiresAtMs, addresses, breaksPolicyFromMs } = cachedKey;
+  if (!isActive || !isOwnerActive || !isScopeActive || expiresAtMs <= nowMs || breaksPolicyFromMs <= nowMs)
+    return false;
   if (addresses === undefined) return true;
   const address = clientAddress();
   return address !== undefined && addresses.matches(address);

@@ -95,6 +95,7 @@ export class ApiKeysController {
       'api_key.too_many_ancestors',
       'project.not_found',
       'project.inactive',
+      'policy.too_many_keys',
     ],
   })
   @ApiHeader(IDEMPOTENCY_KEY)
@@ -141,7 +142,7 @@ export class ApiKeysController {
     summary: 'Change the fields present; null clears one',
     description: 'Rules across fields judge the result. `is_unlimited: true` clears the budget.',
     bodyLimit: LARGE_BODY,
-    errors: ['api_key.not_found', 'api_key.version_mismatch'],
+    errors: ['api_key.not_found', 'api_key.version_mismatch', 'policy.too_many_keys'],
   })
   @ApiHeader(IF_MATCH)
   @ApiOkResponse({ type: ApiKeyResponse, headers: VERSION_HEADERS })
@@ -183,7 +184,7 @@ export class ApiKeysController {
     ...RESOURCE,
     summary: 'Activate an API key',
     description: 'Activating an active key changes nothing.',
-    errors: ['api_key.not_found', 'api_key.expired'],
+    errors: ['api_key.not_found', 'api_key.expired', 'policy.too_many_keys'],
   })
   @ApiOkResponse({ type: MessageResponse })
   async activate(

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { BudgetsModule } from '../budgets/budgets.module.js';
+import { OrganizationsModule } from '../organizations/organizations.module.js';
 import { ApiKey, ApiKeySecret } from './api-key.entity.js';
 import { ApiKeyCounts } from './api-key-counts.service.js';
 import { ApiKeyCredentials } from './api-key-credentials.service.js';
@@ -13,10 +14,16 @@ import { ApiKeysReader } from './api-keys-reader.service.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { ApiKeysStore } from './api-keys.queries.js';
 import { Idempotency } from './idempotency.service.js';
+import { KeyPolicies } from './key-policies.service.js';
 import { LastUse } from './last-use.service.js';
 import { LockedApiKeys } from './locked-api-keys.queries.js';
 import { MemberRemovalSubscriber } from './member-removal.subscriber.js';
+import { OrganizationPoliciesController } from './organization-policies.controller.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
+import { PolicyRequests } from './policy-requests.service.js';
+import { PolicyStates } from './policy-states.service.js';
+import { PolicyTrials } from './policy-trials.service.js';
+import { ProjectPoliciesController } from './project-policies.controller.js';
 import { Replays } from './replays.service.js';
 import { SearchTexts } from './search-texts.service.js';
 import { SecretDigests } from './secret-digests.service.js';
@@ -28,8 +35,13 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
 
 /** API keys: their policies, their secrets, and what each of them is worth as a credential. */
 @Module({
-  imports: [BudgetsModule, TypeOrmModule.forFeature([ApiKey, ApiKeySecret])],
-  controllers: [ApiKeysController, SecretsController],
+  imports: [BudgetsModule, OrganizationsModule, TypeOrmModule.forFeature([ApiKey, ApiKeySecret])],
+  controllers: [
+    ApiKeysController,
+    OrganizationPoliciesController,
+    ProjectPoliciesController,
+    SecretsController,
+  ],
   providers: [
     ApiKeyCounts,
     ApiKeyLineage,
@@ -41,10 +53,14 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     ApiKeysService,
     ApiKeysStore,
     Idempotency,
+    KeyPolicies,
     LastUse,
     LockedApiKeys,
     MemberRemovalSubscriber,
     OwnerDeletionSubscriber,
+    PolicyRequests,
+    PolicyStates,
+    PolicyTrials,
     Replays,
     SearchTexts,
     SecretDigests,
@@ -53,6 +69,6 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     CachedKeys,
     StoredKeyChecks,
   ],
-  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, LastUse, CachedKeys],
+  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, LastUse, CachedKeys, PolicyStates],
 })
 export class ApiKeysModule {}

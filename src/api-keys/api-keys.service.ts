@@ -20,6 +20,7 @@ import { ApiKeySecrets, currentSecret } from './api-key-secrets.queries.js';
 import { ApiKeysStore } from './api-keys.queries.js';
 import { initialPolicy } from './lineage.policy.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.service.js';
+import { KeyPolicies } from './key-policies.service.js';
 import { LockedApiKeys } from './locked-api-keys.queries.js';
 import { type IssuedApiKey, Replays, requireFound } from './replays.service.js';
 
@@ -40,13 +41,14 @@ export class ApiKeysService {
     private readonly replays: Replays,
     private readonly secrets: ApiKeySecrets,
     private readonly lineage: ApiKeyLineage,
+    private readonly policies: KeyPolicies,
     private readonly idempotency: Idempotency,
     private readonly budgets: BudgetLimits,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
 
-  /** @throws AppError `auth.credential_invalid`, `permission.denied`, `validation.failed`, `idempotency.*` */
+  /** @throws AppError `auth.credential_invalid`, `permission.denied`, `validation.failed`, `policy.too_many_keys`, `idempotency.*` */
   @Change()
   async create(
     principal: Principal,
@@ -59,10 +61,15 @@ export class ApiKeysService {
     const parents = await this.lineage.lockParents(principal, now);
     const place = await this.places.lock(principal, projectId, parents[0]);
     requireHeldIn(principal, place, platformScopes(input.scopes ?? []));
-    const { policy } = requireValid(mergePolicy(initialPolicy(parents), input, now));
+    const { userId } = principal;
+    const bound = await this.policies.ofNew({ ...place, userId }, now);
+    const initial = initialPolicy(parents);
+    const expiresAt = initial.expiresAt ?? this.policies.defaultExpiry(bound);
+    const { policy } = requireValid(mergePolicy({ ...initial, expiresAt }, input, now));
     this.lineage.requireWithin(parents, policy, input);
+    await this.policies.requireCreatable(bound, policy);
     const fresh = this.secrets.generate();
-    const [{ secret, keyPrefix }, { userId }] = [fresh, principal];
+    const { secret, keyPrefix } = fresh;
     const parentKeyId = parents[0]?.id ?? null;
     const values = { ...policy, ...place, userId, parentKeyId, keyPrefix, createdAt: now, updatedAt: now };
     const id = await this.store.insert(values, fresh);
@@ -78,7 +85,7 @@ export class ApiKeysService {
         ...values,
         id,
         version: 1,
-        ownerKind: 'person',
+        ownerKind: bound.ownerKind,
         inactiveReason: null,
         isOwnerActive: true,
         isScopeActive: true,
@@ -92,7 +99,8 @@ export class ApiKeysService {
 
   /**
    * Changes the fields present. `expectedVersions` are those that the caller is willing to change.
-   * @throws AppError `api_key.not_found`, `permission.denied`, `api_key.version_mismatch`, `validation.failed`
+   * @throws AppError `api_key.not_found`, `permission.denied`, `api_key.version_mismatch`, `validation.failed`,
+   * `policy.too_many_keys`
    */
   @Change()
   async update(
@@ -110,9 +118,11 @@ export class ApiKeysService {
     }
     const added = (changes.scopes ?? []).filter((scope) => !apiKey.scopes.includes(scope));
     requireHeldIn(principal, apiKey, platformScopes(added));
-    const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
+    const now = this.clock.now();
+    const { policy, changed } = requireValid(mergePolicy(apiKey, changes, now));
     await this.lineage.requireMayChange(principal, apiKey, policy);
     await this.lineage.requireWithinParents(apiKey, policy, changed);
+    await this.policies.requireChangeable(apiKey, policy, changed, now);
     if (changed.length > 0) await this.locked.save(apiKey, policy);
     if (changed.some((field) => fieldOf(field).restriction === 'budget'))
       await this.#setBudget(apiKeyId, policy);
@@ -121,13 +131,20 @@ export class ApiKeysService {
     return requireFound(await this.store.read(apiKeyId));
   }
 
-  /** Idempotent. @throws AppError `api_key.not_found`, `permission.denied`, `api_key.expired` */
+  /**
+   * Idempotent.
+   * @throws AppError `api_key.not_found`, `permission.denied`, `api_key.expired`, `validation.failed`, `policy.too_many_keys`
+   */
   @Change()
   async activate(principal: Principal, apiKeyId: number): Promise<void> {
     const apiKey = await this.locked.forUpdate(principal, apiKeyId);
     await this.lineage.requireMayChange(principal, apiKey, { ...apiKey, isActive: true });
-    await this.lineage.requireUnexpired(apiKey, this.clock.now());
-    if (!apiKey.isActive) await this.locked.save(apiKey, { isActive: true });
+    const now = this.clock.now();
+    await this.lineage.requireUnexpired(apiKey, now);
+    if (!apiKey.isActive) {
+      await this.policies.requireActivatable(apiKey, now);
+      await this.locked.save(apiKey, { isActive: true });
+    }
     await this.events.change('api_key.activated', { apiKeyId, name: apiKey.name });
   }
 

@@ -3,6 +3,7 @@ import { GroupCommit } from '../common/group-commit.js';
 import { DataPlanePool } from '../database/pools.js';
 import { cachedColumns } from './api-key.fields.js';
 import { IS_SCOPE_ACTIVE } from './api-key-rows.js';
+import { ENFORCED_RULES, RULED_OF_KEY_ALONE } from './enforced-rules.js';
 import { SecretDigests } from './secret-digests.service.js';
 import { type CachedKey, type CachedKeyRow, toCachedKey } from './cached-key.js';
 
@@ -20,6 +21,10 @@ const LOAD_CACHED_KEYS = {
           AND (memberships.project_id IS NULL OR memberships.project_id = keys.project_id)
       ) AS scoped_permissions,
       users.is_active AND users.deleted_at IS NULL AS is_owner_active, ${IS_SCOPE_ACTIVE} AS is_scope_active, keys.created_at, ${POLICY_OF_KEY.join(', ')},
+      ${RULED_OF_KEY_ALONE}, ${ENFORCED_RULES} AS enforced_rules,
+      CASE WHEN secrets.retires_at IS NULL THEN secrets.created_at ELSE (
+        SELECT created_at FROM api_key_secrets AS current WHERE current.api_key_id = keys.id AND current.retires_at IS NULL
+      ) END AS secret_created_at,
       CASE WHEN keys.parent_key_id IS NOT NULL THEN api_key_ancestors(keys.id) END AS ancestors,
       accounts.id IS NOT NULL AS has_budget
     FROM api_key_secrets AS secrets

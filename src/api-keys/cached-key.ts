@@ -12,6 +12,7 @@ import {
   type NamesWith,
   wireNameOf,
 } from './api-key.fields.js';
+import { type EnforcedRow, toBreaksPolicyFromMs } from './enforced-rules.js';
 import { coversScope } from './lineage.policy.js';
 import {
   type AddressMatcher,
@@ -52,6 +53,8 @@ export interface CachedKey extends KeyRestrictions {
   readonly projectId: number;
   /** Whether its project and its organization let it live. */
   readonly isScopeActive: boolean;
+  /** From when on it breaks a policy that is enforced for all keys, in Unix milliseconds; infinite for never. */
+  readonly breaksPolicyFromMs: number;
   /** When this secret ends, in Unix milliseconds; infinite for the current one. */
   readonly retiresAtMs: number;
   /** The stored digest of the secret, one character a byte. */
@@ -89,7 +92,8 @@ type RestrictionColumns = Cached<NamesWith<'cachedFor', 'line'>> & {
 
 /** What a cached key is made of. */
 export type CachedKeyRow = RestrictionColumns &
-  Cached<NamesWith<'cachedFor', 'key'>> & {
+  Cached<NamesWith<'cachedFor', 'key'>> &
+  EnforcedRow & {
     readonly digest: Buffer;
     readonly retires_at: Date | null;
     readonly user_id: number;
@@ -135,6 +139,7 @@ export function toCachedKey(row: CachedKeyRow): CachedKey {
     organizationId: row.organization_id,
     projectId: row.project_id,
     isScopeActive: row.is_scope_active,
+    breaksPolicyFromMs: toBreaksPolicyFromMs(row),
     retiresAtMs: row.retires_at?.getTime() ?? Number.POSITIVE_INFINITY,
     secretDigest: row.digest.toString('latin1'),
     createdAtMs: row.created_at.getTime(),

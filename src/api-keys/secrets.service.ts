@@ -9,6 +9,7 @@ import { ApiKeyLineage } from './api-key-lineage.service.js';
 import { ApiKeySecrets } from './api-key-secrets.queries.js';
 import { ApiKeysStore } from './api-keys.queries.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.service.js';
+import { KeyPolicies } from './key-policies.service.js';
 import { LockedApiKeys } from './locked-api-keys.queries.js';
 import { type IssuedApiKey, Replays, requireFound } from './replays.service.js';
 
@@ -20,6 +21,7 @@ export class SecretsService {
     private readonly locked: LockedApiKeys,
     private readonly secrets: ApiKeySecrets,
     private readonly lineage: ApiKeyLineage,
+    private readonly policies: KeyPolicies,
     private readonly idempotency: Idempotency,
     private readonly replays: Replays,
     private readonly events: EventPublisher,
@@ -29,7 +31,7 @@ export class SecretsService {
   /**
    * Gives the key a new secret; the old one stays valid for `gracePeriodSeconds`.
    * @throws AppError `api_key.not_found`, `permission.denied`, `api_key.expired`, `api_key.too_many_secrets`,
-   * `idempotency.*`
+   * `validation.failed` where it breaks a policy, `idempotency.*`
    */
   @Change()
   async regenerate(
@@ -44,6 +46,7 @@ export class SecretsService {
     if (earlierId !== undefined) return this.replays.of(earlierId);
     const now = this.clock.now();
     await this.lineage.requireUnexpired(apiKey, now);
+    await this.policies.requireRegenerable(apiKey, now);
     const fresh = this.secrets.generate();
     await this.secrets.rotate(apiKey, fresh, gracePeriodSeconds, now);
     await this.locked.save(apiKey, { keyPrefix: fresh.keyPrefix });

@@ -52,7 +52,7 @@ export interface HoldRefusal {
 }
 
 /** Why a verdict would refuse the key whatever the request. */
-export type KeyRefusal = 'DISABLED' | 'EXPIRED';
+export type KeyRefusal = 'DISABLED' | 'EXPIRED' | 'POLICY_VIOLATION';
 
 /** The result of a request. `conflict`: its request id belongs to a hold of another amount. */
 export type HoldOutcome =

@@ -4,6 +4,7 @@ import { BudgetsModule } from '../budgets/budgets.module.js';
 import { UsageModule } from '../usage/usage.module.js';
 import { BudgetLedger } from './budget-ledger.queries.js';
 import { HoldGrants } from './hold-grants.queries.js';
+import { HoldPolicies } from './hold-policies.queries.js';
 import { HoldSweeper } from './hold-sweeper.service.js';
 import { HoldsController } from './holds.controller.js';
 import { HoldsService } from './holds.service.js';
@@ -12,7 +13,7 @@ import { HoldsService } from './holds.service.js';
 @Module({
   imports: [ApiKeysModule, BudgetsModule, UsageModule],
   controllers: [HoldsController],
-  providers: [BudgetLedger, HoldGrants, HoldSweeper, HoldsService],
+  providers: [BudgetLedger, HoldGrants, HoldPolicies, HoldSweeper, HoldsService],
   exports: [BudgetLedger],
 })
 export class HoldsModule {}

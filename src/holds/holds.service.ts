@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { ApiKeyLineage } from '../api-keys/api-key-lineage.service.js';
+import type { CachedKey } from '../api-keys/cached-key.js';
 import { CachedKeys } from '../api-keys/cached-keys.service.js';
 import type { Principal } from '../auth/principal.js';
+import { HoldPolicies } from './hold-policies.queries.js';
 import { BudgetLedger } from './budget-ledger.queries.js';
 import { BudgetStates } from '../budgets/budget-states.service.js';
 import type {
@@ -44,6 +46,7 @@ export class HoldsService {
     private readonly recorder: UsageRecorder,
     private readonly lineage: ApiKeyLineage,
     private readonly cachedKeys: CachedKeys,
+    private readonly policies: HoldPolicies,
     private readonly clock: Clock,
   ) {}
 
@@ -52,8 +55,10 @@ export class HoldsService {
    * `budget_hold.conflict` when the request id names a hold of another amount
    */
   async take(target: HoldTarget): Promise<TakenHold> {
-    const apiKeyId = target.kind === 'id' ? target.apiKeyId : await this.#idOf(target.secret);
-    const outcome = await this.ledger.grantHold({ ...target.request, apiKeyId });
+    const key = target.kind === 'id' ? target : await this.#keyOf(target.secret);
+    const request = { ...target.request, apiKeyId: key.apiKeyId };
+    if (await this.policies.isRefused(request, key)) throw keyRefused('POLICY_VIOLATION');
+    const outcome = await this.ledger.grantHold(request);
     switch (outcome.kind) {
       case 'unknown_key':
         throw unknownKey();
@@ -114,10 +119,10 @@ export class HoldsService {
     return required(await this.ledger.find(holdId, reporter));
   }
 
-  async #idOf(secret: string): Promise<number> {
+  async #keyOf(secret: string): Promise<CachedKey> {
     const cachedKey = await this.cachedKeys.find(secret, this.clock.nowMs());
     if (cachedKey === undefined) throw unknownKey();
-    return cachedKey.apiKeyId;
+    return cachedKey;
   }
 }
 
@@ -137,9 +142,14 @@ function unknownKey(): AppError {
 }
 
 function keyRefused(refusal: KeyRefusal): AppError {
-  const detail = refusal === 'DISABLED' ? 'The API key is not active.' : 'The API key has expired.';
-  return new AppError('budget_hold.key_refused', detail, { members: { verdict: refusal } });
+  return new AppError('budget_hold.key_refused', REFUSALS[refusal], { members: { verdict: refusal } });
 }
+
+const REFUSALS: Readonly<Record<KeyRefusal, string>> = {
+  DISABLED: 'The API key is not active.',
+  EXPIRED: 'The API key has expired.',
+  POLICY_VIOLATION: 'The API key breaks a policy of its organization or project.',
+};
 
 function conflict(status: HoldStatus, wanted: string): AppError {
   return new AppError('budget_hold.conflict', CONFLICTS[status].replace('…', wanted));

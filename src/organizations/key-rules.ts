@@ -97,7 +97,8 @@ export const KEY_RULES = {
   },
   max_keys: {
     ...KEYS,
-    description: 'The most keys that are switched on. Judged when one is created or activated, and then alone.',
+    description:
+      'The most keys that are switched on. Judged when one is created or activated, and then alone.',
     example: 100,
   },
   max_keys_per_member: {

@@ -44,7 +44,10 @@ export class PoliciesService {
   ): Promise<Policy> {
     const current = await this.rows.lock(target);
     if (expectedVersions?.includes(current.version) === false)
-      throw new AppError('policy.version_mismatch', 'The policy has changed since it was read; read it again.');
+      throw new AppError(
+        'policy.version_mismatch',
+        'The policy has changed since it was read; read it again.',
+      );
     const rules = merged(current, changes);
     const changed = KEY_RULE_NAMES.filter((name) => !isDeepStrictEqual(rules[name], current.rules[name]));
     const version = nextVersion(current.version);

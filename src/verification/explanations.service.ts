@@ -70,8 +70,11 @@ export class Explanations {
     const { apiKeyId, rateLimits } = key;
     const outcome = await this.limiter.consume(apiKeyId, rateLimits, PEEK, nowMs);
     const budget = ownPart(await this.budgets.find(apiKeyId));
+    // Policies judge each key by itself: those of its ancestors are no part of this verdict.
+    const breaksPolicyFromMs =
+      apiKeyId === cachedKey.apiKeyId ? cachedKey.breaksPolicyFromMs : Number.POSITIVE_INFINITY;
     return {
-      cachedKey: { ...cachedKey, ...key, line: undefined, hasBudget: budget.hasOwn },
+      cachedKey: { ...cachedKey, ...key, line: undefined, hasBudget: budget.hasOwn, breaksPolicyFromMs },
       budget,
       outcome,
     };

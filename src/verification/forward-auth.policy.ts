@@ -24,6 +24,7 @@ const PROBLEMS: Readonly<Record<Exclude<VerdictCode, 'VALID'>, Problem>> = {
   NOT_FOUND: ['verdict.not_authenticated', 'The request carries no API key that is known.'],
   DISABLED: ['verdict.not_authenticated', 'The API key is not active.'],
   EXPIRED: ['verdict.not_authenticated', 'The API key has expired.'],
+  POLICY_VIOLATION: ['verdict.not_allowed', 'The API key breaks a policy of its organization or project.'],
   IP_NOT_ALLOWED: ['verdict.not_allowed', 'The API key may not be used from this address.'],
   ...byNameRefusal(({ input }): Problem => ['verdict.not_allowed', `The API key may not use this ${input}.`]),
   INSUFFICIENT_SCOPE: ['verdict.not_allowed', 'The API key lacks a scope that is needed.'],

@@ -6,6 +6,8 @@ export const VERDICT_MEANINGS: Readonly<Record<VerdictCode, string>> = {
   NOT_FOUND: 'No key has this secret: it is misspelled, its key was deleted, or its grace period is over.',
   DISABLED: 'The key, or a key that it descends from, is deactivated, or its owner is disabled.',
   EXPIRED: '`expires_at` of the key, or of a key that it descends from, has passed.',
+  POLICY_VIOLATION:
+    'The key breaks a rule of the policy of its organization or project, which is enforced for all keys.',
   IP_NOT_ALLOWED: 'The key has `allowed_ips`, and `ip` is in none of them or was not sent.',
   ...byNameRefusal(
     ({ input, field }) => `The key has \`${field}\`, and \`${input}\` matches none of them or was not sent.`,

@@ -25,7 +25,13 @@ export interface VerdictHold {
 
 /** Why a known key is refused by what it is and what is asked of it, in the order in which that is judged. */
 export type Refusal =
-  'DISABLED' | 'EXPIRED' | 'IP_NOT_ALLOWED' | NameRefusal | 'INSUFFICIENT_SCOPE' | 'BUDGET_EXCEEDED';
+  | 'DISABLED'
+  | 'EXPIRED'
+  | 'POLICY_VIOLATION'
+  | 'IP_NOT_ALLOWED'
+  | NameRefusal
+  | 'INSUFFICIENT_SCOPE'
+  | 'BUDGET_EXCEEDED';
 
 /** Every code of a verdict. */
 export type VerdictCode = 'NOT_FOUND' | Refusal | 'RATE_LIMITED' | 'VALID';
@@ -35,6 +41,7 @@ export const VERDICT_CODES: readonly VerdictCode[] = [
   'NOT_FOUND',
   'DISABLED',
   'EXPIRED',
+  'POLICY_VIOLATION',
   'IP_NOT_ALLOWED',
   ...NAMED_RESTRICTIONS.map(({ refusal }) => refusal),
   'INSUFFICIENT_SCOPE',
@@ -67,6 +74,15 @@ export const RULES: readonly Rule[] = [
     passes: (cachedKey, _request, nowMs) => cachedKey.expiresAtMs > nowMs,
     inputs: (cachedKey, _request, nowMs) => ({
       expires_at: isoOrNull(cachedKey.expiresAtMs),
+      now: new Date(nowMs).toISOString(),
+    }),
+  },
+  {
+    refusal: 'POLICY_VIOLATION',
+    passes: ({ breaksPolicyFromMs }, _request, nowMs) => breaksPolicyFromMs > nowMs,
+    inputs: ({ breaksPolicyFromMs }, _request, nowMs) => ({
+      breaks_policy: breaksPolicyFromMs <= nowMs,
+      breaks_policy_from: isoOrNull(breaksPolicyFromMs),
       now: new Date(nowMs).toISOString(),
     }),
   },

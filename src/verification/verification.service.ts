@@ -83,7 +83,7 @@ export class VerificationService {
     );
   }
 
-  /** The cached key, if key and owner are active and it has not expired. Checks nothing else and consumes nothing. */
+  /** The cached key, if key and owner are active, it has not expired and breaks no policy that is enforced. Checks nothing else and consumes nothing. */
   async findActive(secret: string): Promise<CachedKey | undefined> {
     const nowMs = this.clock.nowMs();
     const cachedKey = await this.#find(secret, nowMs);
@@ -91,7 +91,8 @@ export class VerificationService {
       cachedKey?.isActive &&
       cachedKey.isOwnerActive &&
       cachedKey.isScopeActive &&
-      cachedKey.expiresAtMs > nowMs;
+      cachedKey.expiresAtMs > nowMs &&
+      cachedKey.breaksPolicyFromMs > nowMs;
     return isAlive ? cachedKey : undefined;
   }
 
