@@ -52,9 +52,20 @@ export function changedAuthority(
     return { kind: 'user', id: payload.userId };
   if (name.startsWith('project.')) return { kind: 'project', id: idIn(payload, 'projectId') };
   if (name.startsWith('organization.')) return { kind: 'organization', id: idIn(payload, 'organizationId') };
+  if (name === 'policy.updated') return ofPlace(payload as ChangeEvents['policy.updated']);
   // Keys that end with their owner or parent (`api_keys.deleted`) are covered by the lock of that.
   if (!name.startsWith('api_key.') || !('apiKeyId' in payload) || payload.apiKeyId === null) return undefined;
   return { kind: 'api_key', id: payload.apiKeyId };
+}
+
+/** Keys that break a policy are no credentials. */
+function ofPlace({
+  organizationId,
+  projectId,
+}: ChangeEvents['policy.updated']): ReturnType<typeof changedAuthority> {
+  return projectId === null
+    ? { kind: 'organization', id: organizationId }
+    : { kind: 'project', id: projectId };
 }
 
 function idIn(payload: object, name: string): number {
