@@ -69,11 +69,14 @@ describe('a policy that is enforced for all keys', () => {
     expect([before.status, await isAccepted(app, bad.secret)]).toEqual([201, true]);
     await setPolicy(app, place, { name_pattern: 'a', enforcement: 'all' });
     expect(await isAccepted(app, bad.secret)).toBe(false);
-    const gateway = await service.client.get('/forward-auth', {
-      authorization: `Bearer ${bad.secret}`,
-      'x-api-key': '',
+    const gateway = await app.anonymous.withApiKey(bad.secret).get('/forward-auth');
+    expectProblem(gateway, 'verdict.not_allowed');
+    expect(gateway.headers.get('x-api-key-code')).toBe('POLICY_VIOLATION');
+    const introspected = await service.client.send('POST', '/introspect', {
+      rawBody: `token=${bad.secret}`,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
     });
-    expect(gateway.status).toBeGreaterThanOrEqual(400);
+    expect(introspected.body).toEqual({ active: false });
     const [byId, bySecret] = [
       await askToHold(service.client, bad, 1),
       await service.client.post('/budget-holds', ask),
@@ -108,20 +111,19 @@ describe('a policy that is enforced for all keys', () => {
     const enforced_from = new Date(now + 600_000).toISOString();
     await setPolicy(app, place, { name_pattern: 'a', enforcement: 'all', enforced_from });
     expect([await codeAt(now + 599_999), await codeAt(now + 600_000)]).toEqual(['VALID', 'POLICY_VIOLATION']);
-    await setPolicy(app, place, { name_pattern: null, enforced_from: null, rotate_after_days: 10 });
     const createdAt = now - 10 * DAY_MS + 600_000;
     await database.query('UPDATE api_key_secrets SET created_at = $2 WHERE api_key_id = $1', [
       key.id,
       new Date(createdAt),
     ]);
-    await settle(app);
+    await setPolicy(app, place, { name_pattern: null, enforced_from: null, rotate_after_days: 10 });
     expect([await codeAt(now + 599_999), await codeAt(now + 600_000)]).toEqual(['VALID', 'POLICY_VIOLATION']);
     // A former secret keeps its grace period, however old it is.
     await database.query('UPDATE api_key_secrets SET created_at = $2 WHERE api_key_id = $1', [
       key.id,
       new Date(now - 20 * DAY_MS),
     ]);
-    await settle(app);
+    await setPolicy(app, place, { rotate_after_days: 11 });
     expect(await code(key)).toBe('POLICY_VIOLATION');
     expect(
       (await app.admin.post(`/api-keys/${key.id}/regenerate`, { grace_period_seconds: 600 })).status,

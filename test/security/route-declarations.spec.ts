@@ -67,6 +67,8 @@ const REQUIRED_PERMISSIONS: Readonly<Record<string, string>> = {
     'permission_in_scope platform:members:update of organization',
   'DELETE /api/v1/organizations/:id/members/:user_id':
     'permission_in_scope platform:members:delete of organization or oneself',
+  'GET /api/v1/organizations/:id/policy': 'permission_in_scope platform:policies:read of organization',
+  'PUT /api/v1/organizations/:id/policy': 'permission_in_scope platform:policies:update of organization',
   'GET /api/v1/organizations/:id/projects': 'permission_in_scope platform:projects:read of organization',
   'POST /api/v1/organizations/:id/projects': 'permission_in_scope platform:projects:create of organization',
   'GET /api/v1/projects': 'authenticated',
@@ -78,6 +80,8 @@ const REQUIRED_PERMISSIONS: Readonly<Record<string, string>> = {
   'PUT /api/v1/projects/:id/members/:user_id': 'permission_in_scope platform:members:update of project',
   'DELETE /api/v1/projects/:id/members/:user_id':
     'permission_in_scope platform:members:delete of project or oneself',
+  'GET /api/v1/projects/:id/policy': 'permission_in_scope platform:policies:read of project',
+  'PUT /api/v1/projects/:id/policy': 'permission_in_scope platform:policies:update of project',
   'GET /api/v1/reference': 'authenticated',
   'POST /api/v1/auth/logout': 'authenticated',
   'GET /api/v1/auth/me': 'authenticated',
