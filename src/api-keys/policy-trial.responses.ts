@@ -61,8 +61,7 @@ export class PolicyChangeResponse extends PolicyResponse {
 export function toPolicyChangeResponse(result: Policy | PolicyTrial): PolicyChangeResponse {
   if (!('policy' in result)) return toPolicyResponse(result);
   const { policy, wouldBeRefused, brokenRules, apiKeys } = result;
-  return {
-    ...toPolicyResponse(policy),
+  return Object.assign(toPolicyResponse(policy), {
     would_be_refused: wouldBeRefused,
     broken_rules: brokenRules.map(({ rule, total }) => ({ rule, total })),
     api_keys: apiKeys.map(({ id, name, userId, projectId, rules }) => ({
@@ -72,5 +71,5 @@ export function toPolicyChangeResponse(result: Policy | PolicyTrial): PolicyChan
       project_id: projectId,
       rules,
     })),
-  };
+  });
 }

@@ -113,6 +113,7 @@ const TAGS = [
   ['Users', 'Administration of users, their roles and permissions.'],
   ['Organizations', 'Tenants: companies, or customers of a platform.'],
   ['Projects', 'Parts of organizations, with keys and members of their own.'],
+  ['Policies', 'What the keys of organizations and projects must obey.'],
   ['Members', 'Who may do what in an organization or a project.'],
   ['Audit', 'The record of every action.'],
   ['Service', 'Health, metrics and error pages.'],

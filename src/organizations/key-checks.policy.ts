@@ -26,7 +26,7 @@ export interface KeyCheck {
   /** The fields of a key that it depends on, by their names on the wire; an error names the first. */
   readonly fields: readonly string[];
   /** What must be true of the field; undefined while it is. */
-  broken(key: RuledKey, nowMs: number): string | undefined;
+  readonly broken: (key: RuledKey, nowMs: number) => string | undefined;
 }
 
 export const DAY_MS = 86_400_000;

@@ -18,9 +18,9 @@ import type { Policy } from './policy.js';
  * The members of these classes that are rules are declared at the end of this file, from the table of rules.
  */
 
-const Changes = bareClass() as new () => Omit<KeyRuleChanges, 'enforced_from'> & {
+const Changes: new () => Omit<KeyRuleChanges, 'enforced_from'> & {
   readonly enforced_from?: Date | null;
-};
+} = bareClass();
 const Shown = bareClass() as new () => KeyRules;
 
 @ApiSchema({ name: 'KeyPolicyUpdate' })
@@ -38,7 +38,7 @@ export class PolicyUpdateQuery {
 
 /** The rules of a policy. */
 @ApiSchema({ name: 'KeyRules' })
-export class KeyRulesResponse extends Shown {}
+class KeyRulesResponse extends Shown {}
 
 /** What a policy shows beside its rules. */
 @ApiSchema({ name: 'KeyPolicy' })
