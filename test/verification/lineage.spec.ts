@@ -214,6 +214,7 @@ describe('a key that came from others', { timeout: 60_000 }, () => {
     expect(passed).toEqual({
       DISABLED: [false, ...each(true, true, false)],
       EXPIRED: [true, ...each(true, true, true)],
+      POLICY_VIOLATION: [true, ...each(true, true, true)],
       IP_NOT_ALLOWED: [true, ...each(true, true, true)],
       MODEL_NOT_ALLOWED: [false, ...each(true, false, true)],
       CHATBOT_NOT_ALLOWED: [true, ...each(true, true, true)],

@@ -279,6 +279,7 @@ describe('the answer of verify', () => {
         ).toEqual([
           ['DISABLED', true],
           ['EXPIRED', true],
+          ['POLICY_VIOLATION', true],
           ['IP_NOT_ALLOWED', true],
           ['MODEL_NOT_ALLOWED', false],
           ['CHATBOT_NOT_ALLOWED', true],

@@ -134,6 +134,7 @@ describe('latchkey_verdicts_total', () => {
       NOT_FOUND: 3,
       DISABLED: 1,
       EXPIRED: 1,
+      POLICY_VIOLATION: 0,
       IP_NOT_ALLOWED: 1,
       MODEL_NOT_ALLOWED: 1,
       CHATBOT_NOT_ALLOWED: 1,
