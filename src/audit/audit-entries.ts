@@ -52,6 +52,8 @@ const ENTRIES: Entries = {
     apiKey('delete_api_key_secret', apiKeyId, { name, secret_id: secretId, key_prefix: keyPrefix }),
   'api_key.activated': ({ apiKeyId, name }) => apiKey('activate_api_key', apiKeyId, { name }),
   'api_key.deactivated': ({ apiKeyId, name }) => apiKey('deactivate_api_key', apiKeyId, { name }),
+  'api_key.transferred': ({ apiKeyId, name, beforeValues, afterValues }) =>
+    apiKey('transfer_api_key', apiKeyId, { name, ...updateDetails({ beforeValues, afterValues }) }),
 
   'budget.threshold_reached': ({ percent, ...balance }) =>
     budget('budget_threshold_reached', balance, { percent }),
@@ -116,6 +118,36 @@ const ENTRIES: Entries = {
     policy('update', place, updateDetails({ beforeValues, afterValues })),
   'policy.tried': ({ wouldBeRefused, ...place }) =>
     policy('update', place, { dry_run: true, would_be_refused: wouldBeRefused }),
+  'service_account.listed': ({ organizationId: _of, projectId, ...details }) =>
+    serviceAccount('list_service_accounts', projectId, null, details),
+  'service_account.viewed': ({ projectId, userId }) =>
+    serviceAccount('get_service_account', projectId, userId),
+  'service_account.created': ({ projectId, userId, name, permissions }) =>
+    serviceAccount('create_service_account', projectId, userId, { name, permissions }),
+  'service_account.updated': ({ projectId, userId, beforeValues, afterValues }) =>
+    serviceAccount('update_service_account', projectId, userId, updateDetails({ beforeValues, afterValues })),
+  'service_account.deleted': ({ projectId, userId, name }) =>
+    serviceAccount('delete_service_account', projectId, userId, { name }),
+  'invitation.listed': ({ organizationId: _of, projectId, ...details }) =>
+    entry(ofPlace('list', 'invitations', projectId), 'invitation', null, placed(projectId, details)),
+  'invitation.created': ({ projectId, invitationId, username, role }) =>
+    entry(
+      ofPlace('create', 'invitation', projectId),
+      'invitation',
+      invitationId,
+      placed(projectId, { username, role }),
+    ),
+  'invitation.revoked': ({ projectId, invitationId, username }) =>
+    entry(
+      ofPlace('revoke', 'invitation', projectId),
+      'invitation',
+      invitationId,
+      placed(projectId, { username }),
+    ),
+  'invitation.accepted': ({ projectId, invitationId, userId, role }) => ({
+    ...entry('accept_invitation', 'invitation', invitationId, placed(projectId, { user_id: userId, role })),
+    actorUserId: userId,
+  }),
 
   'session.opened': ({ sessionId, userId }) => session('login', sessionId, userId),
   'session.refreshed': ({ sessionId, userId }) => session('refresh_session', sessionId, userId),
@@ -200,6 +232,15 @@ function policy(
 /** The organization has a column of its own. */
 function placed(projectId: number | null, details: AuditEntry['details']): AuditEntry['details'] {
   return projectId === null ? details : { project_id: projectId, ...details };
+}
+
+function serviceAccount(
+  action: string,
+  projectId: number,
+  userId: number | null,
+  details: AuditEntry['details'] = {},
+): AuditEntry {
+  return entry(action, 'service_account', userId, placed(projectId, details));
 }
 
 function failedLogin(details: AuditEntry['details']): AuditEntry {

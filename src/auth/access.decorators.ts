@@ -1,10 +1,12 @@
 import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension, ApiSecurity } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import { Public } from '../contract/public.decorator.js';
 import type { Permission } from './permissions.js';
 import type { Principal } from './principal.js';
 
 const ACCESS_RULE = 'latchkey:access-rule';
+const OPTIONAL = 'latchkey:optional-credential';
 
 /** What the `id` of a path may name that has members. */
 export type ScopeKind = 'organization' | 'project';
@@ -49,6 +51,16 @@ export function SelfOrPermissionInScope(permission: Permission, below: ScopeKind
   return declare({ kind: 'permission_in_scope', permission, below, orSelf: true });
 }
 
+/** Anyone; a credential that is sent must be valid, and its principal is known. */
+export function OptionallyAuthenticated(): MethodDecorator {
+  return applyDecorators(
+    Public(),
+    SetMetadata(OPTIONAL, true),
+    ApiBearerAuth('accessToken'),
+    ApiSecurity({}),
+  );
+}
+
 /** Any caller with a valid credential. */
 export function Authenticated(): MethodDecorator {
   return declare({ kind: 'authenticated' });
@@ -59,6 +71,11 @@ export function accessRuleOf(handler: object): AccessRule | undefined {
   return Reflect.getMetadata(ACCESS_RULE, handler) as AccessRule | undefined;
 }
 
+/** Whether a public route judges a credential that is sent. */
+export function readsCredential(handler: object): boolean {
+  return Reflect.getMetadata(OPTIONAL, handler) === true;
+}
+
 /** The principal that the guard found. */
 export const CurrentPrincipal = createParamDecorator(
   (_data: unknown, context: ExecutionContext): Principal => {
@@ -67,6 +84,12 @@ export const CurrentPrincipal = createParamDecorator(
       throw new Error('A route that asks for the principal must declare an access rule.');
     return principal;
   },
+);
+
+/** The principal that the guard found; undefined where no credential was sent. */
+export const OptionalPrincipal = createParamDecorator(
+  (_data: unknown, context: ExecutionContext): Principal | undefined =>
+    context.switchToHttp().getRequest<FastifyRequest & { principal?: Principal }>().principal,
 );
 
 function declare(rule: AccessRule): MethodDecorator {

@@ -10,10 +10,11 @@ import {
   currentRequestContext,
   type OperationName,
 } from '../context/request-context.js';
-import { type AccessRule, accessRuleOf } from './access.decorators.js';
+import { type AccessRule, accessRuleOf, readsCredential } from './access.decorators.js';
 import { requireOneOf } from './access.policy.js';
 import { Admission, type Judge } from './admission.js';
 import { Authenticator } from './authenticator.service.js';
+import { presentsCredential } from './credentials.js';
 import { OwnershipCheck } from './ownership-check.service.js';
 import { requireAnywhere } from './scope.policy.js';
 import { ScopeCheck } from './scope-check.service.js';
@@ -43,6 +44,7 @@ export function reporterOf({ actor, admission }: GuardedRequest, alsoNeeded?: st
 
 /** What a handler declares; read once, since reflection is slow. */
 interface Declaration {
+  /** Without a credential; one that is sent is judged where there is a rule. */
   readonly isPublic: boolean;
   readonly rule: AccessRule | undefined;
   readonly operation: OperationName | undefined;
@@ -94,7 +96,7 @@ export class AccessGuard implements CanActivate {
     request.operation = operation;
     if (operation?.isDataPlane) echoRequestId(request, context);
     else nameOperation(request);
-    if (isOpen) return true;
+    if (isOpen && !(rule !== undefined && presentsCredential(request.headers))) return true;
     if (rule === undefined) throw new Error(`${context.getHandler().name} declares no access rule.`);
     if (!operation?.isDataPlane) return this.#admitToControlPlane(request, context, rule);
     const principal = this.authenticator.fromMemory(request, context);
@@ -148,7 +150,7 @@ export class AccessGuard implements CanActivate {
     if (declaration === undefined) {
       declaration = {
         isPublic: isPublic(handler, context.getClass()),
-        rule: accessRuleOf(handler),
+        rule: readsCredential(handler) ? { kind: 'authenticated' } : accessRuleOf(handler),
         operation: operationOf(handler),
       };
       this.#declarations.set(handler, declaration);

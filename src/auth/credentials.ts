@@ -11,6 +11,11 @@ interface CredentialHeaders {
   readonly 'x-api-key'?: string | string[] | undefined;
 }
 
+/** Whether a request carries anything that is meant as a credential. */
+export function presentsCredential({ authorization, 'x-api-key': apiKey }: CredentialHeaders): boolean {
+  return authorization !== undefined || apiKey !== undefined;
+}
+
 /**
  * Reads `Authorization: Bearer …` and `X-API-Key: …`. A bearer token that begins with one of our key prefixes is
  * an API key, any other is an access token.

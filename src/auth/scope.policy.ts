@@ -1,7 +1,7 @@
 import { AppError } from '../common/app-error.js';
 import { denied, isOwner, requireHeldAmong } from './access.policy.js';
-import { grants } from './permission.policy.js';
-import type { Principal } from './principal.js';
+import { grants, intersection, lacking } from './permission.policy.js';
+import type { Principal, ScopedPermissions } from './principal.js';
 
 /*
  * What a principal may do where. Permissions count everywhere, those of a membership in its organization or project alone.
@@ -25,6 +25,13 @@ export const DEFAULT_SCOPE: ProjectScope = { organizationId: 1, projectId: 1 };
 /** What a service account may hold in its whole organization; all else it holds in its project. */
 export const DATA_PLANE_PERMISSIONS: readonly string[] = ['platform:api-keys:verify', 'platform:usage:write'];
 
+/** What somebody may do, whoever they are. */
+export interface HeldPermissions {
+  /** Everywhere. */
+  readonly permissions: readonly string[];
+  readonly scoped: readonly ScopedPermissions[];
+}
+
 /** Something that has an owner and a place. */
 export interface OwnedThing extends ProjectScope {
   readonly userId: number;
@@ -37,8 +44,7 @@ function covers(outer: Scope, inner: Scope): boolean {
 }
 
 /** All that the principal holds in a scope. */
-function permissionsIn(principal: Principal, scope: Scope): readonly string[] {
-  const { permissions, scoped } = principal;
+function permissionsIn({ permissions, scoped }: HeldPermissions, scope: Scope): readonly string[] {
   return [
     ...permissions,
     ...scoped.filter((held) => covers(held, scope)).flatMap((held) => held.permissions),
@@ -49,6 +55,11 @@ function permissionsIn(principal: Principal, scope: Scope): readonly string[] {
 function holdsIn(principal: Principal, scope: Scope, permission: string): boolean {
   if (grants(principal.permissions, permission)) return true;
   return principal.scoped.some((held) => covers(held, scope) && grants(held.permissions, permission));
+}
+
+/** Whether somebody holds each of these permissions in a scope. */
+export function areHeldIn(held: HeldPermissions, scope: Scope, permissions: readonly string[]): boolean {
+  return lacking(permissionsIn(held, scope), permissions).length === 0;
 }
 
 /** Whether the principal holds a permission anywhere. */
@@ -115,4 +126,18 @@ export function requireOwnerOrIn(
  */
 export function requireHeldIn(principal: Principal, scope: Scope, permissions: readonly string[]): void {
   requireHeldAmong(permissionsIn(principal, scope), permissions);
+}
+
+/**
+ * The same for what a service account is given: that on the data plane counts in its whole organization.
+ * @throws AppError `permission.denied`
+ */
+export function requireHeldForService(
+  principal: Principal,
+  { organizationId, projectId }: ProjectScope,
+  permissions: readonly string[],
+): void {
+  requireHeldIn(principal, { organizationId, projectId }, permissions);
+  const wide = intersection(permissions, DATA_PLANE_PERMISSIONS);
+  requireHeldIn(principal, { organizationId, projectId: null }, wide);
 }

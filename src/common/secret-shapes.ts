@@ -1,6 +1,11 @@
 /** The prefix by which refresh tokens are recognized. */
 export const REFRESH_TOKEN_PREFIX = 'rt_';
 
+/** The prefix by which the tokens of invitations are recognized. */
+export const INVITATION_TOKEN_PREFIX = 'inv_';
+
+/** Tokens of 256 random bits in base64url. */
+const TOKEN_PREFIXES = [REFRESH_TOKEN_PREFIX, INVITATION_TOKEN_PREFIX];
 /** What every JSON Web Token begins with: `{"` in base64url. */
 const TOKEN_HEAD = 'eyJ';
 /** Characters after a prefix from which on a text is taken for a secret that was cut. */
@@ -23,9 +28,9 @@ export function secretShapes(apiKeyPrefixes: readonly string[]): RegExp {
   const shapes = [
     `(?:${apiKeyPrefixes.join('|')})[0-9A-Za-z]{${FEWEST_CHARACTERS},}`,
     JSON_WEB_TOKEN,
-    String.raw`${REFRESH_TOKEN_PREFIX}[\w-]{${FEWEST_CHARACTERS},}`,
+    String.raw`(?:${TOKEN_PREFIXES.join('|')})[\w-]{${FEWEST_CHARACTERS},}`,
     `(?:${apiKeyPrefixes.map(hexOf).join('|')})${LETTER_BYTE}{${FEWEST_CHARACTERS},}`,
-    `(?:${hexOf(REFRESH_TOKEN_PREFIX)}|${hexOf(TOKEN_HEAD)})${TOKEN_BYTE}{${FEWEST_CHARACTERS},}`,
+    `(?:${[...TOKEN_PREFIXES, TOKEN_HEAD].map(hexOf).join('|')})${TOKEN_BYTE}{${FEWEST_CHARACTERS},}`,
   ];
   return new RegExp(shapes.join('|'), 'gi');
 }
@@ -35,7 +40,7 @@ export function secretShapes(apiKeyPrefixes: readonly string[]): RegExp {
  * begins. A text without any of these holds no secret in base64; one with them may.
  */
 export function base64Heads(apiKeyPrefixes: readonly string[]): RegExp {
-  const heads = [...apiKeyPrefixes, TOKEN_HEAD, REFRESH_TOKEN_PREFIX];
+  const heads = [...apiKeyPrefixes, TOKEN_HEAD, ...TOKEN_PREFIXES];
   return new RegExp(heads.flatMap((head) => [0, 1, 2].map((offset) => base64Of(head, offset))).join('|'));
 }
 

@@ -115,6 +115,8 @@ const TAGS = [
   ['Projects', 'Parts of organizations, with keys and members of their own.'],
   ['Policies', 'What the keys of organizations and projects must obey.'],
   ['Members', 'Who may do what in an organization or a project.'],
+  ['Invitations', 'Offers to become a member.'],
+  ['Service accounts', 'Owners of keys that are no person.'],
   ['Audit', 'The record of every action.'],
   ['Service', 'Health, metrics and error pages.'],
 ] as const;

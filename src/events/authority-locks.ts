@@ -40,6 +40,7 @@ const NOTHING_TAKEN: ReadonlySet<keyof ChangeEvents> = new Set([
   'organization.created',
   'project.created',
   'member.added',
+  'service_account.created',
 ]);
 
 /** Whose authority an event may have reduced: of a user, or of a key used as a credential. */
@@ -48,7 +49,7 @@ export function changedAuthority(
   payload: ChangeEvents[keyof ChangeEvents],
 ): Exclude<Change, { kind: 'everything' }> | undefined {
   if (NOTHING_TAKEN.has(name)) return undefined;
-  if (/^(user|session|member)\./.test(name) && 'userId' in payload)
+  if (/^(user|session|member|service_account)\./.test(name) && 'userId' in payload)
     return { kind: 'user', id: payload.userId };
   if (name.startsWith('project.')) return { kind: 'project', id: idIn(payload, 'projectId') };
   if (name.startsWith('organization.')) return { kind: 'organization', id: idIn(payload, 'organizationId') };

@@ -22,6 +22,13 @@ interface Place {
   readonly projectId: number | null;
 }
 
+/** A service account, by the user that it is, with its project. */
+interface ServiceAccountPlace {
+  readonly organizationId: number;
+  readonly projectId: number;
+  readonly userId: number;
+}
+
 /** Changes: facts that commit together with the data that they describe. */
 export interface ChangeEvents {
   'api_key.created': { readonly apiKeyId: number; readonly name: string; readonly scopes: readonly string[] };
@@ -59,6 +66,15 @@ export interface ChangeEvents {
   };
   'api_key.activated': { readonly apiKeyId: number; readonly name: string };
   'api_key.deactivated': { readonly apiKeyId: number; readonly name: string };
+  /** The key and all that it created are in another project, or someone else's, from now on. */
+  'api_key.transferred': {
+    /** Where it was. */
+    readonly organizationId: number;
+    readonly apiKeyId: number;
+    readonly name: string;
+    readonly beforeValues: Values;
+    readonly afterValues: Values;
+  };
   'budget.threshold_reached': BudgetBalance & { readonly percent: number };
   'budget.exhausted': BudgetBalance;
   'usage.reversed': {
@@ -107,6 +123,27 @@ export interface ChangeEvents {
   /** Without a project: from the organization and all its projects. */
   'member.removed': Place & { readonly userId: number };
   'policy.updated': Place & { readonly beforeValues: Values; readonly afterValues: Values };
+  'service_account.created': ServiceAccountPlace & {
+    readonly name: string;
+    readonly permissions: readonly string[];
+  };
+  'service_account.updated': ServiceAccountPlace & {
+    readonly beforeValues: Values;
+    readonly afterValues: Values;
+  };
+  'service_account.deleted': ServiceAccountPlace & { readonly name: string };
+  'invitation.created': Place & {
+    readonly invitationId: number;
+    readonly username: string;
+    readonly role: string;
+  };
+  'invitation.revoked': Place & { readonly invitationId: number; readonly username: string };
+  /** The user, who may be new, is a member now. */
+  'invitation.accepted': Place & {
+    readonly invitationId: number;
+    readonly userId: number;
+    readonly role: string;
+  };
   'session.opened': { readonly sessionId: string; readonly userId: number };
   'session.refreshed': { readonly sessionId: string; readonly userId: number };
   'session.closed': { readonly sessionId: string; readonly userId: number };
@@ -150,6 +187,15 @@ export interface ObservationEvents {
   'policy.viewed': Place;
   /** A change of a policy that was tried and not made. */
   'policy.tried': Place & { readonly wouldBeRefused: number };
+  'invitation.listed': Place & { readonly page?: number; readonly cursor?: string; readonly size: number };
+  'service_account.listed': {
+    readonly organizationId: number;
+    readonly projectId: number;
+    readonly page?: number;
+    readonly cursor?: string;
+    readonly size: number;
+  };
+  'service_account.viewed': ServiceAccountPlace;
   'audit_log.listed': { readonly filters: Values };
   'audit_log.exported': { readonly filters: Values };
   /** Somebody gave another password than the current one to change their own. */

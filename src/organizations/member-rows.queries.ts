@@ -34,6 +34,12 @@ export class MemberRows {
    */
   @Transactional(Propagation.Mandatory)
   async lockScope(scope: Scope): Promise<void> {
+    if (!(await this.isThere(scope))) throw scopeNotFoundOf(scope);
+  }
+
+  /** The same; false where the scope was deleted. */
+  @Transactional(Propagation.Mandatory)
+  async isThere(scope: Scope): Promise<boolean> {
     const [organization] = await this.#query<unknown>(
       `SELECT FROM organizations
        WHERE id = $1 AND deleted_at IS NULL AND ($2::bigint IS NULL OR EXISTS (
@@ -41,7 +47,7 @@ export class MemberRows {
        FOR NO KEY UPDATE`,
       [scope.organizationId, scope.projectId],
     );
-    if (organization === undefined) throw scopeNotFoundOf(scope);
+    return organization !== undefined;
   }
 
   async permissionsOf(role: MembershipRole): Promise<string[]> {

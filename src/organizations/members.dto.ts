@@ -12,12 +12,12 @@ const USER_ID = {
   description: 'Who becomes a member: a user of the organization, or with `platform:users:read` any user.',
   example: 2,
 } as const;
-const ORGANIZATION_ROLE = {
+export const ORGANIZATION_ROLE = {
   name: 'OrganizationRole',
   choices: ORGANIZATION_ROLES,
   description: 'What the member may do in the organization and all its projects.',
 } as const;
-const PROJECT_ROLE = {
+export const PROJECT_ROLE = {
   name: 'ProjectRole',
   choices: PROJECT_ROLES,
   description: 'What the member may do in the project.',

@@ -1,12 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import type { Principal } from '../auth/principal.js';
-import { type Scope, scopesOf } from '../auth/scope.policy.js';
+import { type ProjectScope, type Scope, scopesOf } from '../auth/scope.policy.js';
 import { decodeCursor, encodeCursor } from '../contract/cursor.js';
 import type { PageRequest } from '../contract/paging.js';
 import { ReportQueries } from '../database/report.queries.js';
 import { EventPublisher } from '../events/event-publisher.service.js';
 import { type Member, MEMBER_COLUMNS } from './member-rows.queries.js';
+import { type Invitation, INVITATION_COLUMNS, IS_OPEN_INVITATION } from './invitation-rows.queries.js';
 import type { Organization, Project } from './organization.entity.js';
+import type { ServiceAccount } from './service-account.js';
+import { IS_SERVICE_ACCOUNT_OF_PROJECT, SERVICE_ACCOUNT_COLUMNS } from './service-account-rows.queries.js';
 
 /** A page of a list. */
 export interface Page<Row> {
@@ -32,7 +35,7 @@ const SCOPE_COLUMNS = (
 ) => `${table}.id, ${table}.slug, ${table}.name, ${table}.external_id AS "externalId",
   ${table}.is_active AS "isActive", ${table}.version, ${table}.created_at AS "createdAt", ${table}.updated_at AS "updatedAt"`;
 
-/** Lists of organizations, projects and members: what the caller may read of them. They are counted whole, so these are reports. */
+/** Lists of organizations, projects, and what is in them: what the caller may read of them. They are counted whole, so these are reports. */
 @Injectable()
 export class ScopeLists {
   constructor(
@@ -107,6 +110,37 @@ export class ScopeLists {
       values: [scope.organizationId, scope.projectId],
     });
     await this.events.observe('member.listed', { ...scope, ...shownPart(asked) });
+    return page;
+  }
+
+  async serviceAccounts(
+    principal: Principal,
+    { organizationId, projectId }: ProjectScope,
+    asked: PageRequest,
+  ): Promise<Page<ServiceAccount>> {
+    const page = await this.#page<ServiceAccount>(principal, asked, {
+      name: 'service_accounts',
+      columns: SERVICE_ACCOUNT_COLUMNS,
+      from: 'users',
+      id: 'users.id',
+      condition: IS_SERVICE_ACCOUNT_OF_PROJECT,
+      values: [projectId],
+    });
+    await this.events.observe('service_account.listed', { organizationId, projectId, ...shownPart(asked) });
+    return page;
+  }
+
+  /** Those that were neither accepted nor revoked: of an organization those to all of it, of a project its own. */
+  async invitations(principal: Principal, scope: Scope, asked: PageRequest): Promise<Page<Invitation>> {
+    const page = await this.#page<Invitation>(principal, asked, {
+      name: 'invitations',
+      columns: INVITATION_COLUMNS,
+      from: 'invitations',
+      id: 'invitations.id',
+      condition: IS_OPEN_INVITATION,
+      values: [scope.organizationId, scope.projectId],
+    });
+    await this.events.observe('invitation.listed', { ...scope, ...shownPart(asked) });
     return page;
   }
 

@@ -68,11 +68,11 @@ export class LoginService {
     return session && this.#issue(session);
   }
 
-  /** A disabled user too: the name is a user's all the same. */
+  /** A disabled user too: the name is a user's all the same. A service account is nobody who could log in. */
   async #find(username: string): Promise<LoginRow | undefined> {
     const { rows } = await this.pool.query<LoginRow>({
       name: 'find_login',
-      text: 'SELECT id, password_hash, is_active FROM users WHERE username = $1 AND deleted_at IS NULL',
+      text: `SELECT id, password_hash, is_active FROM users WHERE username = $1 AND kind = 'person' AND deleted_at IS NULL`,
       values: [username],
     });
     return rows[0];

@@ -55,7 +55,13 @@ export class SessionsService {
    */
   @Change()
   async open(userId: number, passwordHash: string): Promise<OpenedSession | undefined> {
-    const stillValid = { id: userId, passwordHash, isActive: true, deletedAt: IsNull() };
+    const stillValid = {
+      id: userId,
+      kind: 'person' as const,
+      passwordHash,
+      isActive: true,
+      deletedAt: IsNull(),
+    };
     const user = await this.#manager.findOne(User, { where: stillValid, lock: { mode: 'pessimistic_read' } });
     if (user === null) return undefined;
     const now = this.clock.now();

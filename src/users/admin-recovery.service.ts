@@ -35,7 +35,7 @@ export class AdminRecovery {
   @Change()
   protected async replace(username: string, passwordHash: string): Promise<void> {
     const manager = this.transactions.tx;
-    const where = { username, role: 'admin', isActive: true, deletedAt: IsNull() };
+    const where = { username, kind: 'person' as const, role: 'admin', isActive: true, deletedAt: IsNull() };
     const admin = await manager.findOne(User, { where, lock: { mode: 'pessimistic_write' } });
     if (admin === null) throw new AppError('user.not_found', `There is no active admin named ${username}.`);
     await manager.update(User, { id: admin.id }, { passwordHash, updatedAt: this.clock.now() });

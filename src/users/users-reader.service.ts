@@ -20,7 +20,7 @@ const LIST = ['users'];
 const SHOWN_COLUMNS = `id, username, role, permissions, is_active AS "isActive", created_at AS "createdAt",
   updated_at AS "updatedAt"`;
 
-/** Lists of users. All of them are counted, and a far page is looked for from the first on, so that these are reports. */
+/** Lists of users; projects list their service accounts. All of them are counted, and a far page is looked for from the first on, so that these are reports. */
 @Injectable()
 export class UsersReader {
   constructor(
@@ -35,7 +35,7 @@ export class UsersReader {
     const found = await this.reports.query<ShownUser>(callerId, {
       name: 'list_users',
       text: `
-        SELECT ${SHOWN_COLUMNS} FROM users WHERE deleted_at IS NULL AND id > $1
+        SELECT ${SHOWN_COLUMNS} FROM users WHERE kind = 'person' AND deleted_at IS NULL AND id > $1
         ORDER BY id LIMIT $2 OFFSET $3`,
       values: [after?.id ?? 0, size + 1, after === undefined ? (page - 1) * size : 0],
     });
@@ -53,7 +53,7 @@ export class UsersReader {
   async #count(callerId: number): Promise<number> {
     const [row] = await this.reports.query<{ total: number }>(callerId, {
       name: 'count_users',
-      text: 'SELECT count(*) AS total FROM users WHERE deleted_at IS NULL',
+      text: `SELECT count(*) AS total FROM users WHERE kind = 'person' AND deleted_at IS NULL`,
     });
     return row?.total ?? 0;
   }

@@ -22,7 +22,13 @@ const permissionCheck = textCheck(1, 200, {
   regex: PERMISSION_PATTERN,
   rule: 'a permission such as platform:api-keys:read',
 });
-const USERNAME = { regex: /^[A-Za-z0-9._@+-]+$/, rule: 'made of the characters A-Z a-z 0-9 . _ @ + -' };
+/** The rule for the name of a person. */
+export const USERNAME = {
+  minLength: 1,
+  maxLength: 64,
+  pattern: { regex: /^[A-Za-z0-9._@+-]+$/, rule: 'made of the characters A-Z a-z 0-9 . _ @ + -' },
+  example: 'dana',
+} as const;
 
 export class UserIdParameter {
   @IdField('The id of a user.')
@@ -31,13 +37,7 @@ export class UserIdParameter {
 
 @ApiSchema({ name: 'UserCreate' })
 export class CreateUserDto implements HasCrossFieldRules {
-  @TextField({
-    minLength: 1,
-    maxLength: 64,
-    pattern: USERNAME,
-    description: 'Kept in lower case; unique.',
-    example: 'dana',
-  })
+  @TextField({ ...USERNAME, description: 'Kept in lower case; unique.' })
   username!: string;
 
   @TextField({ minLength: 12, maxLength: 72, isSecret: true, description: '12 characters to 72 bytes.' })

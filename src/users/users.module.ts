@@ -9,6 +9,8 @@ import { LoginThrottle } from './login-throttle.service.js';
 import { PasswordAttempts } from './password-attempts.service.js';
 import { PasswordHasher } from './password-hasher.service.js';
 import { Role, User } from './user.entity.js';
+import { NewUsers } from './new-users.service.js';
+import { UserRows } from './user-rows.queries.js';
 import { UsersReader } from './users-reader.service.js';
 import { UsersController } from './users.controller.js';
 import { UsersService } from './users.service.js';
@@ -24,11 +26,13 @@ import { UsersService } from './users.service.js';
     LoginFailures,
     LoginNames,
     LoginThrottle,
+    NewUsers,
     PasswordAttempts,
     PasswordHasher,
+    UserRows,
     UsersReader,
     UsersService,
   ],
-  exports: [AdminRecovery, FirstAdmin, LoginFailures, PasswordAttempts, PasswordHasher],
+  exports: [AdminRecovery, FirstAdmin, LoginFailures, NewUsers, PasswordAttempts, PasswordHasher],
 })
 export class UsersModule {}

@@ -16,6 +16,7 @@ import { lacking } from '../auth/permission.policy.js';
 import type { Principal } from '../auth/principal.js';
 import { changedValues, type NewUser, type UserChanges } from './user-changes.js';
 import { Role, User } from './user.entity.js';
+import { UserRows } from './user-rows.queries.js';
 import { normalizeUsername } from './username.js';
 
 const ADMIN_ROLE = 'admin';
@@ -32,6 +33,7 @@ const WRONG_PASSWORD: FieldError = { field: 'current_password', message: 'must b
 export class UsersService {
   constructor(
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
+    private readonly rows: UserRows,
     private readonly passwords: PasswordHasher,
     private readonly currentPasswords: CurrentPasswords,
     private readonly keyBounds: KeyBounds,
@@ -123,27 +125,12 @@ export class UsersService {
     requireHeld(principal, wanted);
     if (wanted.length > 0) await this.keyBounds.requireUnbound(principal);
     const { username, password, role, permissions } = input;
-    const now = this.clock.now();
-    const values = {
-      username,
-      passwordHash: password,
-      role,
-      permissions: [...permissions],
-      createdAt: now,
-      updatedAt: now,
-    };
-    const inserted = await this.#manager
-      .createQueryBuilder()
-      .insert()
-      .into(User)
-      .values(values)
-      .orIgnore()
-      .returning('id')
-      .execute();
-    const [row] = inserted.raw as { id: number }[];
-    if (row === undefined) throw new AppError('user.username_taken', 'A user of this name exists already.');
-    await this.events.change('user.created', { userId: row.id, username, role, permissions });
-    return this.#find(row.id);
+    const values = { username, passwordHash: password, role, permissions };
+    const userId = await this.rows.insert(values, this.clock.now());
+    if (userId === undefined)
+      throw new AppError('user.username_taken', 'A user of this name exists already.');
+    await this.events.change('user.created', { userId, username, role, permissions });
+    return this.#find(userId);
   }
 
   @Change()
@@ -171,13 +158,13 @@ export class UsersService {
   }
 
   async #find(userId: number): Promise<User> {
-    const user = await this.#manager.findOneBy(User, { id: userId, deletedAt: IsNull() });
+    const user = await this.#manager.findOneBy(User, personOf(userId));
     if (user === null) throw new AppError('user.not_found', 'User not found');
     return user;
   }
 
   async #findLocked(userId: number): Promise<User> {
-    const where = { id: userId, deletedAt: IsNull() };
+    const where = personOf(userId);
     const user = await this.#manager.findOne(User, { where, lock: { mode: 'pessimistic_write' } });
     if (user === null) throw new AppError('user.not_found', 'User not found');
     return user;
@@ -208,6 +195,11 @@ export class UsersService {
   get #manager() {
     return this.transactions.tx;
   }
+}
+
+/** A service account is changed where its project is, and has no password. */
+function personOf(userId: number) {
+  return { id: userId, kind: 'person' as const, deletedAt: IsNull() };
 }
 
 function requireNone(errors: readonly FieldError[]): void {
