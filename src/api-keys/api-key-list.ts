@@ -1,4 +1,5 @@
 import type { ListPosition } from '../contract/cursor.js';
+import type { InactiveReason } from './api-key.js';
 import type { ApiKeyState } from './api-key.policy.js';
 import {
   EXPIRY,
@@ -17,6 +18,7 @@ export interface ApiKeyFilter {
   /** What a caller may see who may not see all: their own keys and those in some scopes. */
   readonly visible?: VisibleKeys | undefined;
   readonly isActive?: boolean | undefined;
+  readonly inactiveReason?: InactiveReason | undefined;
   /** The state at `now`, which must be given with it. */
   readonly state?: ApiKeyState | undefined;
   readonly now?: Date | undefined;
@@ -56,8 +58,8 @@ const LAST_USE = `coalesce(totals.last_used_at, '-infinity'::timestamptz)`;
 
 /** True where counters know how many keys there are. */
 export function isCounted(filter: ApiKeyFilter): boolean {
-  const { organizationId, projectId, visible, state, expiresBefore, search, tag } = filter;
-  const others = [organizationId, projectId, visible, state, expiresBefore, tag];
+  const { organizationId, projectId, visible, inactiveReason, state, expiresBefore, search, tag } = filter;
+  const others = [organizationId, projectId, visible, inactiveReason, state, expiresBefore, tag];
   return !search && others.every((other) => other === undefined);
 }
 
@@ -191,6 +193,8 @@ function selectionOf(filter: ApiKeyFilter, sort: ApiKeySort): Selection {
     conditions.push(`keys.is_active = ${parameter(isActive)}`);
     name += '_active';
   }
+  if (filter.inactiveReason !== undefined)
+    conditions.push(`keys.inactive_reason = ${parameter(filter.inactiveReason)}`);
   if (state !== undefined) {
     from += ` JOIN users AS owners ON owners.id = keys.user_id JOIN projects ON projects.id = keys.project_id
       JOIN organizations ON organizations.id = keys.organization_id`;

@@ -152,7 +152,7 @@ export function isExpensiveList(query: Readonly<Record<string, unknown>>): boole
   const { search, sort, page, size } = query;
   const isFiltered =
     Boolean(search) ||
-    ['tag', 'state', 'expires_before', 'project_id', 'organization_id'].some(
+    ['tag', 'state', 'inactive_reason', 'expires_before', 'project_id', 'organization_id'].some(
       (name) => query[name] !== undefined,
     );
   return isFiltered || !isIndexed(sort) || isFar(Number(page ?? 1) * Number(size ?? 10));
@@ -164,8 +164,10 @@ function isKey(row: MatchRow): row is { readonly matches: number } & PlacedRow {
 
 /** What a cursor is bound to. */
 function listOf(filter: ApiKeyFilter, sort: ApiKeySort) {
-  const { userId, organizationId, projectId, isActive, state, expiresBefore, search, tag } = filter;
+  const { userId, organizationId, projectId, isActive, inactiveReason, state, expiresBefore, search, tag } =
+    filter;
   const narrowed = [userId, isActive, state, expiresBefore, search, tag, sort];
-  const place = [organizationId, projectId].some((id) => id !== undefined) ? [organizationId, projectId] : [];
-  return ['api_keys', ...narrowed, ...place].map((part) => part ?? null);
+  const later = [organizationId, projectId, inactiveReason];
+  const added = later.some((value) => value !== undefined) ? later : [];
+  return ['api_keys', ...narrowed, ...added].map((part) => part ?? null);
 }

@@ -50,6 +50,9 @@ const LIVE = { where: 'deleted_at IS NULL' };
 @Check('api_keys_budget_check', 'a budget has a limit and a type')
 @Index('api_keys_project_idx', ['projectId', 'id'], LIVE)
 @Index('api_keys_organization_idx', ['organizationId', 'id'], LIVE)
+@Index('api_keys_inactive_reason_idx', ['inactiveReason', 'id'], {
+  where: 'inactive_reason IS NOT NULL AND deleted_at IS NULL',
+})
 @Unique('api_keys_id_project_id_key', ['id', 'projectId'])
 @ForeignKey('Project', ['projectId', 'organizationId'], ['id', 'organizationId'], {
   name: 'api_keys_project_id_fkey',

@@ -1,4 +1,4 @@
-import type { EventValue } from '../events/domain-events.js';
+import type { EventValue } from '../events/event-values.js';
 import {
   type ApiKeyFields,
   FIELD_NAMES,
@@ -47,7 +47,8 @@ export interface ApiKeySecretRecord {
 }
 
 /** A person, or a service account. */
-export type OwnerKind = 'person' | 'service';
+export const OWNER_KINDS = ['person', 'service'] as const;
+export type OwnerKind = (typeof OWNER_KINDS)[number];
 
 /** Reasons for which keys are deactivated together. */
 export const INACTIVE_REASONS = ['owner_left'] as const;

@@ -52,7 +52,7 @@ export class ApiKeysReader implements ApiKeyOwners {
     const { userId, visible } = this.#visible(principal, filter);
     const found = await this.search.page(principal.userId, { ...filter, userId, visible }, sort, asked);
     const { isActive = null, search = null, tag = null, state, expiresBefore } = filter;
-    const { organizationId, projectId } = filter;
+    const { organizationId, projectId, inactiveReason } = filter;
     const filters = {
       user_id: userId ?? null,
       is_active: isActive,
@@ -60,6 +60,7 @@ export class ApiKeysReader implements ApiKeyOwners {
       tag,
       ...(organizationId === undefined ? {} : { organization_id: organizationId }),
       ...(projectId === undefined ? {} : { project_id: projectId }),
+      ...(inactiveReason === undefined ? {} : { inactive_reason: inactiveReason }),
       ...(state === undefined ? {} : { state }),
       ...(expiresBefore === undefined ? {} : { expires_before: expiresBefore.toISOString() }),
     };

@@ -86,7 +86,7 @@ export class ApiKeysController {
     ...RESOURCE,
     summary: 'Create an API key; the secret is shown this once',
     description:
-      'The key belongs to the caller. A `platform:` scope beyond the caller’s own permissions is refused. What an API key creates is its child: it has the restrictions of that key where it states none, and none beyond them.',
+      'The key belongs to the caller, or to the service account that is named. A `platform:` scope beyond the caller’s own permissions is refused. What an API key creates is its child: it has the restrictions of that key where it states none, and none beyond them.',
     bodyLimit: LARGE_BODY,
     errors: [
       'idempotency.in_progress',
@@ -96,6 +96,8 @@ export class ApiKeysController {
       'project.not_found',
       'project.inactive',
       'policy.too_many_keys',
+      'service_account.not_found',
+      'service_account.inactive',
     ],
   })
   @ApiHeader(IDEMPOTENCY_KEY)
@@ -107,7 +109,11 @@ export class ApiKeysController {
     @IdempotencyKey() key: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ApiKeyWithSecretResponse> {
-    const changes = { ...toApiKeyChanges(body), projectId: body.project_id };
+    const changes = {
+      ...toApiKeyChanges(body),
+      projectId: body.project_id,
+      serviceAccountId: body.service_account_id,
+    };
     // Not the body itself: its members may come in another order when it is sent again, and mean the same.
     const claim =
       key === undefined

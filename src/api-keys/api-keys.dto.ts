@@ -36,6 +36,7 @@ const Update: new () => Partial<Sent<FieldName>> = Common;
 @ApiSchema({ name: 'ApiKeyCreate' })
 export class CreateApiKeyDto extends Create implements HasCrossFieldRules {
   declare project_id?: number;
+  declare service_account_id?: number;
 
   /** What the service would say of the fields together. */
   [CROSS_FIELD_ERRORS](isBroken: (field: string) => boolean, now: Date): readonly FieldError[] {
@@ -114,6 +115,12 @@ IntegerField({
     'The project that the key is to be in. Default: the default project, or for a request made with an API key the project of that key.',
   example: 1,
 })(CreateApiKeyDto.prototype, 'project_id');
+IntegerField({
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+  optional: true,
+  description: 'The service account that is to own the key, in its project. Default: the caller owns it.',
+})(CreateApiKeyDto.prototype, 'service_account_id');
 declare(
   UpdateApiKeyDto,
   FIELDS.filter(({ onCreate }) => onCreate !== undefined),

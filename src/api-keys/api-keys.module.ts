@@ -17,6 +17,7 @@ import { Idempotency } from './idempotency.service.js';
 import { KeyPolicies } from './key-policies.service.js';
 import { LastUse } from './last-use.service.js';
 import { LockedApiKeys } from './locked-api-keys.queries.js';
+import { KeyOwners } from './key-owners.queries.js';
 import { MemberRemovalSubscriber } from './member-removal.subscriber.js';
 import { OrganizationPoliciesController } from './organization-policies.controller.js';
 import { OwnerDeletionSubscriber } from './owner-deletion.subscriber.js';
@@ -29,6 +30,8 @@ import { SearchTexts } from './search-texts.service.js';
 import { SecretDigests } from './secret-digests.service.js';
 import { SecretsController } from './secrets.controller.js';
 import { SecretsService } from './secrets.service.js';
+import { TransfersController } from './transfers.controller.js';
+import { TransfersService } from './transfers.service.js';
 import { CachedKeyLoader } from './cached-key.queries.js';
 import { CachedKeys } from './cached-keys.service.js';
 import { StoredKeyChecks } from './stored-key-checks.service.js';
@@ -42,6 +45,8 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     ProjectPoliciesController,
     SecretsController,
   ],
+  imports: [BudgetsModule, TypeOrmModule.forFeature([ApiKey, ApiKeySecret])],
+  controllers: [ApiKeysController, SecretsController, TransfersController],
   providers: [
     ApiKeyCounts,
     ApiKeyLineage,
@@ -54,6 +59,7 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     ApiKeysStore,
     Idempotency,
     KeyPolicies,
+    KeyOwners,
     LastUse,
     LockedApiKeys,
     MemberRemovalSubscriber,
@@ -65,6 +71,7 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     SearchTexts,
     SecretDigests,
     SecretsService,
+    TransfersService,
     CachedKeyLoader,
     CachedKeys,
     StoredKeyChecks,

@@ -10,6 +10,8 @@ import {
   type ApiKeySecretRecord,
   INACTIVE_REASONS,
   type InactiveReason,
+  OWNER_KINDS,
+  type OwnerKind,
   type ShownPolicy,
   toShownPolicy,
 } from './api-key.js';
@@ -63,6 +65,9 @@ export class ApiKeyResponse extends Policy {
 
   @ResponseField({ ...ID, description: 'The owner.', example: 1 })
   user_id!: number;
+
+  @ResponseField(openEnum(OWNER_KINDS, 'What the owner is: a person, or a service account of the project.'))
+  owner_kind!: OwnerKind;
 
   @ResponseField({ ...ID, description: 'The organization that it is in.', example: 1 })
   organization_id!: number;
@@ -182,6 +187,7 @@ export function toApiKeyResponse(apiKey: ApiKeyRecord, now: Date): ApiKeyRespons
   return {
     id: apiKey.id,
     user_id: apiKey.userId,
+    owner_kind: apiKey.ownerKind,
     organization_id: apiKey.organizationId,
     project_id: apiKey.projectId,
     parent_key_id: apiKey.parentKeyId,

@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { TransactionHost } from '@nestjs-cls/transactional';
 import type { TransactionalAdapterTypeOrm } from '@nestjs-cls/transactional-adapter-typeorm';
-import { platformScopes } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
-import { requireHeldIn, type Scope } from '../auth/scope.policy.js';
+import type { OwnedThing, Scope } from '../auth/scope.policy.js';
 import { BudgetLimits } from '../budgets/budget-limits.queries.js';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
@@ -22,12 +21,17 @@ import { initialPolicy } from './lineage.policy.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.service.js';
 import { KeyPolicies } from './key-policies.service.js';
 import { LockedApiKeys } from './locked-api-keys.queries.js';
+import { requireKeyHeld } from './key-authority.policy.js';
+import { KeyOwners } from './key-owners.queries.js';
+import { LockedApiKeys, requireExpected } from './locked-api-keys.queries.js';
 import { type IssuedApiKey, Replays, requireFound } from './replays.service.js';
 
 /** What a create asks for. */
 export interface NewApiKeyRequest extends ApiKeyChanges {
   /** Where the key is to be; where nothing is said, in the default project, or for an API key in its own. */
   readonly projectId?: number | undefined;
+  /** The service account that is to own it, instead of the caller. */
+  readonly serviceAccountId?: number | undefined;
 }
 
 /** Changes of API keys. Each method is one transaction: load, decide, save, tell. */
@@ -37,6 +41,7 @@ export class ApiKeysService {
     private readonly transactions: TransactionHost<TransactionalAdapterTypeOrm>,
     private readonly store: ApiKeysStore,
     private readonly places: ApiKeyPlaces,
+    private readonly owners: KeyOwners,
     private readonly locked: LockedApiKeys,
     private readonly replays: Replays,
     private readonly secrets: ApiKeySecrets,
@@ -52,7 +57,7 @@ export class ApiKeysService {
   @Change()
   async create(
     principal: Principal,
-    { projectId, ...input }: NewApiKeyRequest,
+    { projectId, serviceAccountId, ...input }: NewApiKeyRequest,
     claim?: IdempotencyClaim,
   ): Promise<IssuedApiKey> {
     const earlierId = claim && (await this.idempotency.earlier(claim));
@@ -66,19 +71,31 @@ export class ApiKeysService {
     const initial = initialPolicy(parents);
     const expiresAt = initial.expiresAt ?? this.policies.defaultExpiry(bound);
     const { policy } = requireValid(mergePolicy({ ...initial, expiresAt }, input, now));
+    const account = await this.#serviceAccount(principal, serviceAccountId, projectId);
+    const place = await this.places.lock(principal, account?.projectId ?? projectId, parents[0]);
+    const userId = account?.userId ?? principal.userId;
+    const wantedKind = account === undefined ? 'person' : 'service';
+    requireKeyHeld(principal, { ...place, userId, ownerKind: wantedKind }, input.scopes ?? []);
+    const { policy } = requireValid(mergePolicy(initialPolicy(parents), input, now));
     this.lineage.requireWithin(parents, policy, input);
     await this.policies.requireCreatable(bound, policy);
     const fresh = this.secrets.generate();
     const { secret, keyPrefix } = fresh;
     const parentKeyId = parents[0]?.id ?? null;
     const values = { ...policy, ...place, userId, parentKeyId, keyPrefix, createdAt: now, updatedAt: now };
-    const id = await this.store.insert(values, fresh);
-    if (id === undefined)
+    const stored = await this.store.insert(values, fresh);
+    if (stored === undefined)
       throw new AppError('auth.credential_invalid', 'The user of this credential was ended.');
+    const { id, ownerKind } = stored;
     if (parentKeyId !== null) await this.budgets.setParentOfApiKey(id, parentKeyId);
     if (!policy.isUnlimited) await this.#setBudget(id, policy);
     if (claim !== undefined) await this.idempotency.remember(claim, id);
-    await this.events.change('api_key.created', { apiKeyId: id, name: policy.name, scopes: policy.scopes });
+    await this.events.change('api_key.created', {
+      apiKeyId: id,
+      name: policy.name,
+      scopes: policy.scopes,
+      ...(account === undefined ? {} : { serviceAccountId: userId }),
+    });
     const secrets = [currentSecret(fresh, now)];
     return {
       apiKey: {
@@ -86,6 +103,7 @@ export class ApiKeysService {
         id,
         version: 1,
         ownerKind: bound.ownerKind,
+        ownerKind,
         inactiveReason: null,
         isOwnerActive: true,
         isScopeActive: true,
@@ -110,16 +128,13 @@ export class ApiKeysService {
     expectedVersions?: readonly number[],
   ): Promise<ApiKeyRecord> {
     const apiKey = await this.locked.forUpdate(principal, apiKeyId);
-    if (expectedVersions?.includes(apiKey.version) === false) {
-      throw new AppError(
-        'api_key.version_mismatch',
-        'The API key has changed since it was read; read it again.',
-      );
-    }
+    requireExpected(apiKey, expectedVersions);
     const added = (changes.scopes ?? []).filter((scope) => !apiKey.scopes.includes(scope));
     requireHeldIn(principal, apiKey, platformScopes(added));
     const now = this.clock.now();
     const { policy, changed } = requireValid(mergePolicy(apiKey, changes, now));
+    requireKeyHeld(principal, apiKey, added);
+    const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
     await this.lineage.requireMayChange(principal, apiKey, policy);
     await this.lineage.requireWithinParents(apiKey, policy, changed);
     await this.policies.requireChangeable(apiKey, policy, changed, now);
@@ -196,6 +211,14 @@ export class ApiKeysService {
       await this.events.change('api_keys.deactivated', { apiKeyIds, names, reason: 'owner_left' });
       if (ended.length < ENDED_TOGETHER) return;
     }
+  }
+
+  async #serviceAccount(
+    principal: Principal,
+    id: number | undefined,
+    projectId: number | undefined,
+  ): Promise<OwnedThing | undefined> {
+    return id === undefined ? undefined : this.owners.lockServiceAccount(principal, id, projectId);
   }
 
   async #setBudget(apiKeyId: number, { budgetLimitCents, budgetType }: ApiKeyPolicy): Promise<void> {

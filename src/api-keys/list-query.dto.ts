@@ -1,5 +1,6 @@
 import { BooleanField, ChoiceField, IntegerField, TextField, TimestampField } from '../contract/fields.js';
 import { PageQuery } from '../contract/paging.js';
+import { INACTIVE_REASONS, type InactiveReason } from './api-key.js';
 import { API_KEY_SORTS, type ApiKeyFilter, type ApiKeySort, NEWEST_FIRST } from './api-key-list.js';
 import { API_KEY_STATES, type ApiKeyState } from './api-key.policy.js';
 
@@ -39,6 +40,13 @@ export class ListApiKeysQuery extends PageQuery {
   })
   is_active?: boolean;
 
+  @ChoiceField({
+    choices: INACTIVE_REASONS,
+    optional: true,
+    description: 'Only keys that were deactivated for this reason, and not activated since.',
+  })
+  inactive_reason?: InactiveReason;
+
   @ChoiceField({ choices: API_KEY_STATES, optional: true, description: 'Only keys in this state now.' })
   state?: ApiKeyState;
 
@@ -72,12 +80,23 @@ export class ListApiKeysQuery extends PageQuery {
 
 /** What a list is narrowed to. */
 export function toApiKeyFilter(query: ListApiKeysQuery): ApiKeyFilter {
-  const { user_id, organization_id, project_id, is_active, state, expires_before, search, tag } = query;
+  const {
+    user_id,
+    organization_id,
+    project_id,
+    is_active,
+    inactive_reason,
+    state,
+    expires_before,
+    search,
+    tag,
+  } = query;
   return {
     userId: user_id,
     organizationId: organization_id,
     projectId: project_id,
     isActive: is_active,
+    inactiveReason: inactive_reason,
     state,
     expiresBefore: expires_before,
     search,

@@ -1,11 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import { platformScopes } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
-import { isOwnerOf, requireHeldIn, requireOwnerOrIn } from '../auth/scope.policy.js';
+import { isOwnerOf, requireOwnerOrIn } from '../auth/scope.policy.js';
 import { nameOrganization } from '../context/request-context.js';
+import { AppError } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import type { ApiKeyCore, ApiKeyPolicy } from './api-key.js';
 import { nextVersion } from '../common/version.js';
+import { requireKeyHeld } from './key-authority.policy.js';
 import { ApiKeysStore } from './api-keys.queries.js';
 import { apiKeyNotFound, requireFound } from './replays.service.js';
 
@@ -31,7 +32,7 @@ export class LockedApiKeys {
    */
   async forUpdate(principal: Principal, apiKeyId: number): Promise<ApiKeyCore> {
     const apiKey = await this.forAction(principal, apiKeyId, 'update');
-    if (!isOwnerOf(principal, apiKey)) requireHeldIn(principal, apiKey, platformScopes(apiKey.scopes));
+    if (!isOwnerOf(principal, apiKey)) requireKeyHeld(principal, apiKey, apiKey.scopes);
     return apiKey;
   }
 
@@ -39,5 +40,15 @@ export class LockedApiKeys {
   async save(apiKey: ApiKeyCore, values: Partial<ApiKeyPolicy & { keyPrefix: string }>): Promise<void> {
     const version = nextVersion(apiKey.version);
     await this.store.save({ ...apiKey, ...values, version, updatedAt: this.clock.now() });
+  }
+}
+
+/** @throws AppError `api_key.version_mismatch` unless the caller is willing to change the key as it stands */
+export function requireExpected({ version }: ApiKeyCore, expected: readonly number[] | undefined): void {
+  if (expected?.includes(version) === false) {
+    throw new AppError(
+      'api_key.version_mismatch',
+      'The API key has changed since it was read; read it again.',
+    );
   }
 }

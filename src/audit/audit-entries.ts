@@ -1,31 +1,6 @@
-import type {
-  BudgetBalance,
-  DomainEvent,
-  DomainEventName,
-  DomainEvents,
-  EventValue,
-} from '../events/domain-events.js';
-
-/** One of the resources of an event. */
-interface AuditedResource {
-  readonly id: string;
-  readonly details: AuditEntry['details'];
-}
-
-/** What an audit row says of an event, beside who, when and from where. */
-export interface AuditEntry {
-  readonly action: string;
-  readonly resourceType: string;
-  readonly resourceId: string | null;
-  readonly details: Readonly<Record<string, EventValue>>;
-  readonly success: boolean;
-  /** For an event about many resources: a row for each, instead of one. */
-  readonly resources?: readonly AuditedResource[];
-  /** Set where the event knows the actor better than the request does: on routes without a credential. */
-  readonly actorUserId?: number | null;
-}
-
-type Entries = { readonly [Name in DomainEventName]: (payload: DomainEvents[Name]) => AuditEntry };
+import type { BudgetBalance, DomainEvent, DomainEventName, DomainEvents } from '../events/domain-events.js';
+import { type AuditEntry, type Entries, entry, ofPlace, placed, updateDetails } from './audit-entry.js';
+import { TEAM_ENTRIES } from './team-audit-entries.js';
 
 /** Every event and its entry. Actions and details of API keys are the seed's, the others their routes' names. */
 const ENTRIES: Entries = {
@@ -37,7 +12,12 @@ const ENTRIES: Entries = {
   'usage.events_viewed': ({ apiKeyId, requestId }) =>
     apiKey('get_usage_events', apiKeyId, { request_id: requestId }),
   'usage.summary_viewed': ({ filters }) => entry('get_usage_summary', 'usage', null, { filters }),
-  'api_key.created': ({ apiKeyId, name, scopes }) => apiKey('create_api_key', apiKeyId, { name, scopes }),
+  'api_key.created': ({ apiKeyId, name, scopes, serviceAccountId }) =>
+    apiKey('create_api_key', apiKeyId, {
+      name,
+      scopes,
+      ...(serviceAccountId === undefined ? {} : { service_account_id: serviceAccountId }),
+    }),
   'api_key.updated': ({ apiKeyId, ...values }) => apiKey('update_api_key', apiKeyId, updateDetails(values)),
   'api_key.deleted': ({ apiKeyId, name }) => apiKey('delete_api_key', apiKeyId, { name }),
   'api_keys.deleted': (keys) => apiKeys('delete_api_key', keys),
@@ -148,6 +128,7 @@ const ENTRIES: Entries = {
     ...entry('accept_invitation', 'invitation', invitationId, placed(projectId, { user_id: userId, role })),
     actorUserId: userId,
   }),
+  ...TEAM_ENTRIES,
 
   'session.opened': ({ sessionId, userId }) => session('login', sessionId, userId),
   'session.refreshed': ({ sessionId, userId }) => session('refresh_session', sessionId, userId),
@@ -245,22 +226,4 @@ function serviceAccount(
 
 function failedLogin(details: AuditEntry['details']): AuditEntry {
   return { ...entry('login', 'session', null, details), success: false, actorUserId: null };
-}
-
-function entry(
-  action: string,
-  resourceType: string,
-  resourceId: number | string | null,
-  details: AuditEntry['details'],
-): AuditEntry {
-  const id = resourceId === null ? null : String(resourceId);
-  return { action, resourceType, resourceId: id, details, success: true };
-}
-
-function updateDetails({ beforeValues, afterValues }: Omit<DomainEvents['user.updated'], 'userId'>) {
-  return {
-    updated_fields: Object.keys(afterValues),
-    before_values: beforeValues,
-    after_values: afterValues,
-  };
 }

@@ -1,7 +1,8 @@
 import type { Redactor } from '../common/redactor.js';
 import { uuidV7 } from '../common/uuid.js';
 import type { DomainEvent } from '../events/domain-events.js';
-import { type AuditEntry, auditEntryOf } from './audit-entries.js';
+import { auditEntryOf } from './audit-entries.js';
+import type { AuditEntry } from './audit-entry.js';
 import type { AuditLog } from './audit-log.entity.js';
 import { storableDetails, storableText } from './storable.js';
 

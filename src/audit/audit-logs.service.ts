@@ -4,7 +4,7 @@ import { type FieldError, validationFailed } from '../common/app-error.js';
 import { isDependencyFailure } from '../common/dependency-failure.js';
 import { type Caller, currentRequestContext } from '../context/request-context.js';
 import { ReportQueries } from '../database/report.queries.js';
-import type { EventValue } from '../events/domain-events.js';
+import type { EventValue } from '../events/event-values.js';
 import { EventPublisher } from '../events/event-publisher.service.js';
 import {
   type AuditLogPosition,

@@ -47,6 +47,7 @@ export const ERROR_CATALOGUE = {
   'policy.too_many_keys': { status: 409, title: 'The policy allows no further key' },
   'service_account.not_found': { status: 404, title: 'Service account not found' },
   'service_account.name_taken': { status: 409, title: 'The name is taken' },
+  'service_account.inactive': { status: 409, title: 'The service account is disabled' },
   'invitation.not_found': { status: 404, title: 'Invitation not found' },
   'api_key.not_found': { status: 404, title: 'API key not found' },
   'api_key.version_mismatch': { status: 412, title: 'The API key has changed since it was read' },

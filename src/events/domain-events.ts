@@ -1,8 +1,5 @@
-/** Any JSON value that an event may carry: scalars and plain collections of them, never entities or secrets. */
-export type EventValue =
-  string | number | boolean | null | readonly EventValue[] | { readonly [name: string]: EventValue };
-
-type Values = Readonly<Record<string, EventValue>>;
+import type { Place, Values } from './event-values.js';
+import type { TeamChangeEvents, TeamObservationEvents } from './team-events.js';
 
 /** What an account of a budget stood at. */
 export interface BudgetBalance {
@@ -16,22 +13,15 @@ export interface BudgetBalance {
   readonly periodStart: string | null;
 }
 
-/** An organization, or with `projectId` one of its projects. */
-interface Place {
-  readonly organizationId: number;
-  readonly projectId: number | null;
-}
-
-/** A service account, by the user that it is, with its project. */
-interface ServiceAccountPlace {
-  readonly organizationId: number;
-  readonly projectId: number;
-  readonly userId: number;
-}
-
 /** Changes: facts that commit together with the data that they describe. */
-export interface ChangeEvents {
-  'api_key.created': { readonly apiKeyId: number; readonly name: string; readonly scopes: readonly string[] };
+export interface ChangeEvents extends TeamChangeEvents {
+  'api_key.created': {
+    readonly apiKeyId: number;
+    readonly name: string;
+    readonly scopes: readonly string[];
+    /** Absent where the caller owns it. */
+    readonly serviceAccountId?: number;
+  };
   'api_key.updated': {
     readonly apiKeyId: number;
     readonly beforeValues: Values;
@@ -151,7 +141,7 @@ export interface ChangeEvents {
 }
 
 /** Observations: reads and refusals, which change nothing but must be recorded before the response. */
-export interface ObservationEvents {
+export interface ObservationEvents extends TeamObservationEvents {
   'api_key.listed': {
     /** Absent where the page follows a cursor. */
     readonly page?: number;

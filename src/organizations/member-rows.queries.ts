@@ -42,12 +42,16 @@ export class MemberRows {
   async isThere(scope: Scope): Promise<boolean> {
     const [organization] = await this.#query<unknown>(
       `SELECT FROM organizations
-       WHERE id = $1 AND deleted_at IS NULL AND ($2::bigint IS NULL OR EXISTS (
-         SELECT FROM projects WHERE projects.id = $2 AND organization_id = $1 AND projects.deleted_at IS NULL))
-       FOR NO KEY UPDATE`,
-      [scope.organizationId, scope.projectId],
+       WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,
+      [scope.organizationId],
     );
-    return organization !== undefined;
+    if (organization === undefined || scope.projectId === null) return organization !== undefined;
+    // Waits for a deletion of the project that is in progress.
+    const [project] = await this.#query<unknown>(
+      'SELECT FROM projects WHERE id = $1 AND organization_id = $2 AND deleted_at IS NULL FOR KEY SHARE',
+      [scope.projectId, scope.organizationId],
+    );
+    return project !== undefined;
   }
 
   async permissionsOf(role: MembershipRole): Promise<string[]> {

@@ -1,4 +1,4 @@
-import type { EventValue } from '../events/domain-events.js';
+import type { EventValue } from '../events/event-values.js';
 
 /** What a create says of an organization or a project. */
 export interface NewScope {

@@ -24,9 +24,9 @@ export class ServiceAccountRows {
     return row;
   }
 
-  /** Kept from other changes until the transaction ends. */
+  /** Kept from other changes until the transaction ends, and from being given a key. */
   async lock(projectId: number, id: number): Promise<ServiceAccount | undefined> {
-    const [row] = await this.#query<ServiceAccount>(`${SELECT} FOR NO KEY UPDATE`, [projectId, id]);
+    const [row] = await this.#query<ServiceAccount>(`${SELECT} FOR UPDATE`, [projectId, id]);
     return row;
   }
 

@@ -1,5 +1,5 @@
 import type { ProjectScope } from '../auth/scope.policy.js';
-import type { EventValue } from '../events/domain-events.js';
+import type { EventValue } from '../events/event-values.js';
 
 /** A user of one project that cannot log in: its keys outlive every person. */
 export interface ServiceAccount extends ProjectScope {

@@ -16,6 +16,7 @@ const INDEXES = [
   'UNIQUE INDEX CONCURRENTLY IF NOT EXISTS api_keys_id_project_id_key ON api_keys (id, project_id)',
   'INDEX CONCURRENTLY IF NOT EXISTS api_keys_project_idx ON api_keys (project_id, id) WHERE deleted_at IS NULL',
   'INDEX CONCURRENTLY IF NOT EXISTS api_keys_organization_idx ON api_keys (organization_id, id) WHERE deleted_at IS NULL',
+  'INDEX CONCURRENTLY IF NOT EXISTS api_keys_inactive_reason_idx ON api_keys (inactive_reason, id) WHERE inactive_reason IS NOT NULL AND deleted_at IS NULL',
 ];
 
 /** Added without reading the rows that were there, and checked here while others write. */
