@@ -9,6 +9,9 @@ export interface Known {
   holdId: string;
   eventId: number;
   secretId: string;
+  serviceAccountId: number;
+  invitationId: number;
+  invitationToken: string;
 }
 
 /** One operation as the story calls it. */
@@ -39,11 +42,16 @@ const post = (operation: string, path: Step['path'], body?: unknown, more: Parti
   ...(body === undefined ? {} : { body: typeof body === 'function' ? (body as Step['body']) : () => body }),
   ...more,
 });
-const put = (operation: string, path: string, body: unknown): Step => ({
+const put = (operation: string, path: Step['path'], body: unknown): Step => ({
   ...post(operation, path, body),
   method: 'PUT',
 });
 const remove = (operation: string, path: Step['path']): Step => ({ operation, method: 'DELETE', path });
+
+const noteInvitation: Step['note'] = ({ invitation, token }) => ({
+  invitationId: Number(invitation.id),
+  invitationToken: String(token),
+});
 
 const UNKNOWN = 'en_0000000000000000000000000000000036RxEe';
 const EVENT = {
@@ -172,6 +180,63 @@ export const STORY: readonly Step[] = [
   post('add_project_member', '/projects/2/members', { user_id: 2, role: 'project_developer' }),
   put('update_project_member', '/projects/2/members/2', { role: 'project_admin' }),
   get('list_project_members', '/projects/2/members'),
+  post(
+    'create_organization_invitation',
+    '/organizations/2/invitations',
+    { username: 'dana', role: 'org_member' },
+    { note: noteInvitation },
+  ),
+  get('list_organization_invitations', '/organizations/2/invitations'),
+  remove(
+    'revoke_organization_invitation',
+    ({ invitationId }) => `/organizations/2/invitations/${invitationId}`,
+  ),
+  post(
+    'create_project_invitation',
+    '/projects/2/invitations',
+    { username: 'erin', role: 'project_viewer' },
+    { note: noteInvitation, isHidden: true },
+  ),
+  remove('revoke_project_invitation', ({ invitationId }) => `/projects/2/invitations/${invitationId}`),
+  post(
+    'create_project_invitation',
+    '/projects/2/invitations',
+    { username: 'dana', role: 'project_developer' },
+    { note: noteInvitation },
+  ),
+  get('list_project_invitations', '/projects/2/invitations'),
+  post(
+    'accept_invitation',
+    '/invitations/accept',
+    ({ invitationToken }: Known) => ({
+      token: invitationToken,
+      password: 'a long passphrase of a new user',
+    }),
+    { headers: () => ({}) },
+  ),
+  post(
+    'create_service_account',
+    '/projects/2/service-accounts',
+    { name: 'chat-backend', permissions: ['platform:api-keys:read'] },
+    { note: ({ id }) => ({ serviceAccountId: Number(id) }) },
+  ),
+  get('get_service_account', ({ serviceAccountId }) => `/projects/2/service-accounts/${serviceAccountId}`),
+  put(
+    'update_service_account',
+    ({ serviceAccountId }) => `/projects/2/service-accounts/${serviceAccountId}`,
+    {
+      permissions: ['platform:api-keys:verify'],
+    },
+  ),
+  get('list_service_accounts', '/projects/2/service-accounts'),
+  post('transfer_api_key', '/api-keys/1/transfer', ({ serviceAccountId }: Known) => ({
+    service_account_id: serviceAccountId,
+  })),
+  post('transfer_api_key', '/api-keys/1/transfer', { user_id: 1, project_id: 1 }, { isHidden: true }),
+  remove(
+    'delete_service_account',
+    ({ serviceAccountId }) => `/projects/2/service-accounts/${serviceAccountId}`,
+  ),
   remove('remove_project_member', '/projects/2/members/2'),
   remove('remove_organization_member', '/organizations/2/members/2'),
   remove('delete_project', '/projects/2'),

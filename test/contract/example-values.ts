@@ -5,6 +5,7 @@ const SECRET = 'en_0123456789ABCDEFGHIJKLMNOPQRSTUV206ZPL';
 const REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
   [/\ben_[A-Za-z0-9]{38}\b/g, SECRET],
   [/\brt_[\w-]{20,}/g, 'rt_the-refresh-token-of-this-session'],
+  [/\binv_[\w-]{20,}/g, 'inv_the-token-of-this-invitation'],
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl'],
   [/\b[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\b/g, '0199a6c4-6f3b-7c1e-9d52-4b8c1f0e2a37'],
   [/\b20[2-8]\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, '2026-01-31T12:00:00.000Z'],

@@ -47,6 +47,9 @@ describe('the examples of the API document', () => {
       holdId: '',
       eventId: 0,
       secretId: '',
+      serviceAccountId: 0,
+      invitationId: 0,
+      invitationToken: '',
     };
     for (const step of STORY) {
       const { status, text, body, sent, headers } = await send(step, app.anonymous, known);

@@ -57,6 +57,9 @@ describe('expensive requests of one user', () => {
     list_organization_projects: '/organizations/1/projects',
     list_organization_members: '/organizations/1/members',
     list_project_members: '/projects/1/members',
+    list_organization_invitations: '/organizations/1/invitations',
+    list_project_invitations: '/projects/1/invitations',
+    list_service_accounts: '/projects/1/service-accounts',
   };
 
   /** Changes that read much where they are only tried. */
@@ -71,6 +74,7 @@ describe('expensive requests of one user', () => {
     get_project: 'one row by its id',
     get_organization_policy: 'one row by its id',
     get_project_policy: 'one row by its id',
+    get_service_account: 'one row by its id',
     get_me: 'the caller, who is known already',
     get_reference: 'what is put together once',
     get_user: 'one row by its id',

@@ -17,6 +17,8 @@ const PUBLIC_ROUTES = [
   'GET /metrics',
   'POST /api/v1/auth/login',
   'POST /api/v1/auth/refresh',
+  // Takes the token of an invitation from somebody who is no user yet.
+  'POST /api/v1/invitations/accept',
 ];
 
 /** Served by no controller: the API document and its pages. */
@@ -75,6 +77,25 @@ const REQUIRED_PERMISSIONS: Readonly<Record<string, string>> = {
   'GET /api/v1/projects/:id': 'permission_in_scope platform:projects:read of project',
   'PUT /api/v1/projects/:id': 'permission_in_scope platform:projects:update of project',
   'DELETE /api/v1/projects/:id': 'permission_in_scope platform:projects:delete of project',
+  'GET /api/v1/organizations/:id/invitations': 'permission_in_scope platform:members:read of organization',
+  'POST /api/v1/organizations/:id/invitations': 'permission_in_scope platform:members:create of organization',
+  'DELETE /api/v1/organizations/:id/invitations/:invitation_id':
+    'permission_in_scope platform:members:delete of organization',
+  'GET /api/v1/projects/:id/invitations': 'permission_in_scope platform:members:read of project',
+  'POST /api/v1/projects/:id/invitations': 'permission_in_scope platform:members:create of project',
+  'DELETE /api/v1/projects/:id/invitations/:invitation_id':
+    'permission_in_scope platform:members:delete of project',
+  'GET /api/v1/projects/:id/service-accounts':
+    'permission_in_scope platform:service-accounts:read of project',
+  'POST /api/v1/projects/:id/service-accounts':
+    'permission_in_scope platform:service-accounts:create of project',
+  'GET /api/v1/projects/:id/service-accounts/:service_account_id':
+    'permission_in_scope platform:service-accounts:read of project',
+  'PUT /api/v1/projects/:id/service-accounts/:service_account_id':
+    'permission_in_scope platform:service-accounts:update of project',
+  'DELETE /api/v1/projects/:id/service-accounts/:service_account_id':
+    'permission_in_scope platform:service-accounts:delete of project',
+  'POST /api/v1/api-keys/:id/transfer': 'permission_in_scope platform:api-keys:update',
   'GET /api/v1/projects/:id/members': 'permission_in_scope platform:members:read of project',
   'POST /api/v1/projects/:id/members': 'permission_in_scope platform:members:create of project',
   'PUT /api/v1/projects/:id/members/:user_id': 'permission_in_scope platform:members:update of project',

@@ -104,6 +104,11 @@ const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
   update_organization_member: () => ({ role: 'org_member' }),
   add_project_member: () => ({ user_id: 999_999, role: 'project_viewer' }),
   update_project_member: () => ({ role: 'project_viewer' }),
+  create_organization_invitation: () => ({ username: 'nobody', role: 'org_member' }),
+  create_project_invitation: () => ({ username: 'nobody', role: 'project_viewer' }),
+  accept_invitation: () => ({ token: 'inv_of_nobody', password: USER_PASSWORD }),
+  create_service_account: () => ({ name: `made-${(made += 1)}` }),
+  transfer_api_key: () => ({ user_id: 1 }),
   update_api_key: () => ({ description: 'Changed by a test' }),
   verify_api_key: () => ({ key: 'en_unknown' }),
   verify_api_keys: () => ({ requests: [{ key: 'en_unknown' }] }),
@@ -118,7 +123,7 @@ export function vacantPath(url: string): string {
   const id = url.startsWith('/api/v1/budget-holds') ? '00000000-0000-7000-8000-000000000000' : '999999';
   const secretId = '0123456789abcdef';
   return `/${withId(url, id)
-    .replace(/:user_id|\{user_id\}/, '999999')
+    .replace(/:(user|invitation|service_account)_id|\{(user|invitation|service_account)_id\}/, '999999')
     .replace(/:secret_id|\{secret_id\}/, secretId)}`;
 }
 
