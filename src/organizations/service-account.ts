@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ProjectScope } from '../auth/scope.policy.js';
 import type { EventValue } from '../events/event-values.js';
 
@@ -28,7 +29,7 @@ export function updated(account: ServiceAccount, update: ServiceAccountUpdate) {
     isActive: update.isActive ?? account.isActive,
   };
   const [before, wanted] = [onTheWire(account), onTheWire(after)];
-  const changed = Object.keys(wanted).filter((name) => String(before[name]) !== String(wanted[name]));
+  const changed = Object.keys(wanted).filter((name) => !isDeepStrictEqual(before[name], wanted[name]));
   const pick = (values: Readonly<Record<string, EventValue>>) =>
     Object.fromEntries(changed.map((name) => [name, values[name] ?? null]));
   return { after, beforeValues: pick(before), afterValues: pick(wanted) };

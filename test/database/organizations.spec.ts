@@ -19,7 +19,7 @@ describe('the database', () => {
   const refusal = (text: string, values: unknown[]) =>
     app.database.query(text, values).then(
       () => 'accepted',
-      (error: { constraint?: string }) => error.constraint,
+      (error: unknown) => (error as { constraint?: string }).constraint,
     );
   const keyOfAccount = async () => (await app.apiKey(app.admin, { service_account_id: account })).id;
   const keyOfPerson = async (projectId: number) =>

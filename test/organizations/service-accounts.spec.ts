@@ -41,7 +41,7 @@ describe('/projects/:id/service-accounts', () => {
         updated_at: expect.stringMatching(UTC_TIMESTAMP),
       },
     ]);
-    expect((await ours.owner.client.get(`${path}/${answer.body['id']}`)).body).toEqual(answer.body);
+    expect((await ours.owner.client.get(`${path}/${String(answer.body['id'])}`)).body).toEqual(answer.body);
     const { body } = await ours.owner.client.get(`${path}?size=100`);
     expect(body['service_accounts']).toContainEqual(answer.body);
     expect(body).toMatchObject({ total: body['service_accounts'].length, next_cursor: null });
@@ -78,7 +78,7 @@ describe('/projects/:id/service-accounts', () => {
     const { status, body } = await client.post(path, { name: newName(), permissions: own });
     expect([status, body['permissions']]).toEqual([201, own]);
     const wider = { permissions: ['platform:audit:read'] };
-    expectProblem(await client.put(`${path}/${body['id']}`, wider), 'permission.denied');
+    expectProblem(await client.put(`${path}/${String(body['id'])}`, wider), 'permission.denied');
     const stronger = await serviceAccount(ours.owner.client, ours.projectId, ['platform:usage:write']);
     expectProblem(await client.put(`${path}/${stronger}`, { is_active: false }), 'permission.denied');
     expectProblem(await client.delete(`${path}/${stronger}`), 'permission.denied');
