@@ -108,7 +108,8 @@ const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
   create_project_invitation: () => ({ username: 'nobody', role: 'project_viewer' }),
   accept_invitation: () => ({ token: 'inv_of_nobody', password: USER_PASSWORD }),
   create_service_account: () => ({ name: `made-${(made += 1)}` }),
-  transfer_api_key: () => ({ user_id: 1 }),
+  // What it needs where the key is to be is tested with transfers.
+  transfer_api_key: () => ({ user_id: 1, project_id: 999_999 }),
   update_api_key: () => ({ description: 'Changed by a test' }),
   verify_api_key: () => ({ key: 'en_unknown' }),
   verify_api_keys: () => ({ requests: [{ key: 'en_unknown' }] }),
