@@ -3,7 +3,8 @@ import { Maintenance } from '../../src/jobs/maintenance.service.js';
 import { heldId, keyWithBudget, step } from '../support/budgets.js';
 import type { ApiRequest } from '../support/api-client.js';
 import { LockedTables } from '../support/locked-tables.js';
-import { type TestApiKey, TestApp, type TestUser, USER_PASSWORD } from '../support/test-app.js';
+import { invitation, serviceAccount } from '../support/organizations.js';
+import { ADMIN, type TestApiKey, TestApp, type TestUser, USER_PASSWORD } from '../support/test-app.js';
 import { usageEvent } from '../support/usage-events.js';
 import { type DeclaredRoute, declaredRoutes, isOfPlace, validBody } from './routes.js';
 import { openSession } from './tokens.js';
@@ -53,6 +54,9 @@ const STATUSES: Readonly<Record<string, number>> = {
   create_project: 201,
   add_organization_member: 201,
   add_project_member: 201,
+  create_organization_invitation: 201,
+  create_project_invitation: 201,
+  create_service_account: 201,
   // What is held is given back in full, so it cannot end at the most: what would pass it is refused, without a limit too.
   create_budget_hold: 402,
   // So many logins have failed.
@@ -90,6 +94,9 @@ interface Place {
   readonly organizationId: number;
   readonly projectId: number;
   readonly memberId: number;
+  /** What is there for actions on it alone. */
+  readonly invitationId?: number;
+  readonly serviceAccountId?: number;
 }
 
 describe('the largest numbers that the database holds', { timeout: 120_000 }, () => {
@@ -106,6 +113,8 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
   let events: Map<number, KeyRow>;
   let secretId: string;
   let newcomer: TestUser;
+  /** Of an invitation of the admin. */
+  let invitationToken: string;
   let refreshToken: string;
   let columns: NumberColumn[];
   let routes: DeclaredRoute[];
@@ -129,6 +138,9 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
       users.set(action ?? url, await app.user());
     for (const { action } of changes.filter(({ url }) => isOfPlace(url)))
       places.set(String(action), await givenPlace(String(action)));
+    places.set('get_service_account', await givenPlace('get_service_account'));
+    const { projectId } = places.get('get_service_account')!;
+    invitationToken = await invitation(app.admin, `/projects/${projectId}`, ADMIN.username, 'project_admin');
     newcomer = await app.user();
     users.set('leaving', await app.user({ permissions: ['platform:*'] }));
     for (const name of ['revoked', 'ended']) keys.set(name, await app.apiKey(users.get('leaving')!.client));
@@ -160,7 +172,16 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
     const projectId = project.body['id'] as number;
     if (action !== 'add_project_member')
       await app.admin.post(`/projects/${projectId}/members`, { user_id: member.id, role: 'project_viewer' });
-    return { organizationId, projectId, memberId: member.id };
+    const place = { organizationId, projectId, memberId: member.id };
+    if (/_service_account$/.test(action))
+      return { ...place, serviceAccountId: await serviceAccount(app.admin, projectId) };
+    if (!action.startsWith('revoke_')) return place;
+    const path = action.includes('project') ? `/projects/${projectId}` : `/organizations/${organizationId}`;
+    const sent = await app.admin.post(
+      `${path}/invitations`,
+      validBody('POST', action.replace('revoke', 'create')),
+    );
+    return { ...place, invitationId: sent.body['invitation'].id as number };
   }
 
   /** A key that was used, has a budget of which all was spent, and one hold that is open. */
@@ -211,6 +232,8 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
       .replace(':id', String(id))
       .replace(':secret_id', secretId)
       .replace(':user_id', String(places.get(action ?? '')?.memberId))
+      .replace(':invitation_id', String(places.get(action ?? '')?.invitationId))
+      .replace(':service_account_id', String(places.get(action ?? '')?.serviceAccountId))
       .replace(':code', 'api_key.not_found');
     return action === 'get_usage_events'
       ? `/${path}?request_id=${events.get(key.id)!.request_id}`
@@ -227,6 +250,8 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
       create_budget_hold: { api_key_id: free.id, amount_cents: 1, ttl_seconds: 60 },
       add_organization_member: { user_id: newcomer.id, role: 'org_admin' },
       add_project_member: { user_id: newcomer.id, role: 'project_admin' },
+      transfer_api_key: { user_id: newcomer.id },
+      accept_invitation: { token: invitationToken },
       refresh_session: { refresh_token: refreshToken },
       login: { username: [...users.values()][0]!.username, password: USER_PASSWORD },
     };
