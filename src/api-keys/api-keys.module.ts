@@ -44,9 +44,8 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     OrganizationPoliciesController,
     ProjectPoliciesController,
     SecretsController,
+    TransfersController,
   ],
-  imports: [BudgetsModule, TypeOrmModule.forFeature([ApiKey, ApiKeySecret])],
-  controllers: [ApiKeysController, SecretsController, TransfersController],
   providers: [
     ApiKeyCounts,
     ApiKeyLineage,

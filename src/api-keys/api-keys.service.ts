@@ -20,7 +20,6 @@ import { ApiKeysStore } from './api-keys.queries.js';
 import { initialPolicy } from './lineage.policy.js';
 import { Idempotency, type IdempotencyClaim } from './idempotency.service.js';
 import { KeyPolicies } from './key-policies.service.js';
-import { LockedApiKeys } from './locked-api-keys.queries.js';
 import { requireKeyHeld } from './key-authority.policy.js';
 import { KeyOwners } from './key-owners.queries.js';
 import { LockedApiKeys, requireExpected } from './locked-api-keys.queries.js';
@@ -64,19 +63,15 @@ export class ApiKeysService {
     if (earlierId !== undefined) return this.replays.of(earlierId);
     const now = this.clock.now();
     const parents = await this.lineage.lockParents(principal, now);
-    const place = await this.places.lock(principal, projectId, parents[0]);
-    requireHeldIn(principal, place, platformScopes(input.scopes ?? []));
-    const { userId } = principal;
-    const bound = await this.policies.ofNew({ ...place, userId }, now);
-    const initial = initialPolicy(parents);
-    const expiresAt = initial.expiresAt ?? this.policies.defaultExpiry(bound);
-    const { policy } = requireValid(mergePolicy({ ...initial, expiresAt }, input, now));
     const account = await this.#serviceAccount(principal, serviceAccountId, projectId);
     const place = await this.places.lock(principal, account?.projectId ?? projectId, parents[0]);
     const userId = account?.userId ?? principal.userId;
     const wantedKind = account === undefined ? 'person' : 'service';
     requireKeyHeld(principal, { ...place, userId, ownerKind: wantedKind }, input.scopes ?? []);
-    const { policy } = requireValid(mergePolicy(initialPolicy(parents), input, now));
+    const bound = await this.policies.ofNew({ ...place, userId }, now);
+    const initial = initialPolicy(parents);
+    const expiresAt = initial.expiresAt ?? this.policies.defaultExpiry(bound);
+    const { policy } = requireValid(mergePolicy({ ...initial, expiresAt }, input, now));
     this.lineage.requireWithin(parents, policy, input);
     await this.policies.requireCreatable(bound, policy);
     const fresh = this.secrets.generate();
@@ -102,7 +97,6 @@ export class ApiKeysService {
         ...values,
         id,
         version: 1,
-        ownerKind: bound.ownerKind,
         ownerKind,
         inactiveReason: null,
         isOwnerActive: true,
@@ -130,11 +124,9 @@ export class ApiKeysService {
     const apiKey = await this.locked.forUpdate(principal, apiKeyId);
     requireExpected(apiKey, expectedVersions);
     const added = (changes.scopes ?? []).filter((scope) => !apiKey.scopes.includes(scope));
-    requireHeldIn(principal, apiKey, platformScopes(added));
+    requireKeyHeld(principal, apiKey, added);
     const now = this.clock.now();
     const { policy, changed } = requireValid(mergePolicy(apiKey, changes, now));
-    requireKeyHeld(principal, apiKey, added);
-    const { policy, changed } = requireValid(mergePolicy(apiKey, changes, this.clock.now()));
     await this.lineage.requireMayChange(principal, apiKey, policy);
     await this.lineage.requireWithinParents(apiKey, policy, changed);
     await this.policies.requireChangeable(apiKey, policy, changed, now);

@@ -98,36 +98,6 @@ const ENTRIES: Entries = {
     policy('update', place, updateDetails({ beforeValues, afterValues })),
   'policy.tried': ({ wouldBeRefused, ...place }) =>
     policy('update', place, { dry_run: true, would_be_refused: wouldBeRefused }),
-  'service_account.listed': ({ organizationId: _of, projectId, ...details }) =>
-    serviceAccount('list_service_accounts', projectId, null, details),
-  'service_account.viewed': ({ projectId, userId }) =>
-    serviceAccount('get_service_account', projectId, userId),
-  'service_account.created': ({ projectId, userId, name, permissions }) =>
-    serviceAccount('create_service_account', projectId, userId, { name, permissions }),
-  'service_account.updated': ({ projectId, userId, beforeValues, afterValues }) =>
-    serviceAccount('update_service_account', projectId, userId, updateDetails({ beforeValues, afterValues })),
-  'service_account.deleted': ({ projectId, userId, name }) =>
-    serviceAccount('delete_service_account', projectId, userId, { name }),
-  'invitation.listed': ({ organizationId: _of, projectId, ...details }) =>
-    entry(ofPlace('list', 'invitations', projectId), 'invitation', null, placed(projectId, details)),
-  'invitation.created': ({ projectId, invitationId, username, role }) =>
-    entry(
-      ofPlace('create', 'invitation', projectId),
-      'invitation',
-      invitationId,
-      placed(projectId, { username, role }),
-    ),
-  'invitation.revoked': ({ projectId, invitationId, username }) =>
-    entry(
-      ofPlace('revoke', 'invitation', projectId),
-      'invitation',
-      invitationId,
-      placed(projectId, { username }),
-    ),
-  'invitation.accepted': ({ projectId, invitationId, userId, role }) => ({
-    ...entry('accept_invitation', 'invitation', invitationId, placed(projectId, { user_id: userId, role })),
-    actorUserId: userId,
-  }),
   ...TEAM_ENTRIES,
 
   'session.opened': ({ sessionId, userId }) => session('login', sessionId, userId),
@@ -196,11 +166,6 @@ function session(action: string, sessionId: string, userId: number): AuditEntry 
   return { ...entry(action, 'session', sessionId, {}), actorUserId: userId };
 }
 
-/** The action on something of an organization, or of a project. */
-function ofPlace(verb: string, what: string, projectId: number | null): string {
-  return `${verb}_${projectId === null ? 'organization' : 'project'}_${what}`;
-}
-
 /** A policy is named by the organization or the project whose keys it binds. */
 function policy(
   verb: string,
@@ -208,20 +173,6 @@ function policy(
   details: AuditEntry['details'],
 ): AuditEntry {
   return entry(ofPlace(verb, 'policy', projectId), 'policy', projectId ?? organizationId, details);
-}
-
-/** The organization has a column of its own. */
-function placed(projectId: number | null, details: AuditEntry['details']): AuditEntry['details'] {
-  return projectId === null ? details : { project_id: projectId, ...details };
-}
-
-function serviceAccount(
-  action: string,
-  projectId: number,
-  userId: number | null,
-  details: AuditEntry['details'] = {},
-): AuditEntry {
-  return entry(action, 'service_account', userId, placed(projectId, details));
 }
 
 function failedLogin(details: AuditEntry['details']): AuditEntry {

@@ -113,27 +113,6 @@ export interface ChangeEvents extends TeamChangeEvents {
   /** Without a project: from the organization and all its projects. */
   'member.removed': Place & { readonly userId: number };
   'policy.updated': Place & { readonly beforeValues: Values; readonly afterValues: Values };
-  'service_account.created': ServiceAccountPlace & {
-    readonly name: string;
-    readonly permissions: readonly string[];
-  };
-  'service_account.updated': ServiceAccountPlace & {
-    readonly beforeValues: Values;
-    readonly afterValues: Values;
-  };
-  'service_account.deleted': ServiceAccountPlace & { readonly name: string };
-  'invitation.created': Place & {
-    readonly invitationId: number;
-    readonly username: string;
-    readonly role: string;
-  };
-  'invitation.revoked': Place & { readonly invitationId: number; readonly username: string };
-  /** The user, who may be new, is a member now. */
-  'invitation.accepted': Place & {
-    readonly invitationId: number;
-    readonly userId: number;
-    readonly role: string;
-  };
   'session.opened': { readonly sessionId: string; readonly userId: number };
   'session.refreshed': { readonly sessionId: string; readonly userId: number };
   'session.closed': { readonly sessionId: string; readonly userId: number };
@@ -177,15 +156,6 @@ export interface ObservationEvents extends TeamObservationEvents {
   'policy.viewed': Place;
   /** A change of a policy that was tried and not made. */
   'policy.tried': Place & { readonly wouldBeRefused: number };
-  'invitation.listed': Place & { readonly page?: number; readonly cursor?: string; readonly size: number };
-  'service_account.listed': {
-    readonly organizationId: number;
-    readonly projectId: number;
-    readonly page?: number;
-    readonly cursor?: string;
-    readonly size: number;
-  };
-  'service_account.viewed': ServiceAccountPlace;
   'audit_log.listed': { readonly filters: Values };
   'audit_log.exported': { readonly filters: Values };
   /** Somebody gave another password than the current one to change their own. */
