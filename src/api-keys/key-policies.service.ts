@@ -116,6 +116,16 @@ export class KeyPolicies {
     await this.#requireRoom(bound);
   }
 
+  /** For an active one that is to go to another owner or project. @throws AppError `validation.failed`, `policy.too_many_keys` */
+  async requireTransferable(apiKey: ApiKeyCore, owner: OwnedThing, now: Date): Promise<void> {
+    const { id, createdAt, isActive } = apiKey;
+    if (!isActive) return;
+    const { userId, organizationId, projectId } = owner;
+    const bound = await this.#bound({ id, createdAt, userId, organizationId, projectId }, createdAt);
+    this.#requireObeyed(bound, apiKey, now);
+    await this.#requireRoom(bound);
+  }
+
   /** For one that gets a new secret. @throws AppError `validation.failed` */
   async requireRegenerable(apiKey: ApiKeyCore, now: Date): Promise<void> {
     this.#requireObeyed({ ...(await this.of(apiKey)), secretCreatedAt: now }, apiKey, now);

@@ -11,6 +11,7 @@ import { ApiKeyLineage } from './api-key-lineage.service.js';
 import { ApiKeyPlaces } from './api-key-places.queries.js';
 import { ApiKeysStore } from './api-keys.queries.js';
 import { requireKeyHeld } from './key-authority.policy.js';
+import { KeyPolicies } from './key-policies.service.js';
 import { KeyOwners } from './key-owners.queries.js';
 import { requireExpected } from './locked-api-keys.queries.js';
 import { apiKeyNotFound, requireFound } from './replays.service.js';
@@ -24,6 +25,7 @@ export class TransfersService {
     private readonly places: ApiKeyPlaces,
     private readonly owners: KeyOwners,
     private readonly lineage: ApiKeyLineage,
+    private readonly policies: KeyPolicies,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
@@ -32,7 +34,7 @@ export class TransfersService {
    * Gives a key, with all that it created, to a person or a service account. Secret, limits, budget and history stay, and
    * whether it is active. Idempotent.
    * @throws AppError `validation.failed`, `permission.denied`, `api_key.not_found`, `api_key.version_mismatch`,
-   * `api_key.has_parent`, `project.not_found`, `project.inactive`, `user.not_found`, `service_account.*`
+   * `api_key.has_parent`, `project.not_found`, `project.inactive`, `user.not_found`, `service_account.*`, `policy.too_many_keys`
    */
   @Change()
   async transfer(
@@ -53,7 +55,11 @@ export class TransfersService {
     const before = { user_id: apiKey.userId, project_id: apiKey.projectId };
     const after = { user_id: owner.userId, project_id: owner.projectId };
     const isChanged = before.user_id !== after.user_id || before.project_id !== after.project_id;
-    if (isChanged) await this.store.transfer(apiKeyId, owner, this.clock.now());
+    if (isChanged) {
+      const now = this.clock.now();
+      await this.policies.requireTransferable(apiKey, owner, now);
+      await this.store.transfer(apiKeyId, owner, now);
+    }
     const { organizationId, name } = apiKey;
     nameOrganization(organizationId);
     await this.events.change('api_key.transferred', {
