@@ -15,6 +15,7 @@ import { ApiKeysService } from './api-keys.service.js';
 import { ApiKeysStore } from './api-keys.queries.js';
 import { Idempotency } from './idempotency.service.js';
 import { KeyPolicies } from './key-policies.service.js';
+import { KeyReach } from './key-reach.service.js';
 import { LastUse } from './last-use.service.js';
 import { LockedApiKeys } from './locked-api-keys.queries.js';
 import { KeyOwners } from './key-owners.queries.js';
@@ -59,6 +60,7 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     Idempotency,
     KeyPolicies,
     KeyOwners,
+    KeyReach,
     LastUse,
     LockedApiKeys,
     MemberRemovalSubscriber,
@@ -76,5 +78,6 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     StoredKeyChecks,
   ],
   exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, LastUse, CachedKeys, PolicyStates],
+  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, KeyReach, LastUse, CachedKeys],
 })
 export class ApiKeysModule {}

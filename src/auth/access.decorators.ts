@@ -24,6 +24,8 @@ export type AccessRule =
   | {
       readonly kind: 'permission_in_scope';
       readonly permission: Permission;
+      /** What does as well. */
+      readonly alternative?: Permission;
       /** What the `id` of the path names. */
       readonly below?: ScopeKind;
       /** A member may do it without the permission when the `user_id` of the path is their own. */
@@ -34,6 +36,18 @@ export type AccessRule =
 /** Only callers who hold the permission, or its alternative where one is given. */
 export function RequirePermission(permission: Permission, alternative?: Permission): MethodDecorator {
   return declare({ kind: 'permission', permission, ...(alternative === undefined ? {} : { alternative }) });
+}
+
+/** Only callers who hold the permission somewhere, or its alternative: the service does it where they hold it. */
+export function RequirePermissionSomewhere(
+  permission: Permission,
+  alternative?: Permission,
+): MethodDecorator {
+  return declare({
+    kind: 'permission_in_scope',
+    permission,
+    ...(alternative === undefined ? {} : { alternative }),
+  });
 }
 
 /** The owner of the thing (with a session), or callers who hold the permission. */

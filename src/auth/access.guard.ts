@@ -16,7 +16,8 @@ import { Admission, type Judge } from './admission.js';
 import { Authenticator } from './authenticator.service.js';
 import { presentsCredential } from './credentials.js';
 import { OwnershipCheck } from './ownership-check.service.js';
-import { requireAnywhere } from './scope.policy.js';
+import { type Reach, reachOf, requireReachStill } from './reach.js';
+import { requireOneAnywhere } from './scope.policy.js';
 import { ScopeCheck } from './scope-check.service.js';
 import { actorOf, foundationOf, type Principal } from './principal.js';
 
@@ -29,17 +30,27 @@ export interface GuardedRequest extends FastifyRequest {
   admission?: Admission;
 }
 
-/** The caller as events and holds name it, and the authority by which it reports them. */
+/** The caller as events and holds name it, the authority by which it reports them, and for which keys. */
 export interface RequestReporter extends Actor {
   readonly authority: Authority;
+  readonly reach: Reach;
 }
 
-/** `alsoNeeded` is a permission that what is reported needs beside the one of the route. */
-export function reporterOf({ actor, admission }: GuardedRequest, alsoNeeded?: string): RequestReporter {
-  if (actor === undefined || admission === undefined)
+/** A caller who reports by the permission that the route asks for. */
+export function reporterOf(request: GuardedRequest, permission: string): RequestReporter {
+  const { actor, admission, principal } = request;
+  if (actor === undefined || admission === undefined || principal === undefined)
     throw new Error('A route that asks who reports must declare an access rule.');
-  const authority = alsoNeeded === undefined ? admission : admission.alsoNeeding(alsoNeeded);
-  return { userId: actor.userId, apiKeyId: actor.apiKeyId, authority };
+  const reach = reachOf(principal, permission);
+  return { userId: actor.userId, apiKeyId: actor.apiKeyId, authority: admission, reach };
+}
+
+/** A caller who reports by a permission that is needed beside the one that the route asks for. */
+export function reporterAlsoNeeding(request: GuardedRequest, permission: string): RequestReporter {
+  const { admission, principal } = request;
+  const reporter = reporterOf(request, permission);
+  if (admission === undefined || principal === undefined) return reporter;
+  return { ...reporter, authority: admission.alsoNeeding(permission, principal) };
 }
 
 /** What a handler declares; read once, since reflection is slow. */
@@ -111,10 +122,12 @@ export class AccessGuard implements CanActivate {
 
   /** Asks the caches of callers once more. */
   async #judgeOnDataPlane(context: ExecutionContext): Promise<Principal> {
-    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const request = context.switchToHttp().getRequest<GuardedRequest>();
     const principal = await this.authenticator.fromMemory(request, context);
     const { rule } = this.#declarationOf(context);
     if (rule !== undefined) requireRule(principal, rule);
+    if (rule?.kind === 'permission_in_scope' && request.principal !== undefined)
+      requireReachStill(request.principal, principal, rule.permission);
     return principal;
   }
 
@@ -171,7 +184,7 @@ function admit(request: GuardedRequest, principal: Principal, rule: AccessRule):
 function requireRule(principal: Principal, rule: AccessRule): void {
   if (rule.kind === 'permission') requireOneOf(principal, rule.permission, rule.alternative);
   if (rule.kind === 'permission_in_scope' && rule.below === undefined)
-    requireAnywhere(principal, rule.permission);
+    requireOneAnywhere(principal, rule.permission, rule.alternative);
 }
 
 function recordCaller(caller: Caller): void {

@@ -1,7 +1,8 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { Authority } from '../common/authority.js';
-import { requirePermission } from './access.policy.js';
 import type { Principal } from './principal.js';
+import { requireReachStill } from './reach.js';
+import { requireAnywhere } from './scope.policy.js';
 
 /** How long an admission counts, so that authority taken away while a slow body arrives is noticed. */
 const ADMITTED_MS = 1_000;
@@ -30,13 +31,17 @@ export class Admission implements Authority {
     return this.context.getHandler() === handler && this.#isRecent(nowMs);
   }
 
-  /** The same authority for a change that needs this permission as well as what the route asks for. */
-  alsoNeeding(permission: string): Authority {
+  /**
+   * The same authority for a change that needs this permission as well as what the route asks for, wherever the admitted
+   * principal held it.
+   */
+  alsoNeeding(permission: string, admitted: Principal): Authority {
     const judge: Judge = {
       ...this.judge,
       judge: async (context) => {
         const principal = await this.judge.judge(context);
-        requirePermission(principal, permission);
+        requireAnywhere(principal, permission);
+        requireReachStill(admitted, principal, permission);
         return principal;
       },
     };

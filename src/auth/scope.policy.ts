@@ -110,7 +110,17 @@ export function requireAnywhere(principal: Principal, permission: string): void 
   if (!holdsAnywhere(principal, permission)) throw denied(`The permission ${permission} is needed.`);
 }
 
-/** The same for the owner of a thing as well. */
+/** The same with an alternative, where there is one. @throws AppError `permission.denied` */
+export function requireOneAnywhere(
+  principal: Principal,
+  permission: string,
+  alternative: string | undefined,
+): void {
+  if (alternative !== undefined && holdsAnywhere(principal, alternative)) return;
+  requireAnywhere(principal, permission);
+}
+
+/** As `requireIn`, but the owner of a thing may do it as well. */
 export function requireOwnerOrIn(
   principal: Principal,
   thing: OwnedThing,

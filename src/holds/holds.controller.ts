@@ -1,8 +1,8 @@
 import { Controller, HttpCode, Param, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { RequirePermission } from '../auth/access.decorators.js';
-import { type GuardedRequest, reporterOf } from '../auth/access.guard.js';
-import { grants } from '../auth/permission.policy.js';
+import { RequirePermissionSomewhere } from '../auth/access.decorators.js';
+import { type GuardedRequest, reporterAlsoNeeding, reporterOf } from '../auth/access.guard.js';
+import { holdsAnywhere } from '../auth/scope.policy.js';
 import { Clock } from '../common/clock.js';
 import { Redactor } from '../common/redactor.js';
 import { API_PATH } from '../contract/api-path.js';
@@ -39,7 +39,7 @@ export class HoldsController {
   ) {}
 
   @Post()
-  @RequirePermission(PERMISSION)
+  @RequirePermissionSomewhere(PERMISSION)
   @Operation('create_budget_hold', {
     ...ROUTE,
     isDirect: true,
@@ -54,7 +54,7 @@ export class HoldsController {
   })
   @JsonSchemaRoute({ body: HOLD_REQUEST_SCHEMA, answer: HOLD_SCHEMA, status: 201 })
   async create(@Req() request: GuardedRequest): HoldAnswer {
-    const target = toHoldTarget(request.body, bodyErrors(request), reporterOf(request), this.redactor);
+    const target = toHoldTarget(request.body, bodyErrors(request), reporterOf(request, PERMISSION), this.redactor);
     const outcome = await this.holds.take(target);
     if (outcome.kind === 'refused') throw toRefusal(outcome, this.clock.now());
     return toHoldResponse(outcome, this.clock.now());
@@ -62,7 +62,7 @@ export class HoldsController {
 
   @Post(':id/settle')
   @HttpCode(200)
-  @RequirePermission(PERMISSION)
+  @RequirePermissionSomewhere(PERMISSION)
   @Operation('settle_budget_hold', {
     ...ROUTE,
     summary: 'Replace a hold by what was really spent',
@@ -74,13 +74,13 @@ export class HoldsController {
   @ApiOkResponse(HOLD_ANSWER)
   async settle(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {
     const settlement = toSettlement(request.body, id, this.clock.now(), this.redactor);
-    const settled = await this.holds.settle(settlement, reporterOf(request));
+    const settled = await this.holds.settle(settlement, reporterOf(request, PERMISSION));
     return toHoldResponse(settled, this.clock.now());
   }
 
   @Post(':id/release')
   @HttpCode(200)
-  @RequirePermission(PERMISSION, BUDGETS_PERMISSION)
+  @RequirePermissionSomewhere(PERMISSION, BUDGETS_PERMISSION)
   @NoBody()
   @Operation('release_budget_hold', {
     ...ROUTE,
@@ -92,16 +92,21 @@ export class HoldsController {
   @ApiOkResponse(HOLD_ANSWER)
   async release(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {
     const { principal } = request;
-    const mayReleaseAny = principal !== undefined && grants(principal.permissions, BUDGETS_PERMISSION);
+    const mayReleaseAny = principal !== undefined && holdsAnywhere(principal, BUDGETS_PERMISSION);
     const released = mayReleaseAny
-      ? await this.holds.releaseAny(id, principal, reporterOf(request, BUDGETS_PERMISSION))
-      : await this.holds.release(id, reporterOf(request));
+      ? await this.holds.releaseAny(
+          id,
+          principal,
+          reporterOf(request, PERMISSION),
+          reporterAlsoNeeding(request, BUDGETS_PERMISSION),
+        )
+      : await this.holds.release(id, reporterOf(request, PERMISSION));
     return toHoldResponse(released, this.clock.now());
   }
 
   @Post(':id/extend')
   @HttpCode(200)
-  @RequirePermission(PERMISSION)
+  @RequirePermissionSomewhere(PERMISSION)
   @Operation('extend_budget_hold', {
     ...ROUTE,
     summary: 'Hold for longer',
@@ -111,7 +116,7 @@ export class HoldsController {
   @JsonSchemaRoute({ body: EXTENSION_SCHEMA, answer: HOLD_SCHEMA })
   async extend(@Param() { id }: HoldIdParameter, @Req() request: GuardedRequest): HoldAnswer {
     const { ttl_seconds: ttlSeconds } = checkedBody<{ ttl_seconds: number }>(request);
-    const extended = await this.holds.extend(id, ttlSeconds, reporterOf(request));
+    const extended = await this.holds.extend(id, ttlSeconds, reporterOf(request, PERMISSION));
     return toHoldResponse(extended, this.clock.now());
   }
 }

@@ -4,6 +4,10 @@ import type { CachedKey } from '../api-keys/cached-key.js';
 import { CachedKeys } from '../api-keys/cached-keys.service.js';
 import type { Principal } from '../auth/principal.js';
 import { HoldPolicies } from './hold-policies.queries.js';
+import { ID_OF_NO_KEY, KeyReach } from '../api-keys/key-reach.service.js';
+import { CachedKeys } from '../api-keys/cached-keys.service.js';
+import type { Principal } from '../auth/principal.js';
+import { isReached, type Reach } from '../auth/reach.js';
 import { BudgetLedger } from './budget-ledger.queries.js';
 import { BudgetStates } from '../budgets/budget-states.service.js';
 import type {
@@ -36,7 +40,7 @@ export type TakenHold = Extract<HoldOutcome, { readonly kind: 'granted' }> | Hol
 
 /**
  * The life of holds: granted, then settled, released or expired. Each step may be repeated, by the caller that took the
- * hold; other callers get 404.
+ * hold; other callers get 404. So does one who asks for a key beyond their reach.
  */
 @Injectable()
 export class HoldsService {
@@ -47,6 +51,7 @@ export class HoldsService {
     private readonly lineage: ApiKeyLineage,
     private readonly cachedKeys: CachedKeys,
     private readonly policies: HoldPolicies,
+    private readonly keys: KeyReach,
     private readonly clock: Clock,
   ) {}
 
@@ -59,6 +64,12 @@ export class HoldsService {
     const request = { ...target.request, apiKeyId: key.apiKeyId };
     if (await this.policies.isRefused(request, key)) throw keyRefused('POLICY_VIOLATION');
     const outcome = await this.ledger.grantHold(request);
+    const { reach } = target.request.takenBy;
+    const apiKeyId =
+      target.kind === 'id'
+        ? await this.#reachedId(target.apiKeyId, reach)
+        : await this.#idOf(target.secret, reach);
+    const outcome = await this.ledger.grantHold({ ...target.request, apiKeyId });
     switch (outcome.kind) {
       case 'unknown_key':
         throw unknownKey();
@@ -79,6 +90,7 @@ export class HoldsService {
   async settle(settlement: Settlement, reporter: Reporter): Promise<HoldWithBudget> {
     const { holdId, costMicroCents } = settlement;
     const { hold } = await this.#find(holdId, reporter);
+    if (!(await this.keys.contains(reporter.reach, hold.apiKeyId))) throw unknownHold();
     if (settlement.apiKeyId !== undefined && settlement.apiKeyId !== hold.apiKeyId)
       throw validationFailed([{ field: 'api_key_id', message: 'must be the key of the hold' }]);
     const [status] = await this.recorder.record([{ ...settlement, apiKeyId: hold.apiKeyId }], reporter);
@@ -93,23 +105,31 @@ export class HoldsService {
 
   /** @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it is settled */
   async release(holdId: string, reporter: Reporter): Promise<HoldWithBudget> {
+    if (!(await this.#reaches(holdId, reporter))) throw unknownHold();
     return requireReleased(await this.ledger.release(holdId, reporter, reporter.authority));
   }
 
   /**
-   * Gives a hold back that anyone took.
+   * Gives a hold back that anyone took, of a key that `anyone` reaches, or else one that the caller took as `own`.
    * @throws AppError as `release`, and `permission.denied` for a key in whose own budget it counts
    */
-  async releaseAny(holdId: string, principal: Principal, reporter: Reporter): Promise<HoldWithBudget> {
-    const own = await this.ledger.release(holdId, reporter, reporter.authority);
-    if (own !== undefined) return requireReleased(own);
+  async releaseAny(
+    holdId: string,
+    principal: Principal,
+    own: Reporter,
+    anyone: Reporter,
+  ): Promise<HoldWithBudget> {
+    if (!(await this.#reaches(holdId, anyone))) return this.release(holdId, own);
+    const released = await this.ledger.release(holdId, anyone, anyone.authority);
+    if (released !== undefined) return requireReleased(released);
     const { hold } = await this.#find(holdId, 'anyone');
     await this.lineage.requireMayTakeBack(principal, hold.apiKeyId);
-    return requireReleased(await this.ledger.release(holdId, 'anyone', reporter.authority));
+    return requireReleased(await this.ledger.release(holdId, 'anyone', anyone.authority));
   }
 
   /** @throws AppError `budget_hold.not_found`, `budget_hold.conflict` when it is held no more */
   async extend(holdId: string, ttlSeconds: number, reporter: Reporter): Promise<HoldWithBudget> {
+    if (!(await this.#reaches(holdId, reporter))) throw unknownHold();
     const found = required(await this.ledger.extend(holdId, ttlSeconds, reporter));
     if (found.hold.status !== 'held') throw conflict(found.hold.status, 'extended');
     return found;
@@ -123,6 +143,22 @@ export class HoldsService {
     const cachedKey = await this.cachedKeys.find(secret, this.clock.nowMs());
     if (cachedKey === undefined) throw unknownKey();
     return cachedKey;
+  /** Whether the key of a hold lies within the reach of a caller; true where there is no such hold and they reach all. */
+  async #reaches(holdId: string, { reach }: Reporter): Promise<boolean> {
+    if (reach === undefined) return true;
+    const found = await this.ledger.find(holdId, 'anyone');
+    return found !== undefined && this.keys.contains(reach, found.hold.apiKeyId);
+  }
+
+  /** What lies beyond the reach takes the way of an unknown key. */
+  async #reachedId(apiKeyId: number, reach: Reach): Promise<number> {
+    return (await this.keys.contains(reach, apiKeyId)) ? apiKeyId : ID_OF_NO_KEY;
+  }
+
+  async #idOf(secret: string, reach: Reach): Promise<number> {
+    const cachedKey = await this.cachedKeys.find(secret, this.clock.nowMs());
+    if (cachedKey === undefined || !isReached(reach, cachedKey)) throw unknownKey();
+    return cachedKey.apiKeyId;
   }
 }
 
@@ -133,8 +169,12 @@ function requireReleased(found: HoldWithBudget | undefined): HoldWithBudget {
 }
 
 function required(found: HoldWithBudget | undefined): HoldWithBudget {
-  if (found === undefined) throw new AppError('budget_hold.not_found', 'There is no such hold.');
+  if (found === undefined) throw unknownHold();
   return found;
+}
+
+function unknownHold(): AppError {
+  return new AppError('budget_hold.not_found', 'There is no such hold.');
 }
 
 function unknownKey(): AppError {

@@ -1,3 +1,4 @@
+import type { Reach } from '../auth/reach.js';
 import type { Authority } from '../common/authority.js';
 
 /** Who reports usage or takes a hold: a user, with a session or by one of their API keys. */
@@ -7,6 +8,8 @@ export interface Reporter {
   readonly apiKeyId: number | null;
   /** Judged again for what has to wait; absent for what the service does by itself. */
   readonly authority?: Authority | undefined;
+  /** The scopes whose keys they may charge. Default: everywhere. */
+  readonly reach?: Reach;
 }
 
 /** A reporter as the one number that the database compares: the id of the key, or minus that of the user. */

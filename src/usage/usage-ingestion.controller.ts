@@ -1,12 +1,13 @@
 import { Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { RequirePermission } from '../auth/access.decorators.js';
+import { RequirePermissionSomewhere } from '../auth/access.decorators.js';
 import { type GuardedRequest, reporterOf } from '../auth/access.guard.js';
 import { API_PATH } from '../contract/api-path.js';
 import { Operation } from '../contract/operation.js';
 import { type IngestionResult, UsageIngestionService } from './usage-ingestion.service.js';
 import { USAGE_REPORT_RESULT_SCHEMA, USAGE_REPORT_SCHEMA } from './usage-report.schema.js';
 
+const PERMISSION = 'platform:usage:write';
 const LARGE_BODY = 1_048_576;
 
 @ApiTags('Usage')
@@ -16,11 +17,11 @@ export class UsageIngestionController {
 
   @Post()
   @HttpCode(200)
-  @RequirePermission('platform:usage:write')
+  @RequirePermissionSomewhere(PERMISSION)
   @Operation('report_usage', {
     summary: 'Report what keys were used for',
     description:
-      'One event, or a list of up to 1,000. Answered after commit; the same key and request id of the same caller count once for at least 31 days, however often they are sent. In a list a bad event harms only itself.',
+      'One event, or a list of up to 1,000. Answered after commit; the same key and request id of the same caller count once for at least 31 days, however often they are sent. In a list a bad event harms only itself. To a caller of one organization or project, the keys of others are unknown.',
     resourceType: 'usage',
     isDataPlane: true,
     isDirect: true,
@@ -29,6 +30,6 @@ export class UsageIngestionController {
   @ApiBody({ schema: USAGE_REPORT_SCHEMA as object })
   @ApiOkResponse({ content: { 'application/json': { schema: USAGE_REPORT_RESULT_SCHEMA as object } } })
   report(@Req() request: GuardedRequest): Promise<IngestionResult> {
-    return this.ingestion.ingest(request.body, reporterOf(request));
+    return this.ingestion.ingest(request.body, reporterOf(request, PERMISSION));
   }
 }

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type FieldError, MOST_ERRORS, shown, validationFailed } from '../common/app-error.js';
+import { ID_OF_NO_KEY, KeyReach } from '../api-keys/key-reach.service.js';
 import { Clock } from '../common/clock.js';
 import { Redactor } from '../common/redactor.js';
 import type { Reporter } from './reporter.js';
@@ -37,6 +38,7 @@ const MOST_EVENTS = 1_000;
 export class UsageIngestionService {
   constructor(
     private readonly recorder: UsageRecorder,
+    private readonly keys: KeyReach,
     private readonly counts: UsageCounts,
     private readonly clock: Clock,
     private readonly redactor: Redactor,
@@ -56,7 +58,7 @@ export class UsageIngestionService {
       this.counts.add('invalid');
       throw validationFailed(checked.errors);
     }
-    const [status = 'unknown_key'] = await this.recorder.record([checked.event], reporter);
+    const [status = 'unknown_key'] = await this.#record([checked.event], reporter);
     const error = rejectionOf(status);
     if (error !== undefined) throw validationFailed([error]);
     const isNew = status === 'accepted';
@@ -82,7 +84,7 @@ export class UsageIngestionService {
         indexes.push(index);
       }
     }
-    const statuses = events.length === 0 ? [] : await this.recorder.record(events, reporter);
+    const statuses = events.length === 0 ? [] : await this.#record(events, reporter);
     let [accepted, duplicates] = [0, 0];
     const conflicts: ConflictingEvent[] = [];
     for (const [place, status] of statuses.entries()) {
@@ -95,6 +97,20 @@ export class UsageIngestionService {
     }
     const sorted = rejected.toSorted((a, b) => a.index - b.index);
     return { accepted, duplicates, conflicts, ...bounded(sorted) };
+  }
+
+  /** Records the events of keys that the caller reaches; to this caller, all others are of a key that there is not. */
+  async #record(events: readonly UsageEvent[], reporter: Reporter): Promise<readonly RecordStatus[]> {
+    const { reach } = reporter;
+    if (reach === undefined) return this.recorder.record(events, reporter);
+    const reached = await this.keys.among(
+      reach,
+      events.map(({ apiKeyId }) => apiKeyId),
+    );
+    const seen = events.map((event) =>
+      reached.has(event.apiKeyId) ? event : { ...event, apiKeyId: ID_OF_NO_KEY },
+    );
+    return this.recorder.record(seen, reporter);
   }
 }
 

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { KeyRestrictions, CachedKey } from '../api-keys/cached-key.js';
 import { BudgetStates } from '../budgets/budget-states.service.js';
 import { type Budget, NO_BUDGET, ownPart } from '../budgets/budget.policy.js';
+import type { Reach } from '../auth/reach.js';
 import { Clock } from '../common/clock.js';
 import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
 import { isBeyond, type ConsumeOutcome } from '../rate-limits/rate-windows.policy.js';
@@ -43,9 +44,9 @@ export class Explanations {
   ) {}
 
   /** @throws AppError `service.unavailable` when neither memory nor the database may answer */
-  async explain(secret: string, request: VerdictRequest): Promise<Explanation> {
+  async explain(secret: string, request: VerdictRequest, reach: Reach): Promise<Explanation> {
     const nowMs = this.clock.nowMs();
-    const cachedKey = await this.verification.find(secret, nowMs);
+    const cachedKey = await this.verification.find(secret, nowMs, reach);
     if (cachedKey === undefined) {
       return { verdict: NOT_FOUND, rules: [{ code: 'NOT_FOUND', passed: false, inputs: {} }] };
     }

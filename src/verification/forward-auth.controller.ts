@@ -18,6 +18,8 @@ import { VerificationService } from './verification.service.js';
 import { VERDICT_CODE_SCHEMA, VERDICT_PROBLEM_SCHEMA } from './verify.schema.js';
 
 const NO_SECRET = '';
+/** The key that is judged is the caller. */
+const ANY_KEY = undefined;
 const CODE_HEADER = {
   'X-Api-Key-Code': { description: 'The code of the verdict.', schema: VERDICT_CODE_SCHEMA },
 } as const;
@@ -75,12 +77,8 @@ export class ForwardAuthController {
   ): Promise<void> {
     const secret = this.#secretOf(request);
     const ip = this.addresses.of(request.raw);
-    const verdict = await this.verification.verify(secret, {
-      ip,
-      names: query,
-      scopes: query.scope ?? [],
-      cost: 1,
-    });
+    const asked = { ip, names: query, scopes: query.scope ?? [], cost: 1 };
+    const verdict = await this.verification.verify(secret, asked, ANY_KEY);
     const limits = verdict.code === 'NOT_FOUND' ? {} : rateLimitHeaders(verdict.windows, verdict.nowMs);
     if (verdict.code !== 'VALID') throw refusalOf(verdict, limits);
     void reply.headers({ ...limits, ...identityOf(verdict.cachedKey) });

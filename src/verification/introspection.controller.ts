@@ -1,7 +1,9 @@
 import { Body, Controller, Header, HttpCode, Post } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { CachedKey } from '../api-keys/cached-key.js';
-import { RequirePermission } from '../auth/access.decorators.js';
+import { CurrentPrincipal, RequirePermissionSomewhere } from '../auth/access.decorators.js';
+import type { Principal } from '../auth/principal.js';
+import { reachOf } from '../auth/reach.js';
 import { API_PATH } from '../contract/api-path.js';
 import { Operation } from '../contract/operation.js';
 import { INTROSPECTION_SCHEMA, IntrospectionDto } from './introspection.dto.js';
@@ -9,6 +11,8 @@ import { NAMED_RESTRICTIONS } from './named-restrictions.js';
 import { scopeList } from './scope-list.js';
 import type { RateLimitPolicy } from '../rate-limits/rate-windows.policy.js';
 import { VerificationService } from './verification.service.js';
+
+const PERMISSION = 'platform:api-keys:verify';
 
 /** RFC 7662: whether a key is active, and what it is, for services that speak OAuth. */
 @ApiTags('Verification')
@@ -18,7 +22,7 @@ export class IntrospectionController {
 
   @Post()
   @HttpCode(200)
-  @RequirePermission('platform:api-keys:verify')
+  @RequirePermissionSomewhere(PERMISSION)
   @Operation('introspect_api_key', {
     summary: 'Ask whether a key is active (RFC 7662)',
     description:
@@ -32,8 +36,11 @@ export class IntrospectionController {
   @ApiBody({ type: IntrospectionDto })
   @ApiOkResponse({ content: { 'application/json': { schema: INTROSPECTION_SCHEMA as object } } })
   @Header('cache-control', 'no-store')
-  async introspect(@Body() { token }: IntrospectionDto): Promise<Record<string, unknown>> {
-    const cachedKey = await this.verification.findActive(token);
+  async introspect(
+    @CurrentPrincipal() principal: Principal,
+    @Body() { token }: IntrospectionDto,
+  ): Promise<Record<string, unknown>> {
+    const cachedKey = await this.verification.findActive(token, reachOf(principal, PERMISSION));
     if (cachedKey === undefined) return { active: false };
     const lists = listsOf(cachedKey);
     // A key and its ancestors together may allow nothing at all, which an empty list in the answer would not say.

@@ -4,6 +4,7 @@ import type { CachedKey } from '../api-keys/cached-key.js';
 import { CachedKeys } from '../api-keys/cached-keys.service.js';
 import { BudgetStates } from '../budgets/budget-states.service.js';
 import { type Budget, NO_BUDGET } from '../budgets/budget.policy.js';
+import { isReached, type Reach } from '../auth/reach.js';
 import { Clock } from '../common/clock.js';
 import { PEEK, RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { ConsumeOutcome, WindowState } from '../rate-limits/rate-windows.policy.js';
@@ -32,6 +33,7 @@ export type Verdict =
 export interface VerifyItem {
   readonly secret: string;
   readonly request: VerdictRequest;
+  readonly reach: Reach;
 }
 
 /** The verdict about an unknown key. */
@@ -46,7 +48,10 @@ interface FoundKey {
 
 const UNKNOWN: FoundKey = { cachedKey: undefined, budget: NO_BUDGET };
 
-/** Judges keys: find, decide, consume. Synchronous as long as everything needed is in memory. */
+/**
+ * Judges keys: find, decide, consume. Synchronous as long as everything needed is in memory. A key beyond the reach of the
+ * caller is an unknown one.
+ */
 @Injectable()
 export class VerificationService {
   constructor(
@@ -60,9 +65,9 @@ export class VerificationService {
   ) {}
 
   /** @throws AppError `service.unavailable` when neither memory nor the database may answer */
-  verify(secret: string, request: VerdictRequest): Verdict | Promise<Verdict> {
+  verify(secret: string, request: VerdictRequest, reach: Reach): Verdict | Promise<Verdict> {
     const nowMs = this.clock.nowMs();
-    const found = this.#find(secret, nowMs);
+    const found = this.find(secret, nowMs, reach);
     if (found instanceof Promise) return found.then((cachedKey) => this.#judge(cachedKey, request, nowMs));
     return this.#judge(found, request, nowMs);
   }
@@ -85,8 +90,10 @@ export class VerificationService {
 
   /** The cached key, if key and owner are active, it has not expired and breaks no policy that is enforced. Checks nothing else and consumes nothing. */
   async findActive(secret: string): Promise<CachedKey | undefined> {
+  /** The cached key, if key and owner are active and it has not expired. Checks nothing else and consumes nothing. */
+  async findActive(secret: string, reach: Reach): Promise<CachedKey | undefined> {
     const nowMs = this.clock.nowMs();
-    const cachedKey = await this.#find(secret, nowMs);
+    const cachedKey = await this.find(secret, nowMs, reach);
     const isAlive =
       cachedKey?.isActive &&
       cachedKey.isOwnerActive &&
@@ -97,8 +104,16 @@ export class VerificationService {
   }
 
   /** The cached key of a key, whatever may be wrong with it; undefined when there is none. */
-  find(secret: string, nowMs: number): CachedKey | undefined | Promise<CachedKey | undefined> {
-    return this.#find(secret, nowMs);
+  find(
+    secret: string,
+    nowMs: number,
+    reach: Reach,
+  ): CachedKey | undefined | Promise<CachedKey | undefined> {
+    const found = this.#find(secret, nowMs);
+    if (reach === undefined) return found;
+    return found instanceof Promise
+      ? found.then((cachedKey) => within(reach, cachedKey))
+      : within(reach, found);
   }
 
   /**
@@ -114,7 +129,9 @@ export class VerificationService {
   /** The same for many and their budgets: when one had to be waited for, all are looked for once more. */
   async #findAll(items: readonly VerifyItem[], nowMs: number, attempt = 1): Promise<FoundKey[]> {
     const cachedKeys = items.map(({ secret }) => this.cachedKeys.find(secret, nowMs));
-    const known = await Promise.all(cachedKeys.map(async (cachedKey) => cachedKey));
+    const known = await Promise.all(
+      cachedKeys.map(async (cachedKey, index) => within(items[index]?.reach, await cachedKey)),
+    );
     const budgets = known.map((cachedKey) =>
       cachedKey === undefined ? NO_BUDGET : this.#budgetOf(cachedKey),
     );
@@ -189,4 +206,8 @@ export class VerificationService {
     this.counts.add('NOT_FOUND');
     return NOT_FOUND;
   }
+}
+
+function within(reach: Reach, cachedKey: CachedKey | undefined): CachedKey | undefined {
+  return cachedKey !== undefined && isReached(reach, cachedKey) ? cachedKey : undefined;
 }

@@ -1,8 +1,9 @@
 import { Controller, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { RequirePermission } from '../auth/access.decorators.js';
-import { type GuardedRequest, reporterOf, type RequestReporter } from '../auth/access.guard.js';
-import { requirePermission } from '../auth/access.policy.js';
+import { RequirePermissionSomewhere } from '../auth/access.decorators.js';
+import { type GuardedRequest, reporterAlsoNeeding, type RequestReporter } from '../auth/access.guard.js';
+import { commonReach, type Reach, reachOf } from '../auth/reach.js';
+import { requireAnywhere } from '../auth/scope.policy.js';
 import { API_PATH } from '../contract/api-path.js';
 import { Operation } from '../contract/operation.js';
 import { checkedBody, JsonSchemaRoute } from '../contract/route-schema.js';
@@ -22,6 +23,8 @@ import {
 
 const ROUTE = { resourceType: 'api_key', isDataPlane: true, isDirect: true } as const;
 
+const PERMISSION = 'platform:api-keys:verify';
+const READ_PERMISSION = 'platform:api-keys:read';
 const HOLD_PERMISSION = 'platform:usage:write';
 
 type VerdictAnswer = Record<string, unknown> | Promise<Record<string, unknown>>;
@@ -36,7 +39,7 @@ export class VerifyController {
 
   @Post('verify')
   @HttpCode(200)
-  @RequirePermission('platform:api-keys:verify')
+  @RequirePermissionSomewhere(PERMISSION)
   @Operation('verify_api_key', {
     ...ROUTE,
     summary: 'Ask whether a key may do something now',
@@ -46,13 +49,13 @@ export class VerifyController {
   @JsonSchemaRoute({ body: VERIFY_REQUEST_SCHEMA, answer: VERDICT_SCHEMA })
   verify(@Req() request: GuardedRequest): VerdictAnswer {
     const body = checkedBody<VerifyBody>(request, verifyItemErrors);
-    requireFor(request, body);
-    return this.#answer(body, toVerdictRequest(body, holderOf(request, isHolding(body))));
+    const reach = reachFor(request, body);
+    return this.#answer(body, toVerdictRequest(body, holderOf(request, isHolding(body))), reach);
   }
 
   @Post('verify/batch')
   @HttpCode(200)
-  @RequirePermission('platform:api-keys:verify')
+  @RequirePermissionSomewhere(PERMISSION)
   @Operation('verify_api_keys', {
     ...ROUTE,
     summary: 'Ask up to 100 times at once',
@@ -62,14 +65,17 @@ export class VerifyController {
   @JsonSchemaRoute({ body: VERIFY_BATCH_REQUEST_SCHEMA, answer: VERDICTS_SCHEMA })
   async verifyBatch(@Req() request: GuardedRequest): Promise<{ verdicts: unknown[] }> {
     const { requests } = checkedBody<{ requests: VerifyBody[] }>(request, batchErrors);
-    for (const body of requests) requireFor(request, body);
+    const reaches = requests.map((body) => reachFor(request, body));
     // All requests are checked before the first is judged: a broken one must not let the others consume.
-    const asked = toBatch(requests, holderOf(request, requests.some(isHolding)));
+    const asked = toBatch(requests, holderOf(request, requests.some(isHolding))).map((item, index) => ({
+      ...item,
+      reach: reaches[index],
+    }));
     // Explanations consume nothing, so they come first: when one fails, nothing was consumed.
     const explanations = await Promise.all(
       asked
         .filter(({ isExplained }) => isExplained)
-        .map(({ secret, request: item }) => this.explanations.explain(secret, item)),
+        .map(({ secret, request: item, reach }) => this.explanations.explain(secret, item, reach)),
     );
     const verdicts = await this.verification.verifyAll(asked.filter(({ isExplained }) => !isExplained));
     const explained = explanations.map(toExplanationResponse);
@@ -77,18 +83,24 @@ export class VerifyController {
     return { verdicts: asked.map(({ isExplained }) => (isExplained ? explained : judged).shift()) };
   }
 
-  #answer({ key, explain }: VerifyBody, wanted: VerdictRequest): VerdictAnswer {
-    if (explain) return this.explanations.explain(key, wanted).then(toExplanationResponse);
-    const verdict = this.verification.verify(key, wanted);
+  #answer({ key, explain }: VerifyBody, wanted: VerdictRequest, reach: Reach): VerdictAnswer {
+    if (explain) return this.explanations.explain(key, wanted, reach).then(toExplanationResponse);
+    const verdict = this.verification.verify(key, wanted, reach);
     return verdict instanceof Promise ? verdict.then(toVerdictResponse) : toVerdictResponse(verdict);
   }
 }
 
-/** An explanation shows the policy of the key, so who asks must be allowed to read it; a hold writes. */
-function requireFor({ principal }: GuardedRequest, { explain, hold_cents: holdCents }: VerifyBody): void {
-  if (principal === undefined) return;
-  if (explain) requirePermission(principal, 'platform:api-keys:read');
-  if (holdCents !== undefined) requirePermission(principal, HOLD_PERMISSION);
+/**
+ * The keys that a caller may ask this about. An explanation shows the policy of the key, so who asks must be allowed to
+ * read it; a hold writes.
+ */
+function reachFor({ principal }: GuardedRequest, { explain, hold_cents: holdCents }: VerifyBody): Reach {
+  if (principal === undefined) throw new Error('A route that asks about keys must declare an access rule.');
+  const reach = reachOf(principal, PERMISSION);
+  if (!explain && holdCents === undefined) return reach;
+  const needed = [...(explain ? [READ_PERMISSION] : []), ...(holdCents === undefined ? [] : [HOLD_PERMISSION])];
+  for (const permission of needed) requireAnywhere(principal, permission);
+  return needed.map((permission) => reachOf(principal, permission)).reduce(commonReach, reach);
 }
 
 function isHolding({ hold_cents: holdCents }: VerifyBody): boolean {
@@ -97,5 +109,5 @@ function isHolding({ hold_cents: holdCents }: VerifyBody): boolean {
 
 /** Whose the holds of a request will be; undefined when it asks for none, as nearly all do. */
 function holderOf(request: GuardedRequest, asksToHold: boolean): RequestReporter | undefined {
-  return asksToHold ? reporterOf(request, HOLD_PERMISSION) : undefined;
+  return asksToHold ? reporterAlsoNeeding(request, HOLD_PERMISSION) : undefined;
 }

@@ -233,7 +233,7 @@ function below(access: ProtectedRoute['access']): 'organization' | 'project' | u
 
 /** What does as well. */
 function alternativeOf(access: ProtectedRoute['access']): string | undefined {
-  return access.kind === 'permission' ? access.alternative : undefined;
+  return 'alternative' in access ? access.alternative : undefined;
 }
 
 /** The rule of product.md §2 for one permission without wildcards that is wanted. */

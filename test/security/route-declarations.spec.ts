@@ -45,17 +45,17 @@ const REQUIRED_PERMISSIONS: Readonly<Record<string, string>> = {
   'GET /api/v1/api-keys/:id/usage/events': 'owner_or_permission platform:api-keys:read',
   'GET /api/v1/api-keys/:id/usage/series': 'owner_or_permission platform:api-keys:read',
   'GET /api/v1/api-keys/:id/usage/series.csv': 'owner_or_permission platform:api-keys:read',
-  'POST /api/v1/api-keys/verify': 'permission platform:api-keys:verify',
-  'POST /api/v1/api-keys/verify/batch': 'permission platform:api-keys:verify',
-  'POST /api/v1/introspect': 'permission platform:api-keys:verify',
-  'POST /api/v1/usage': 'permission platform:usage:write',
+  'POST /api/v1/api-keys/verify': 'permission_in_scope platform:api-keys:verify',
+  'POST /api/v1/api-keys/verify/batch': 'permission_in_scope platform:api-keys:verify',
+  'POST /api/v1/introspect': 'permission_in_scope platform:api-keys:verify',
+  'POST /api/v1/usage': 'permission_in_scope platform:usage:write',
   'POST /api/v1/usage/:id/reversal': 'permission platform:budgets:update',
   'GET /api/v1/usage/summary': 'owner_or_permission platform:api-keys:read',
   'GET /api/v1/usage/summary.csv': 'owner_or_permission platform:api-keys:read',
-  'POST /api/v1/budget-holds': 'permission platform:usage:write',
-  'POST /api/v1/budget-holds/:id/extend': 'permission platform:usage:write',
-  'POST /api/v1/budget-holds/:id/release': 'permission platform:usage:write or platform:budgets:update',
-  'POST /api/v1/budget-holds/:id/settle': 'permission platform:usage:write',
+  'POST /api/v1/budget-holds': 'permission_in_scope platform:usage:write',
+  'POST /api/v1/budget-holds/:id/extend': 'permission_in_scope platform:usage:write',
+  'POST /api/v1/budget-holds/:id/release': 'permission_in_scope platform:usage:write or platform:budgets:update',
+  'POST /api/v1/budget-holds/:id/settle': 'permission_in_scope platform:usage:write',
   'GET /api/v1/audit-logs': 'permission_in_scope platform:audit:read',
   'GET /api/v1/audit-logs/export': 'permission_in_scope platform:audit:read',
   'GET /api/v1/organizations': 'authenticated',
@@ -145,7 +145,7 @@ describe('every route of the running application', { timeout: 120_000 }, () => {
       if (access === 'public') return [];
       if (typeof access !== 'object') return [[nameOf(route), String(access)]];
       if (access.kind === 'authenticated') return [[nameOf(route), access.kind]];
-      const alternative = access.kind === 'permission' ? access.alternative : undefined;
+      const alternative = 'alternative' in access ? access.alternative : undefined;
       const permissions = [access.permission, ...(alternative === undefined ? [] : [alternative])];
       const place =
         access.kind === 'permission_in_scope' && access.below !== undefined ? ` of ${access.below}` : '';
