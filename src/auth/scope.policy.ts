@@ -38,7 +38,7 @@ export interface OwnedThing extends ProjectScope {
 }
 
 /** Whether all of `inner` lies in `outer`. */
-function covers(outer: Scope, inner: Scope): boolean {
+export function covers(outer: Scope, inner: Scope): boolean {
   if (outer.organizationId !== inner.organizationId) return false;
   return outer.projectId === null || outer.projectId === inner.projectId;
 }
@@ -63,7 +63,7 @@ export function areHeldIn(held: HeldPermissions, scope: Scope, permissions: read
 }
 
 /** Whether the principal holds a permission anywhere. */
-function holdsAnywhere(principal: Principal, permission: string): boolean {
+export function holdsAnywhere(principal: Principal, permission: string): boolean {
   if (grants(principal.permissions, permission)) return true;
   return principal.scoped.some((held) => grants(held.permissions, permission));
 }
