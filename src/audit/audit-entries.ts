@@ -79,6 +79,9 @@ const ENTRIES: Entries = {
   'project.updated': ({ projectId, beforeValues, afterValues }) =>
     entry('update_project', 'project', projectId, updateDetails({ beforeValues, afterValues })),
   'project.deleted': ({ projectId, slug }) => entry('delete_project', 'project', projectId, { slug }),
+  'scope_budget.viewed': (place) => scopeBudget('get', place),
+  'scope_budget.updated': ({ beforeValues, afterValues, ...place }) =>
+    scopeBudget('update', place, updateDetails({ beforeValues, afterValues })),
   'member.listed': ({ organizationId: _of, projectId, ...details }) =>
     entry(ofPlace('list', 'members', projectId), 'member', null, placed(projectId, details)),
   'member.added': ({ projectId, userId, role }) =>
@@ -140,10 +143,10 @@ function apiKeys(
   return { ...apiKey(action, null), resources };
 }
 
-/** The budget of a key is named by the key; an account above those of keys by itself. */
+/** A budget is named by the key, the project or the organization whose it is. */
 function budget(
   action: string,
-  { accountId, apiKeyId, spentCents, limitCents, periodStart }: BudgetBalance,
+  { accountId, apiKeyId, projectId, organizationId, spentCents, limitCents, periodStart }: BudgetBalance,
   more: AuditEntry['details'] = {},
 ): AuditEntry {
   const details = {
@@ -152,9 +155,23 @@ function budget(
     limit_cents: limitCents,
     period_start: periodStart,
   };
-  return apiKeyId === null
+  if (apiKeyId !== null) return apiKey(action, apiKeyId, details);
+  if (projectId !== null) return entry(action, 'project', projectId, details);
+  return organizationId === null
     ? entry(action, 'budget_account', accountId, details)
-    : apiKey(action, apiKeyId, details);
+    : entry(action, 'organization', organizationId, details);
+}
+
+/** The budget of a project or an organization is a part of it. */
+function scopeBudget(
+  verb: string,
+  { organizationId, projectId }: DomainEvents['scope_budget.viewed'],
+  details: AuditEntry['details'] = {},
+): AuditEntry {
+  const action = ofPlace(verb, 'budget', projectId);
+  return projectId === null
+    ? entry(action, 'organization', organizationId, details)
+    : entry(action, 'project', projectId, details);
 }
 
 function user(action: string, userId: number | null, details: AuditEntry['details'] = {}): AuditEntry {

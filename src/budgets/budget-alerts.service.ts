@@ -10,6 +10,8 @@ import { EventPublisher } from '../events/event-publisher.service.js';
 interface NoticeRow {
   readonly account_id: number;
   readonly api_key_id: number | null;
+  readonly project_id: number | null;
+  readonly organization_id: number | null;
   readonly period_number: number;
   readonly period_start: Date | null;
   readonly percent: number;
@@ -102,10 +104,13 @@ export class BudgetAlerts implements OnModuleDestroy {
     return notices.length;
   }
 
-  async #publish({ account_id, api_key_id, period_start, percent, spent, limit }: NoticeRow): Promise<void> {
+  async #publish(notice: NoticeRow): Promise<void> {
+    const { period_start, percent, spent, limit } = notice;
     const facts = {
-      accountId: account_id,
-      apiKeyId: api_key_id,
+      accountId: notice.account_id,
+      apiKeyId: notice.api_key_id,
+      projectId: notice.project_id,
+      organizationId: notice.organization_id,
       spentCents: decimalCentsFromMicroCents(BigInt(spent)),
       limitCents: Number(BigInt(limit) / MICRO_CENTS_PER_CENT),
       periodStart: period_start?.toISOString() ?? null,
@@ -116,10 +121,12 @@ export class BudgetAlerts implements OnModuleDestroy {
 }
 
 const LOCK_NOTICES = `
-  SELECT notices.account_id, accounts.api_key_id, notices.period_number, notices.percent,
+  SELECT notices.account_id, accounts.api_key_id, accounts.project_id,
+    coalesce(accounts.organization_id, projects.organization_id, api_keys.organization_id) AS organization_id, notices.period_number, notices.percent,
     CASE WHEN isfinite(notices.period_start) THEN notices.period_start END AS period_start,
     notices.spent_micro_cents::text AS spent, notices.limit_micro_cents::text AS limit
   FROM budget_notices AS notices JOIN budget_accounts AS accounts ON accounts.id = notices.account_id
+    LEFT JOIN projects ON projects.id = accounts.project_id LEFT JOIN api_keys ON api_keys.id = accounts.api_key_id
   WHERE notices.published_at IS NULL
   ORDER BY notices.noticed_at, notices.account_id, notices.percent LIMIT $1
   FOR UPDATE OF notices SKIP LOCKED`;

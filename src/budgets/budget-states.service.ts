@@ -5,7 +5,14 @@ import { AppError } from '../common/app-error.js';
 import { GroupCommit } from '../common/group-commit.js';
 import { ChangeFeed } from '../change-feed/change-feed.service.js';
 import { DataPlanePool } from '../database/pools.js';
-import { type Budget, type BudgetAccount, type BudgetLimit, hasLimit, NO_BUDGET } from './budget.policy.js';
+import {
+  type Budget,
+  type BudgetAccount,
+  type BudgetLimit,
+  type BudgetPlace,
+  hasLimit,
+  NO_BUDGET,
+} from './budget.policy.js';
 import { type BudgetRows, budgetsOf } from './budget-rows.js';
 
 /** An account as it was read last, by whichever key; shared by all keys under it. */
@@ -34,6 +41,7 @@ const PATIENCE_MS = 300;
 /** How long the transaction that sets a limit may take to commit. */
 const LIMIT_CHANGE_MS = 5_000;
 const MOST_KEYS = 200_000;
+const MOST_PLACES = 20_000;
 const MOST_IN_STATEMENT = 500;
 const MOST_WAITING = 4_000;
 
@@ -50,6 +58,9 @@ export class BudgetStates {
   readonly #expected = new LRUCache<number, BudgetLimit>({ max: MOST_KEYS, ttl: LIMIT_CHANGE_MS });
   /** For keys that came from these. One that was forgotten is read again with the accounts, every few seconds. */
   readonly #changedAtMs = new LRUCache<number, number>({ max: MOST_KEYS, ttl: USABLE_MS });
+  /** For keys of these projects and organizations: `project:1`. */
+  readonly #placesChangedAtMs = new LRUCache<string, number>({ max: MOST_PLACES, ttl: USABLE_MS });
+  #anyPlaceChangedAtMs = 0;
   readonly #loads: GroupCommit<number, Budget>;
 
   constructor(
@@ -68,19 +79,21 @@ export class BudgetStates {
           this.#keys.delete(change.id);
           this.#changedAtMs.set(change.id, performance.now());
         } else if (change.kind === 'everything') this.#keys.clear();
+        else if (change.kind !== 'user') this.#notePlaceChange(placeName(change.kind, change.id));
       }
     });
   }
 
   /**
-   * The budget of a key, synchronous when it is in memory. Its ancestors are passed as well: one of them may have been
-   * given a limit since.
+   * The budget of a key, synchronous when it is in memory. Its ancestors and its place are passed as well: one of them may
+   * have been given a limit since.
    * @throws AppError `service.unavailable` when neither memory nor the database may answer
    */
-  find(apiKeyId: number, line?: readonly KeyOfLine[]): Budget | Promise<Budget> {
+  find(apiKeyId: number, line?: readonly KeyOfLine[], place?: BudgetPlace): Budget | Promise<Budget> {
     const entry = this.#keys.get(apiKeyId);
     if (entry === undefined || this.#expected.has(apiKeyId)) return this.#read(apiKeyId);
     if (line?.some((key) => this.#hasChangedSince(key.apiKeyId, entry.readAtMs))) return this.#read(apiKeyId);
+    if (place !== undefined && this.#hasPlaceChangedSince(place, entry.readAtMs)) return this.#read(apiKeyId);
     const ageMs = performance.now() - readAtMsOf(entry);
     if (ageMs > USABLE_MS) return this.#read(apiKeyId);
     if (ageMs > FRESH_MS) this.#refresh(apiKeyId);
@@ -127,6 +140,17 @@ export class BudgetStates {
     return this.#expected.has(apiKeyId) || (this.#changedAtMs.get(apiKeyId) ?? 0) >= readAtMs;
   }
 
+  #notePlaceChange(name: string): void {
+    this.#anyPlaceChangedAtMs = performance.now();
+    this.#placesChangedAtMs.set(name, this.#anyPlaceChangedAtMs);
+  }
+
+  #hasPlaceChangedSince({ organizationId, projectId }: BudgetPlace, readAtMs: number): boolean {
+    if (this.#anyPlaceChangedAtMs < readAtMs) return false;
+    const names = [placeName('organization', organizationId), placeName('project', projectId)];
+    return names.some((name) => (this.#placesChangedAtMs.get(name) ?? 0) >= readAtMs);
+  }
+
   async #read(apiKeyId: number): Promise<Budget> {
     const patience = new AbortController();
     try {
@@ -167,6 +191,10 @@ export class BudgetStates {
       return entry === undefined ? (budgets.get(apiKeyId) ?? NO_BUDGET) : budgetOf(entry);
     });
   }
+}
+
+function placeName(kind: 'project' | 'organization', id: number | null): string {
+  return `${kind}:${id}`;
 }
 
 function budgetOf({ accounts, hasOwn }: KeyEntry): Budget {

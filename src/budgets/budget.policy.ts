@@ -3,6 +3,12 @@ export type BudgetType = (typeof BUDGET_TYPES)[number];
 
 export const BUDGET_TYPES = ['total', 'monthly'] as const;
 
+/** A project, or with null for it a whole organization, whose keys share a budget. */
+export interface BudgetPlace {
+  readonly organizationId: number;
+  readonly projectId: number | null;
+}
+
 /** The limit that an account is to have; null for none. */
 export interface BudgetLimit {
   readonly limitMicroCents: bigint | null;
@@ -46,7 +52,7 @@ export interface BudgetView {
 }
 
 /** The account as it stands at `nowMs`. */
-function accountView(account: BudgetAccount, nowMs: number): BudgetView {
+export function accountView(account: BudgetAccount, nowMs: number): BudgetView {
   const { limitMicroCents, periodType } = account;
   const [periodStart, periodEnd] = periodType === 'total' ? [null, null] : monthOf(nowMs, account);
   const isOver = periodStart !== null && account.periodStartMs < periodStart.getTime();

@@ -6,6 +6,10 @@ export interface BudgetBalance {
   readonly accountId: number;
   /** Null for an account above those of keys. */
   readonly apiKeyId: number | null;
+  /** Set for the account of a project. */
+  readonly projectId: number | null;
+  /** Where it counts. */
+  readonly organizationId: number | null;
   /** An exact decimal. */
   readonly spentCents: string;
   readonly limitCents: number;
@@ -103,6 +107,7 @@ export interface ChangeEvents extends TeamChangeEvents {
     readonly beforeValues: Values;
     readonly afterValues: Values;
   };
+  'scope_budget.updated': Place & { readonly beforeValues: Values; readonly afterValues: Values };
   'project.deleted': { readonly organizationId: number; readonly projectId: number; readonly slug: string };
   'member.added': Place & { readonly userId: number; readonly role: string };
   'member.updated': Place & {
@@ -151,6 +156,7 @@ export interface ObservationEvents extends TeamObservationEvents {
     readonly cursor?: string;
     readonly size: number;
   };
+  'scope_budget.viewed': Place;
   'project.viewed': { readonly organizationId: number; readonly projectId: number };
   'member.listed': Place & { readonly page?: number; readonly cursor?: string; readonly size: number };
   'policy.viewed': Place;

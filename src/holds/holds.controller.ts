@@ -54,7 +54,12 @@ export class HoldsController {
   })
   @JsonSchemaRoute({ body: HOLD_REQUEST_SCHEMA, answer: HOLD_SCHEMA, status: 201 })
   async create(@Req() request: GuardedRequest): HoldAnswer {
-    const target = toHoldTarget(request.body, bodyErrors(request), reporterOf(request, PERMISSION), this.redactor);
+    const target = toHoldTarget(
+      request.body,
+      bodyErrors(request),
+      reporterOf(request, PERMISSION),
+      this.redactor,
+    );
     const outcome = await this.holds.take(target);
     if (outcome.kind === 'refused') throw toRefusal(outcome, this.clock.now());
     return toHoldResponse(outcome, this.clock.now());

@@ -6,6 +6,7 @@ import { InvitationAcceptance } from './invitation-acceptance.service.js';
 import { InvitationRows } from './invitation-rows.queries.js';
 import { InvitationsController } from './invitations.controller.js';
 import { InvitationsService } from './invitations.service.js';
+import { BudgetsModule } from '../budgets/budgets.module.js';
 import { MemberRows } from './member-rows.queries.js';
 import { MembersService } from './members.service.js';
 import { Organization, Project } from './organization.entity.js';
@@ -19,6 +20,8 @@ import { ProjectInvitationsController } from './project-invitations.controller.j
 import { ProjectMembersController } from './project-members.controller.js';
 import { ProjectsController } from './projects.controller.js';
 import { ProjectsService } from './projects.service.js';
+import { ScopeBudgetsController } from './scope-budgets.controller.js';
+import { ScopeBudgetsService } from './scope-budgets.service.js';
 import { ScopeLists } from './scope-lists.queries.js';
 import { ScopeRows } from './scope-rows.queries.js';
 import { ServiceAccountRows } from './service-account-rows.queries.js';
@@ -29,6 +32,7 @@ import { UserDeletionSubscriber } from './user-deletion.subscriber.js';
 /** Organizations, their projects, and who may do what in them, and what their keys must obey. */
 @Module({
   imports: [TypeOrmModule.forFeature([Organization, Project]), AuthModule, UsersModule],
+  imports: [TypeOrmModule.forFeature([Organization, Project]), AuthModule, BudgetsModule],
   controllers: [
     InvitationsController,
     OrganizationInvitationsController,
@@ -38,6 +42,7 @@ import { UserDeletionSubscriber } from './user-deletion.subscriber.js';
     ProjectMembersController,
     ProjectsController,
     ServiceAccountsController,
+    ScopeBudgetsController,
   ],
   providers: [
     InvitationAcceptance,
@@ -49,6 +54,7 @@ import { UserDeletionSubscriber } from './user-deletion.subscriber.js';
     PoliciesService,
     PolicyRows,
     ProjectsService,
+    ScopeBudgetsService,
     ScopeLists,
     ScopeRows,
     ServiceAccountRows,

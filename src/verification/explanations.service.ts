@@ -52,7 +52,7 @@ export class Explanations {
     }
     const outcome = await consumeFor(this.limiter, cachedKey, PEEK, nowMs);
     const budget = cachedKey.hasBudget
-      ? await this.budgets.find(cachedKey.apiKeyId, cachedKey.line)
+      ? await this.budgets.find(cachedKey.apiKeyId, cachedKey.line, cachedKey)
       : NO_BUDGET;
     const line = await Promise.all((cachedKey.line ?? []).map((key) => this.#alone(cachedKey, key, nowMs)));
     const lines = line.map((key) => ({ id: key.cachedKey.apiKeyId, rules: rulesOf(key, request, nowMs) }));
@@ -74,6 +74,7 @@ export class Explanations {
     // Policies judge each key by itself: those of its ancestors are no part of this verdict.
     const breaksPolicyFromMs =
       apiKeyId === cachedKey.apiKeyId ? cachedKey.breaksPolicyFromMs : Number.POSITIVE_INFINITY;
+    const budget = ownPart(await this.budgets.find(apiKeyId, undefined, cachedKey));
     return {
       cachedKey: { ...cachedKey, ...key, line: undefined, hasBudget: budget.hasOwn, breaksPolicyFromMs },
       budget,

@@ -104,11 +104,7 @@ export class VerificationService {
   }
 
   /** The cached key of a key, whatever may be wrong with it; undefined when there is none. */
-  find(
-    secret: string,
-    nowMs: number,
-    reach: Reach,
-  ): CachedKey | undefined | Promise<CachedKey | undefined> {
+  find(secret: string, nowMs: number, reach: Reach): CachedKey | undefined | Promise<CachedKey | undefined> {
     const found = this.#find(secret, nowMs);
     if (reach === undefined) return found;
     return found instanceof Promise
@@ -153,8 +149,9 @@ export class VerificationService {
       : this.#judgeWith(cachedKey, budget, request, nowMs);
   }
 
-  #budgetOf({ hasBudget, apiKeyId, line }: CachedKey): Budget | Promise<Budget> {
-    return hasBudget ? this.budgets.find(apiKeyId, line) : NO_BUDGET;
+  #budgetOf(cachedKey: CachedKey): Budget | Promise<Budget> {
+    if (!cachedKey.hasBudget) return NO_BUDGET;
+    return this.budgets.find(cachedKey.apiKeyId, cachedKey.line, cachedKey);
   }
 
   #judgeWith(

@@ -98,7 +98,10 @@ function reachFor({ principal }: GuardedRequest, { explain, hold_cents: holdCent
   if (principal === undefined) throw new Error('A route that asks about keys must declare an access rule.');
   const reach = reachOf(principal, PERMISSION);
   if (!explain && holdCents === undefined) return reach;
-  const needed = [...(explain ? [READ_PERMISSION] : []), ...(holdCents === undefined ? [] : [HOLD_PERMISSION])];
+  const needed = [
+    ...(explain ? [READ_PERMISSION] : []),
+    ...(holdCents === undefined ? [] : [HOLD_PERMISSION]),
+  ];
   for (const permission of needed) requireAnywhere(principal, permission);
   return needed.map((permission) => reachOf(principal, permission)).reduce(commonReach, reach);
 }

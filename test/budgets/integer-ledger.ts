@@ -4,12 +4,14 @@ export class IntegerLedger {
   readonly holds: ModelHold[] = [];
   /** Those that were accepted. */
   readonly events: AcceptedEvent[] = [];
+  /** The account of the project and that of the organization, by their places; there once a limit was set. */
+  readonly #scopes = new Set<number>();
   readonly #inactive = new Set<number>();
   readonly #seen = new Set<string>();
 
-  /** `parents[i]` is the account above account i. */
+  /** `parents[i]` is the account above that of key i. After those of the keys come their project's and organization's. */
   constructor(readonly parents: readonly (number | undefined)[]) {
-    this.accounts = parents.map(() => ({
+    this.accounts = [...parents, 'project', 'organization'].map(() => ({
       limit: null,
       isMonthly: false,
       isMonthOver: false,
@@ -29,7 +31,13 @@ export class IntegerLedger {
 
   chainOf(key: number): number[] {
     const parent = this.parents[key];
-    return parent === undefined ? [key] : [key, ...this.chainOf(parent)];
+    if (parent !== undefined) return [key, ...this.chainOf(parent)];
+    return [key, ...[...this.#scopes].toSorted((a, b) => a - b)];
+  }
+
+  /** Those that there are. */
+  get storedAccounts(): ModelAccount[] {
+    return this.accounts.filter((_, place) => place < this.parents.length || this.#scopes.has(place));
   }
 
   /** What becomes of requests that come together: `granted`, `existing`, `disabled` or the reason of a refusal. */
@@ -73,6 +81,10 @@ export class IntegerLedger {
   }
 
   setLimit(key: number, limit: number | null, isMonthly: boolean): void {
+    if (key >= this.parents.length) {
+      if (limit === null && !this.#scopes.has(key)) return;
+      this.#scopes.add(key);
+    }
     this.#touch([key]);
     Object.assign(this.accounts[key]!, { limit, isMonthly });
   }

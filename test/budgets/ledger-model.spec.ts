@@ -17,13 +17,15 @@ const FAMILIES = [
 ];
 
 const key = fc.integer({ min: 0, max: 2 });
+/** The keys, then their project and their organization. */
+const account = fc.integer({ min: 0, max: 4 });
 /** Of all holds there are, whichever this comes to. */
 const pick = fc.nat(1_000);
 const amount = fc.integer({ min: 1, max: 60 });
 const requestId = fc.integer({ min: 0, max: 30 }).map(String);
 const limit = fc.record({
   kind: fc.constant('limit' as const),
-  key,
+  key: account,
   limit: fc.option(fc.integer({ min: 0, max: 200 }), { freq: 6 }),
   isMonthly: fc.boolean(),
 });
@@ -142,9 +144,9 @@ async function take(ledger: Ledger, each: Step): Promise<unknown> {
   }
 }
 
-function contentsOf({ accounts, holds }: IntegerLedger): unknown {
+function contentsOf({ storedAccounts, holds }: IntegerLedger): unknown {
   return {
-    accounts: accounts.map(({ isMonthOver: _, ...account }) => account),
+    accounts: storedAccounts.map(({ isMonthOver: _, ...account }) => account),
     holds: holds.map(({ amount: held, status, cost = null }) => ({ amount: held, status, cost })),
   };
 }

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { uuidV7 } from '../../src/common/uuid.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { insertKeys, insertOwner, openPool, reporting } from './sql-ledger.js';
+import { insertKeys, insertOwner, insertPlace, type KeyPlace, openPool, reporting } from './sql-ledger.js';
 
 const SEED = Number(process.env['LOAD_SEED'] ?? Date.now() % 2 ** 31);
 const WORKERS = 16;
@@ -12,7 +12,18 @@ const KEYS = 12;
 
 /** A statement of the ledger on keys of overlapping chains, in whatever order they come. */
 const statement = fc.record({
-  kind: fc.constantFrom('grant', 'grant', 'usage', 'usage', 'settle', 'release', 'extend', 'sweep', 'limit'),
+  kind: fc.constantFrom(
+    'grant',
+    'grant',
+    'usage',
+    'usage',
+    'settle',
+    'release',
+    'extend',
+    'sweep',
+    'limit',
+    'scope',
+  ),
   keys: fc.array(fc.integer({ min: 0, max: KEYS - 1 }), { minLength: 1, maxLength: 8 }),
   amount: fc.integer({ min: 1, max: 50 }),
 });
@@ -22,13 +33,15 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
   let database: TestDatabase;
   let pool: pg.Pool;
   let keys: number[];
+  let place: KeyPlace;
   const holds: { id: string; key: number }[] = [];
   beforeAll(async () => {
     database = await createTestDatabase();
     // Deadlocks are looked for at once: one that exists is reported.
     pool = openPool(database, { max: WORKERS, options: '-c deadlock_timeout=50ms' });
     await insertOwner(pool);
-    keys = await insertKeys(pool, KEYS);
+    place = await insertPlace(pool);
+    keys = await insertKeys(pool, KEYS, place);
     // Chains of three: every key under one of three, and those under one top; ids of parents below and above.
     for (const key of keys.toReversed())
       await pool.query('SELECT set_budget_limit($1, 5000, $2)', [key, 'monthly']);
@@ -85,6 +98,8 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
       );
     } else if (kind === 'limit') {
       await changePolicy(chosen[0]!, 2_000 + amount * 100);
+    } else if (kind === 'scope') {
+      await changeScope(picks[0]! % 2 === 0, 20_000 + amount * 100);
     } else if (kind === 'sweep') {
       await pool.query('SELECT sweep_lapsed_holds(50, $1)', [amount % 2 === 0 ? null : chosen]);
     } else {
@@ -96,6 +111,19 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
       const [, reporters] = reporting(ids.length);
       await pool.query(`SELECT count(*) FROM ${text.replaceAll('$1', '$1::uuid[]')}`, [ids, reporters]);
     }
+  }
+
+  /** The first of these puts all keys under the account of their project or organization. Beside it, a key is made. */
+  async function changeScope(isOfProject: boolean, limit: number): Promise<void> {
+    await Promise.all([
+      pool.query('SELECT set_scope_budget($1, $2, $3, $4)', [
+        place.organization,
+        isOfProject ? place.project : null,
+        limit,
+        'total',
+      ]),
+      insertKeys(pool, 1, place),
+    ]);
   }
 
   /** As the control plane does it: the key first, then its account, in one transaction. */

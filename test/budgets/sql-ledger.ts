@@ -10,12 +10,32 @@ export function openPool(database: TestDatabase, options: pg.PoolConfig): pg.Poo
   return pool;
 }
 
+/** Where the keys of a test are. */
+export interface KeyPlace {
+  readonly organization: number;
+  readonly project: number;
+}
+
+const DEFAULT_PLACE: KeyPlace = { organization: 1, project: 1 };
+
+/** Makes a project in an organization of its own. */
+export async function insertPlace(pool: pg.Pool): Promise<KeyPlace> {
+  const { rows } = await pool.query<KeyPlace>(
+    `WITH made AS (
+       INSERT INTO organizations (slug, name) VALUES (left(gen_random_uuid()::text, 40), 'An organization') RETURNING id
+     )
+     INSERT INTO projects (organization_id, slug, name) SELECT id, 'project', 'A project' FROM made
+     RETURNING organization_id::int AS organization, id::int AS project`,
+  );
+  return rows[0]!;
+}
+
 /** Makes keys past the service, and answers their ids in order. */
-export async function insertKeys(pool: pg.Pool, count: number): Promise<number[]> {
+export async function insertKeys(pool: pg.Pool, count: number, place = DEFAULT_PLACE): Promise<number[]> {
   const { rows } = await pool.query<{ id: string }>(
-    `INSERT INTO api_keys (user_id, name, key_prefix)
-     SELECT (SELECT min(id) FROM users), 'key', 'en_aaaaa' FROM generate_series(1, $1) RETURNING id`,
-    [count],
+    `INSERT INTO api_keys (user_id, name, key_prefix, organization_id, project_id)
+     SELECT (SELECT min(id) FROM users), 'key', 'en_aaaaa', $2, $3 FROM generate_series(1, $1) RETURNING id`,
+    [count, place.organization, place.project],
   );
   return rows.map(({ id }) => Number(id)).toSorted((a, b) => a - b);
 }
@@ -43,17 +63,19 @@ export class SqlLedger {
   private constructor(
     private readonly pool: pg.Pool,
     private readonly keys: readonly number[],
+    private readonly place: KeyPlace,
   ) {}
 
   static async over(pool: pg.Pool, parents: readonly (number | undefined)[]): Promise<SqlLedger> {
-    const keys = await insertKeys(pool, parents.length);
+    const place = await insertPlace(pool);
+    const keys = await insertKeys(pool, parents.length, place);
     await pool.query('SELECT ensure_budget_accounts($1)', [keys]);
     await pool.query(
       `UPDATE budget_accounts SET parent_id = (SELECT id FROM budget_accounts WHERE api_key_id = parent)
        FROM unnest($1::bigint[], $2::bigint[]) AS link (child, parent) WHERE api_key_id = child`,
       [keys, parents.map((parent) => (parent === undefined ? null : keys[parent]))],
     );
-    return new SqlLedger(pool, keys);
+    return new SqlLedger(pool, keys, place);
   }
 
   get holdCount(): number {
@@ -138,8 +160,16 @@ export class SqlLedger {
     return rows[0]!.swept;
   }
 
+  /** After the keys come their project and their organization. */
   async setLimit(key: number, limit: number | null, isMonthly: boolean): Promise<void> {
-    const values = [this.keys[key], limit, isMonthly ? 'monthly' : 'total'];
+    const type = isMonthly ? 'monthly' : 'total';
+    if (key >= this.keys.length) {
+      const { organization, project } = this.place;
+      const values = [organization, key === this.keys.length ? project : null, limit, type];
+      await this.pool.query('SELECT set_scope_budget($1, $2, $3, $4)', values);
+      return;
+    }
+    const values = [this.keys[key], limit, type];
     await this.pool.query('SELECT set_budget_limit($1, $2, $3)', values);
   }
 
@@ -147,9 +177,10 @@ export class SqlLedger {
   async endMonth(): Promise<void> {
     const month = `interval '1 month'`;
     await this.pool.query(
-      `UPDATE budget_accounts SET spent_since = spent_since - ${month}, period_start = period_start - ${month}
-       WHERE api_key_id = ANY($1)`,
-      [this.keys],
+      `UPDATE budget_accounts SET spent_since = spent_since - ${month}, period_start = period_start - ${month},
+         linked_at = linked_at - ${month}
+       WHERE api_key_id = ANY($1) OR project_id = $2 OR organization_id = $3`,
+      [this.keys, this.place.project, this.place.organization],
     );
     await this.pool.query(
       `UPDATE usage_events SET received_at = received_at - ${month} WHERE api_key_id = ANY($1)`,
@@ -174,8 +205,9 @@ export class SqlLedger {
     const accounts = await this.pool.query(
       `SELECT limit_micro_cents::int AS limit, period_type = 'monthly' AS "isMonthly",
          period_number - 1 AS period, spent_micro_cents::int AS spent, held_micro_cents::int AS held
-       FROM budget_accounts WHERE api_key_id = ANY($1) ORDER BY api_key_id`,
-      [this.keys],
+       FROM budget_accounts WHERE api_key_id = ANY($1) OR project_id = $2 OR organization_id = $3
+       ORDER BY api_key_id, project_id`,
+      [this.keys, this.place.project, this.place.organization],
     );
     const holds = await this.pool.query(
       `SELECT amount_micro_cents::int AS amount, status, cost_micro_cents::int AS cost

@@ -164,6 +164,10 @@ export const STORY: readonly Step[] = [
   post('create_project', '/organizations/2/projects', { slug: 'chat', name: 'Chat' }),
   get('get_project', '/projects/2'),
   put('update_project', '/projects/2', { name: 'Chat of Acme' }),
+  put('update_organization_budget', '/organizations/2/budgets', { limit_cents: 500_000, type: 'monthly' }),
+  get('get_organization_budget', '/organizations/2/budgets'),
+  put('update_project_budget', '/projects/2/budgets', { limit_cents: 100_000, type: 'monthly' }),
+  get('get_project_budget', '/projects/2/budgets'),
   get('list_projects', '/projects?size=10'),
   get('list_organization_projects', '/organizations/2/projects'),
   put('update_organization_policy', '/organizations/2/policy', {

@@ -110,6 +110,8 @@ const VALID_BODIES: Readonly<Record<string, () => Record<string, unknown>>> = {
   create_service_account: () => ({ name: `made-${(made += 1)}` }),
   // What it needs where the key is to be is tested with transfers.
   transfer_api_key: () => ({ user_id: 1, project_id: 999_999 }),
+  update_organization_budget: () => ({ limit_cents: null }),
+  update_project_budget: () => ({ limit_cents: null }),
   update_api_key: () => ({ description: 'Changed by a test' }),
   verify_api_key: () => ({ key: 'en_unknown' }),
   verify_api_keys: () => ({ requests: [{ key: 'en_unknown' }] }),

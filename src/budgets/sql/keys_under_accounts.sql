@@ -1,4 +1,4 @@
--- The keys whose charges count in any of these accounts.
+-- The keys whose charges count in any of these accounts, which are of keys.
 CREATE OR REPLACE FUNCTION keys_under_accounts(ids bigint[]) RETURNS SETOF bigint LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
   RETURN QUERY

@@ -6,6 +6,8 @@ CREATE OR REPLACE FUNCTION lock_budgets(
 DECLARE
   ids bigint[];
 BEGIN
+  -- Waits while keys are put under the account of their project (make_scope_account): then the chains are read.
+  LOCK TABLE budget_accounts IN ROW SHARE MODE;
   SELECT array_agg(id), array_agg(api_key_id ORDER BY api_key_id), bool_or(parent_id IS NOT NULL)
   INTO ids, known_keys, is_chained
   FROM budget_accounts WHERE api_key_id = ANY(keys);

@@ -150,13 +150,18 @@ ALTER TABLE api_keys
   ADD CONSTRAINT api_keys_service_account_id_fkey FOREIGN KEY (service_account_id, project_id) REFERENCES users (id, project_id)
     NOT VALID;
 
--- Budgets of whole projects and organizations: accounts above those of keys.
+-- Budgets of whole projects and organizations: accounts above those of keys. `linked_at`: since when the account of a
+-- key that moved to another project is under the one above it.
 ALTER TABLE budget_accounts
+  ADD COLUMN linked_at timestamptz,
   ADD COLUMN project_id bigint CONSTRAINT budget_accounts_project_id_key UNIQUE
     CONSTRAINT budget_accounts_project_id_fkey REFERENCES projects (id),
   ADD COLUMN organization_id bigint CONSTRAINT budget_accounts_organization_id_key UNIQUE
     CONSTRAINT budget_accounts_organization_id_fkey REFERENCES organizations (id),
   ADD CONSTRAINT budget_accounts_owner_check CHECK (num_nonnulls(api_key_id, project_id, organization_id) <= 1) NOT VALID;
+
+CREATE TRIGGER place_inserts AFTER INSERT ON api_keys
+  REFERENCING NEW TABLE AS after_rows FOR EACH STATEMENT EXECUTE FUNCTION place_new_api_keys();
 
 -- The organization that a row is about; null where there is none, as for users.
 ALTER TABLE audit_logs ADD COLUMN organization_id bigint;

@@ -9,6 +9,7 @@ const FUNCTIONS = [
   'note_organization_changes',
   'note_policy_changes',
   'note_project_changes',
+  'place_new_api_keys',
 ];
 
 /** Indexes of tables that may be large, built while others write. */
@@ -82,7 +83,8 @@ export class Organizations1764374400000 implements MigrationInterface {
        ALTER TABLE change_feed DROP CONSTRAINT change_feed_kind_check,
          ADD CONSTRAINT change_feed_kind_check CHECK (kind IN ('api_key', 'user', 'everything'));
        ALTER TABLE audit_logs DROP COLUMN organization_id;
-       ALTER TABLE budget_accounts DROP COLUMN project_id, DROP COLUMN organization_id;
+       ALTER TABLE budget_accounts DROP COLUMN project_id, DROP COLUMN organization_id, DROP COLUMN linked_at;
+       DROP TRIGGER place_inserts ON api_keys;
        ALTER TABLE api_keys DROP COLUMN organization_id CASCADE, DROP COLUMN project_id CASCADE, DROP COLUMN owner_kind,
          DROP COLUMN service_account_id, DROP COLUMN inactive_reason;
        DROP TRIGGER memberships_of_new_users ON users;

@@ -7,6 +7,8 @@ RETURNS TABLE (swept integer, states json) LANGUAGE plpgsql SET plan_cache_mode 
 DECLARE
   at timestamptz := clock_timestamp();
   lapsed uuid[];
+  chain bigint[];
+  has_scope boolean;
 BEGIN
   IF EXISTS (
     SELECT FROM clock_marks
@@ -23,9 +25,18 @@ BEGIN
     lapsed := ARRAY(
       SELECT id FROM budget_holds WHERE status = 'held' AND expires_at <= at ORDER BY expires_at LIMIT most);
   ELSE
+    SELECT array_agg(DISTINCT (account).id), bool_or((account).api_key_id IS NULL) INTO chain, has_scope
+    FROM budget_chains(of_keys);
+  END IF;
+  IF has_scope THEN
+    -- Under the account of a project or an organization may be very many keys.
+    lapsed := ARRAY(
+      SELECT id FROM budget_holds WHERE status = 'held' AND expires_at <= at AND account_ids && chain
+      ORDER BY expires_at LIMIT most);
+  ELSIF of_keys IS NOT NULL THEN
     lapsed := ARRAY(
       SELECT holds.id
-      FROM keys_under_accounts(ARRAY(SELECT DISTINCT (account).id FROM budget_chains(of_keys))) AS key
+      FROM keys_under_accounts(chain) AS key
       CROSS JOIN LATERAL (
         SELECT id FROM budget_holds WHERE api_key_id = key AND status = 'held' AND expires_at <= at LIMIT most
       ) AS holds

@@ -9,6 +9,8 @@ DECLARE
   event usage_events;
   hold budget_holds;
   charged_ids bigint[];
+  -- The accounts that it may count in: of a key that has moved to another project since, not those above it.
+  chain bigint[];
 BEGIN
   SELECT * INTO event FROM usage_events WHERE id = reverse_usage.event_id LIMIT 1;
   is_found := event.id IS NOT NULL;
@@ -31,12 +33,19 @@ BEGIN
         array_fill(-event.cost_micro_cents, ARRAY[cardinality(hold.account_ids)]),
         array_fill(0::bigint, ARRAY[cardinality(hold.account_ids)]));
     ELSE
+      chain := ARRAY(
+        SELECT id FROM (
+          SELECT (account).id,
+            max((account).linked_at) OVER (ORDER BY depth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS linked_at
+          FROM budget_chains(ARRAY[event.api_key_id])
+        ) AS accounts
+        WHERE coalesce(linked_at, '-infinity') <= event.received_at);
       charged_ids := ARRAY(
         SELECT (account).id FROM budget_chains(ARRAY[event.api_key_id])
-        WHERE coalesce((account).spent_since, (account).period_start) <= event.received_at
+        WHERE (account).id = ANY(chain) AND coalesce((account).spent_since, (account).period_start) <= event.received_at
           AND ((account).period_type = 'total' OR budget_month(event.received_at) <= (account).period_start));
       UPDATE budget_periods SET spent_micro_cents = greatest(spent_micro_cents - event.cost_micro_cents, 0)
-        WHERE account_id = ANY(ARRAY(SELECT (account).id FROM budget_chains(ARRAY[event.api_key_id])))
+        WHERE account_id = ANY(chain)
           AND coalesce(spent_since, period_start) <= event.received_at AND budget_month(event.received_at) <= period_start;
     END IF;
     UPDATE budget_accounts SET revision = revision + 1,
