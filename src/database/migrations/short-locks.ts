@@ -1,23 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueryRunner } from 'typeorm';
 
-const LOCK_NOT_AVAILABLE = '55P03';
-const MOST_ATTEMPTS = 120;
+/** SQLSTATE lock_not_available and deadlock_detected. */
+const BUSY: readonly unknown[] = ['55P03', '40P01'];
+const MOST_ATTEMPTS = 240;
+const PAUSE_MS = 500;
+/**
+ * Far less than the second after which a statement that waits looks for a deadlock: it would be the one that is ended. So
+ * this transaction, which holds other locks by then, gives up first.
+ */
+const LOCK_TIMEOUT_MS = 500;
 
 /**
- * Runs statements that lock whole tables, in one transaction. It gives up after a second without the lock and tries again, since
- * all later queries on a table wait behind a statement that waits for its lock.
+ * Runs statements that lock whole tables, in one transaction. It soon gives up without a lock and tries again, since all later
+ * queries on a table wait behind a statement that waits for its lock.
  */
 export async function withShortLocks(runner: QueryRunner, text: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await runner.query(`BEGIN; SET LOCAL lock_timeout = '1s'; ${text}; COMMIT`);
+      await runner.query(`BEGIN; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${text}; COMMIT`);
       return;
     } catch (error) {
       await runner.query('ROLLBACK');
-      const isLocked = error instanceof Error && 'code' in error && error.code === LOCK_NOT_AVAILABLE;
-      if (!isLocked || attempt === MOST_ATTEMPTS) throw error;
-      await sleep(1_000);
+      const isBusy = error instanceof Error && 'code' in error && BUSY.includes(error.code);
+      if (!isBusy || attempt === MOST_ATTEMPTS) throw error;
+      await sleep(PAUSE_MS);
     }
   }
 }
