@@ -77,7 +77,6 @@ import { StoredKeyChecks } from './stored-key-checks.service.js';
     CachedKeys,
     StoredKeyChecks,
   ],
-  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, LastUse, CachedKeys, PolicyStates],
-  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, KeyReach, LastUse, CachedKeys],
+  exports: [ApiKeyCredentials, ApiKeyLineage, ApiKeysReader, KeyReach, LastUse, CachedKeys, PolicyStates],
 })
 export class ApiKeysModule {}

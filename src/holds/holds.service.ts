@@ -5,8 +5,6 @@ import { CachedKeys } from '../api-keys/cached-keys.service.js';
 import type { Principal } from '../auth/principal.js';
 import { HoldPolicies } from './hold-policies.queries.js';
 import { ID_OF_NO_KEY, KeyReach } from '../api-keys/key-reach.service.js';
-import { CachedKeys } from '../api-keys/cached-keys.service.js';
-import type { Principal } from '../auth/principal.js';
 import { isReached, type Reach } from '../auth/reach.js';
 import { BudgetLedger } from './budget-ledger.queries.js';
 import { BudgetStates } from '../budgets/budget-states.service.js';
@@ -60,16 +58,14 @@ export class HoldsService {
    * `budget_hold.conflict` when the request id names a hold of another amount
    */
   async take(target: HoldTarget): Promise<TakenHold> {
-    const key = target.kind === 'id' ? target : await this.#keyOf(target.secret);
+    const { reach } = target.request.takenBy;
+    const key =
+      target.kind === 'id'
+        ? { apiKeyId: await this.#reachedId(target.apiKeyId, reach) }
+        : await this.#keyOf(target.secret, reach);
     const request = { ...target.request, apiKeyId: key.apiKeyId };
     if (await this.policies.isRefused(request, key)) throw keyRefused('POLICY_VIOLATION');
     const outcome = await this.ledger.grantHold(request);
-    const { reach } = target.request.takenBy;
-    const apiKeyId =
-      target.kind === 'id'
-        ? await this.#reachedId(target.apiKeyId, reach)
-        : await this.#idOf(target.secret, reach);
-    const outcome = await this.ledger.grantHold({ ...target.request, apiKeyId });
     switch (outcome.kind) {
       case 'unknown_key':
         throw unknownKey();
@@ -139,10 +135,6 @@ export class HoldsService {
     return required(await this.ledger.find(holdId, reporter));
   }
 
-  async #keyOf(secret: string): Promise<CachedKey> {
-    const cachedKey = await this.cachedKeys.find(secret, this.clock.nowMs());
-    if (cachedKey === undefined) throw unknownKey();
-    return cachedKey;
   /** Whether the key of a hold lies within the reach of a caller; true where there is no such hold and they reach all. */
   async #reaches(holdId: string, { reach }: Reporter): Promise<boolean> {
     if (reach === undefined) return true;
@@ -155,10 +147,10 @@ export class HoldsService {
     return (await this.keys.contains(reach, apiKeyId)) ? apiKeyId : ID_OF_NO_KEY;
   }
 
-  async #idOf(secret: string, reach: Reach): Promise<number> {
+  async #keyOf(secret: string, reach: Reach): Promise<CachedKey> {
     const cachedKey = await this.cachedKeys.find(secret, this.clock.nowMs());
     if (cachedKey === undefined || !isReached(reach, cachedKey)) throw unknownKey();
-    return cachedKey.apiKeyId;
+    return cachedKey;
   }
 }
 

@@ -31,8 +31,7 @@ import { UserDeletionSubscriber } from './user-deletion.subscriber.js';
 
 /** Organizations, their projects, and who may do what in them, and what their keys must obey. */
 @Module({
-  imports: [TypeOrmModule.forFeature([Organization, Project]), AuthModule, UsersModule],
-  imports: [TypeOrmModule.forFeature([Organization, Project]), AuthModule, BudgetsModule],
+  imports: [TypeOrmModule.forFeature([Organization, Project]), AuthModule, BudgetsModule, UsersModule],
   controllers: [
     InvitationsController,
     OrganizationInvitationsController,

@@ -5,7 +5,7 @@ import type { BudgetLimit } from '../budgets/budget.policy.js';
 import { type ScopeBudget, ScopeBudgets } from '../budgets/scope-budgets.queries.js';
 import { MICRO_CENTS_PER_CENT } from '../common/money.js';
 import { Change } from '../events/change.decorator.js';
-import type { EventValue } from '../events/domain-events.js';
+import type { EventValue } from '../events/event-values.js';
 import { EventPublisher } from '../events/event-publisher.service.js';
 
 /** What the keys of a project, or of a whole organization, may spend together. The guard has judged the caller. */

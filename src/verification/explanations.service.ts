@@ -70,7 +70,6 @@ export class Explanations {
   async #alone(cachedKey: CachedKey, key: KeyRestrictions, nowMs: number): Promise<Judged> {
     const { apiKeyId, rateLimits } = key;
     const outcome = await this.limiter.consume(apiKeyId, rateLimits, PEEK, nowMs);
-    const budget = ownPart(await this.budgets.find(apiKeyId));
     // Policies judge each key by itself: those of its ancestors are no part of this verdict.
     const breaksPolicyFromMs =
       apiKeyId === cachedKey.apiKeyId ? cachedKey.breaksPolicyFromMs : Number.POSITIVE_INFINITY;

@@ -88,9 +88,10 @@ export class VerificationService {
     );
   }
 
-  /** The cached key, if key and owner are active, it has not expired and breaks no policy that is enforced. Checks nothing else and consumes nothing. */
-  async findActive(secret: string): Promise<CachedKey | undefined> {
-  /** The cached key, if key and owner are active and it has not expired. Checks nothing else and consumes nothing. */
+  /**
+   * The cached key, if key and owner are active, it has not expired and breaks no policy that is enforced. Checks nothing else
+   * and consumes nothing.
+   */
   async findActive(secret: string, reach: Reach): Promise<CachedKey | undefined> {
     const nowMs = this.clock.nowMs();
     const cachedKey = await this.find(secret, nowMs, reach);

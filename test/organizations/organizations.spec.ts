@@ -137,7 +137,9 @@ describe('organizations and projects', () => {
     const members = await founder.client.get(`/organizations/${String(body['id'])}/members`);
     expect(members.body['members']).toMatchObject([{ user_id: founder.id, role: 'org_owner' }]);
     const byAdmin = await app.admin.post('/organizations', { slug: 'by-admin', name: 'By an admin' });
-    expect((await app.admin.get(`/organizations/${String(byAdmin.body['id'])}/members`)).body['total']).toBe(0);
+    expect((await app.admin.get(`/organizations/${String(byAdmin.body['id'])}/members`)).body['total']).toBe(
+      0,
+    );
   });
 
   it('show their part of the audit log to their auditors, and no other part', async () => {
