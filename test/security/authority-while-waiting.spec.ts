@@ -70,7 +70,7 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
   let target: Target;
   let routes: DeclaredRoute[];
   beforeAll(async () => {
-    app = await TestApp.start({ environment: { DATABASE_POOL_SIZE: '30' } });
+    app = await TestApp.start({ environment: { DATABASE_POOL_SIZE: '50' } });
     target = await newTarget();
     routes = declaredRoutes(app.app).filter(
       ({ method, access, isDataPlane }) => method !== 'GET' && access !== 'public' && !isDataPlane,

@@ -289,9 +289,9 @@ describe('the answer of verify', () => {
         ]);
         expect(windows).toEqual([expect.objectContaining({ remaining: 2 })]);
         const inputs = (rules as { inputs: unknown }[]).map((rule) => rule.inputs);
-        expect(inputs[2]).toEqual({ allowed_ips: ['10.0.0.0/8'], ip: '10.1.1.1' });
-        expect(inputs[3]).toEqual({ allowed_models: ['gpt-*'], model: 'claude' });
-        expect(inputs[5]).toEqual({ scopes: ['a'], required_scopes: ['a', 'b'] });
+        expect(inputs[3]).toEqual({ allowed_ips: ['10.0.0.0/8'], ip: '10.1.1.1' });
+        expect(inputs[4]).toEqual({ allowed_models: ['gpt-*'], model: 'claude' });
+        expect(inputs[6]).toEqual({ scopes: ['a'], required_scopes: ['a', 'b'] });
         expect(JSON.stringify(inputs)).not.toContain(key.secret);
       }
       await change(app, key, { is_unlimited: true, scopes: ['a', 'b'] });
