@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { UTC_TIMESTAMP } from '../support/api-keys.js';
+import { untilAnswered, UTC_TIMESTAMP } from '../support/api-keys.js';
 import { expectOneAuditRow } from '../support/audit-trail.js';
 import { expectInvalid, expectProblem } from '../support/problems.js';
 import { TestApp } from '../support/test-app.js';
@@ -308,7 +308,9 @@ describe('policies', () => {
         await set(app, there, { max_keys: 5 });
         const asked = { name: 'A key', project_id: there.projectId };
         const answers = await Promise.all(
-          Array.from({ length: 24 }, (_, n) => (n % 2 === 0 ? app : another).admin.post('/api-keys', asked)),
+          Array.from({ length: 24 }, (_, n) =>
+            untilAnswered(() => (n % 2 === 0 ? app : another).admin.post('/api-keys', asked)),
+          ),
         );
         expect(statuses(answers)).toEqual([...Array<number>(5).fill(201), ...Array<number>(19).fill(409)]);
         for (const answer of answers.filter(({ status }) => status === 409)) {
@@ -333,7 +335,9 @@ describe('policies', () => {
       for (const path of paths) await app.admin.post(`${path}/deactivate`);
       const answers = await Promise.all(
         paths.map((path, n) =>
-          n === 0 ? app.admin.put(path, { is_active: true }) : app.admin.post(`${path}/activate`),
+          untilAnswered(() =>
+            n === 0 ? app.admin.put(path, { is_active: true }) : app.admin.post(`${path}/activate`),
+          ),
         ),
       );
       expect(statuses(answers)).toEqual([200, 200, 409]);
@@ -360,7 +364,7 @@ describe('policies', () => {
       const asked = { name: 'A key', project_id: there.projectId };
       const answers = await Promise.all(
         [app.admin, other.client].flatMap((client) =>
-          Array.from({ length: 4 }, () => client.post('/api-keys', asked)),
+          Array.from({ length: 4 }, () => untilAnswered(() => client.post('/api-keys', asked))),
         ),
       );
       expect(statuses(answers.slice(0, 4))).toEqual([201, 201, 409, 409]);
