@@ -10,6 +10,7 @@ export function apiKeyBody(fields: Record<string, unknown>): Record<string, unkn
   return {
     id: expect.any(Number),
     user_id: expect.any(Number),
+    owner_kind: 'person',
     organization_id: 1,
     project_id: 1,
     parent_key_id: null,
