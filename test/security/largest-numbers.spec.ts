@@ -173,7 +173,7 @@ describe('the largest numbers that the database holds', { timeout: 120_000 }, ()
     if (action !== 'add_project_member')
       await app.admin.post(`/projects/${projectId}/members`, { user_id: member.id, role: 'project_viewer' });
     const place = { organizationId, projectId, memberId: member.id };
-    if (/_service_account$/.test(action))
+    if (action.endsWith('_service_account'))
       return { ...place, serviceAccountId: await serviceAccount(app.admin, projectId) };
     if (!action.startsWith('revoke_')) return place;
     const path = action.includes('project') ? `/projects/${projectId}` : `/organizations/${organizationId}`;
