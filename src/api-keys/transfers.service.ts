@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Principal } from '../auth/principal.js';
 import { type OwnedThing, requireIn } from '../auth/scope.policy.js';
+import { BudgetLimits } from '../budgets/budget-limits.queries.js';
 import { AppError, validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { nameOrganization } from '../context/request-context.js';
@@ -26,6 +27,7 @@ export class TransfersService {
     private readonly owners: KeyOwners,
     private readonly lineage: ApiKeyLineage,
     private readonly policies: KeyPolicies,
+    private readonly budgets: BudgetLimits,
     private readonly events: EventPublisher,
     private readonly clock: Clock,
   ) {}
@@ -59,6 +61,7 @@ export class TransfersService {
       const now = this.clock.now();
       await this.policies.requireTransferable(apiKey, owner, now);
       await this.store.transfer(apiKeyId, owner, now);
+      await this.budgets.placeApiKey(apiKeyId);
     }
     const { organizationId, name } = apiKey;
     nameOrganization(organizationId);

@@ -17,6 +17,11 @@ export class BudgetLimits {
     await this.transactions.tx.query('SELECT set_budget_parent($1, $2)', [apiKeyId, parentKeyId]);
   }
 
+  /** Puts the account of a key that has moved under that of its new project or organization. */
+  async placeApiKey(apiKeyId: number): Promise<void> {
+    await this.transactions.tx.query('SELECT place_budget_account($1)', [apiKeyId]);
+  }
+
   /** Changing a limit or its period type keeps what was spent and held. */
   async setOfApiKey(apiKeyId: number, limit: BudgetLimit): Promise<void> {
     this.states.expectLimit(apiKeyId, limit);
