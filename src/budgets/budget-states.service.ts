@@ -194,7 +194,7 @@ export class BudgetStates {
 }
 
 function placeName(kind: 'project' | 'organization', id: number | null): string {
-  return `${kind}:${id}`;
+  return `${kind}:${String(id)}`;
 }
 
 function budgetOf({ accounts, hasOwn }: KeyEntry): Budget {

@@ -18,14 +18,14 @@ const FAMILIES = [
 
 const key = fc.integer({ min: 0, max: 2 });
 /** The keys, then their project and their organization. */
-const account = fc.integer({ min: 0, max: 4 });
+const anyAccount = fc.integer({ min: 0, max: 4 });
 /** Of all holds there are, whichever this comes to. */
 const pick = fc.nat(1_000);
 const amount = fc.integer({ min: 1, max: 60 });
 const requestId = fc.integer({ min: 0, max: 30 }).map(String);
 const limit = fc.record({
   kind: fc.constant('limit' as const),
-  key: account,
+  key: anyAccount,
   limit: fc.option(fc.integer({ min: 0, max: 200 }), { freq: 6 }),
   isMonthly: fc.boolean(),
 });

@@ -33,15 +33,15 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
   let database: TestDatabase;
   let pool: pg.Pool;
   let keys: number[];
-  let place: KeyPlace;
+  let keyPlace: KeyPlace;
   const holds: { id: string; key: number }[] = [];
   beforeAll(async () => {
     database = await createTestDatabase();
     // Deadlocks are looked for at once: one that exists is reported.
     pool = openPool(database, { max: WORKERS, options: '-c deadlock_timeout=50ms' });
     await insertOwner(pool);
-    place = await insertPlace(pool);
-    keys = await insertKeys(pool, KEYS, place);
+    keyPlace = await insertPlace(pool);
+    keys = await insertKeys(pool, KEYS, keyPlace);
     // Chains of three: every key under one of three, and those under one top; ids of parents below and above.
     for (const key of keys.toReversed())
       await pool.query('SELECT set_budget_limit($1, 5000, $2)', [key, 'monthly']);
@@ -117,12 +117,12 @@ describe(`the ledger under mixed load (LOAD_SEED=${SEED})`, { timeout: 300_000 }
   async function changeScope(isOfProject: boolean, limit: number): Promise<void> {
     await Promise.all([
       pool.query('SELECT set_scope_budget($1, $2, $3, $4)', [
-        place.organization,
-        isOfProject ? place.project : null,
+        keyPlace.organization,
+        isOfProject ? keyPlace.project : null,
         limit,
         'total',
       ]),
-      insertKeys(pool, 1, place),
+      insertKeys(pool, 1, keyPlace),
     ]);
   }
 

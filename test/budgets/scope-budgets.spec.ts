@@ -144,7 +144,7 @@ describe('the budget of a project, and of an organization', { timeout: 60_000 },
     const { body } = await admin.get(
       `/api-keys/${key.id}/usage/events?request_id=${String(early['request_id'])}`,
     );
-    expect((await admin.post(`/usage/${body['usage_events'][0].id}/reversal`)).status).toBe(200);
+    expect((await admin.post(`/usage/${String(body['usage_events'][0].id)}/reversal`)).status).toBe(200);
     expect(await spentIn(ofProject(place))).toBe(10);
   });
 
