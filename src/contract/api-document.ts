@@ -114,6 +114,7 @@ const TAGS = [
   ['Organizations', 'Tenants: companies, or customers of a platform.'],
   ['Projects', 'Parts of organizations, with keys and members of their own.'],
   ['Policies', 'What the keys of organizations and projects must obey.'],
+  ['Budgets', 'What all keys of an organization or a project may spend together.'],
   ['Members', 'Who may do what in an organization or a project.'],
   ['Invitations', 'Offers to become a member.'],
   ['Service accounts', 'Owners of keys that are no person.'],

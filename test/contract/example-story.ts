@@ -170,14 +170,6 @@ export const STORY: readonly Step[] = [
   get('get_project_budget', '/projects/2/budgets'),
   get('list_projects', '/projects?size=10'),
   get('list_organization_projects', '/organizations/2/projects'),
-  put('update_organization_policy', '/organizations/2/policy', {
-    max_ttl_days: 90,
-    default_ttl_days: 30,
-    required_ips: ['203.0.113.0/24'],
-  }),
-  get('get_organization_policy', '/organizations/2/policy'),
-  put('update_project_policy', '/projects/2/policy', { max_ttl_days: 30, max_keys: 20, enforcement: 'all' }),
-  get('get_project_policy', '/projects/2/policy'),
   post('add_organization_member', '/organizations/2/members', { user_id: 2, role: 'org_member' }),
   put('update_organization_member', '/organizations/2/members/2', { role: 'org_admin' }),
   get('list_organization_members', '/organizations/2/members'),
@@ -236,6 +228,14 @@ export const STORY: readonly Step[] = [
   post('transfer_api_key', '/api-keys/1/transfer', ({ serviceAccountId }: Known) => ({
     service_account_id: serviceAccountId,
   })),
+  put('update_organization_policy', '/organizations/2/policy', {
+    max_ttl_days: 90,
+    default_ttl_days: 30,
+    required_ips: ['203.0.113.0/24'],
+  }),
+  get('get_organization_policy', '/organizations/2/policy'),
+  put('update_project_policy', '/projects/2/policy', { max_ttl_days: 30, max_keys: 20, enforcement: 'all' }),
+  get('get_project_policy', '/projects/2/policy'),
   post('transfer_api_key', '/api-keys/1/transfer', { user_id: 1, project_id: 1 }, { isHidden: true }),
   remove(
     'delete_service_account',
