@@ -49,7 +49,7 @@ export class ApiKeysReader implements ApiKeyOwners {
     sort: ApiKeySort,
     asked: PageRequest,
   ): Promise<ApiKeyPage> {
-    const { userId, visible } = this.#visible(principal, filter);
+    const { userId, visible } = this.visible(principal, filter);
     const found = await this.search.page(principal.userId, { ...filter, userId, visible }, sort, asked);
     const { isActive = null, search = null, tag = null, state, expiresBefore } = filter;
     const { organizationId, projectId, inactiveReason } = filter;
@@ -76,9 +76,9 @@ export class ApiKeysReader implements ApiKeyOwners {
    * these; else their own. A filter by place shows what of that lies there: a place that is not the caller's has no keys.
    * @throws AppError `permission.denied`
    */
-  #visible(
+  visible(
     principal: Principal,
-    { userId, organizationId, projectId }: ApiKeyFilter,
+    { userId, organizationId, projectId }: Pick<ApiKeyFilter, 'userId' | 'organizationId' | 'projectId'>,
   ): Pick<ApiKeyFilter, 'userId' | 'visible'> {
     const scopes = scopesOf(principal, READ_PERMISSION);
     if (scopes === undefined) return { userId };

@@ -11,6 +11,7 @@ import {
   toUsageSummaryRequest,
   toUsageSummaryResponse,
   USAGE_SUMMARY_COLUMNS,
+  UsageSummaryExportQuery,
   UsageSummaryQuery,
   UsageSummaryResponse,
   usageSummaryRows,
@@ -27,7 +28,7 @@ export class UsageSummaryController {
     resourceType: 'usage',
     summary: 'Sum usage up: in all, by key, by model and by day (UTC)',
     description:
-      'Of one’s own keys, or, with `platform:api-keys:read`, those of everyone or of `user_id`. The span, at most 366 days, is widened to whole hours. As a table: `export_usage_summary`, or this with `Accept: text/csv`.',
+      'Of one’s own keys, and those that one may read: with `platform:api-keys:read` in a project or an organization those there, for the whole platform everyone’s. `group_by` adds sums by organization, project, user, model or tag. The span, at most 366 days, is widened to whole hours. As a table: `export_usage_summary`, or this with `Accept: text/csv`.',
     isExpensive: () => true,
     errors: ['request.not_acceptable'],
   })
@@ -48,13 +49,13 @@ export class UsageSummaryController {
     resourceType: 'usage',
     summary: 'Sum usage up, as a table',
     description:
-      'What `get_usage_summary` returns, as CSV (RFC 4180). The first column says which part of the summary a row is of.',
+      'What `get_usage_summary` returns without groups, as CSV (RFC 4180). The first column says which part of the summary a row is of.',
     isExpensive: () => true,
   })
   @ApiCsvResponse()
   async exportUsageSummary(
     @CurrentPrincipal() principal: Principal,
-    @Query() query: UsageSummaryQuery,
+    @Query() query: UsageSummaryExportQuery,
   ): Promise<StreamableFile> {
     const summary = await this.summary.of(principal, toUsageSummaryRequest(query));
     return csvFile('usage-summary.csv', USAGE_SUMMARY_COLUMNS, usageSummaryRows(summary));

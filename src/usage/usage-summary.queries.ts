@@ -6,6 +6,15 @@ import { validationFailed } from '../common/app-error.js';
 import { Clock } from '../common/clock.js';
 import { ReportQueries } from '../database/report.queries.js';
 import { EventPublisher } from '../events/event-publisher.service.js';
+import {
+  groupsStatement,
+  type GroupRow,
+  type GroupUsage,
+  rollupsOf,
+  type SummedKeys,
+  toGroupUsage,
+  type UsageGroup,
+} from './usage-groups.queries.js';
 import { bucketStarts, usageSpan, type UsageSpan } from './usage-spans.policy.js';
 import {
   type DetailedUsage,
@@ -19,8 +28,11 @@ import {
 export interface UsageSummaryRequest {
   readonly from?: Date | undefined;
   readonly to?: Date | undefined;
-  /** Whose keys. Default: the caller's own, or everyone's with the permission to read all. */
+  /** Whose keys. Default: the caller's own and those that they may read. */
   readonly userId?: number | undefined;
+  readonly organizationId?: number | undefined;
+  readonly projectId?: number | undefined;
+  readonly groupBy?: UsageGroup | undefined;
 }
 
 export interface KeyUsage {
@@ -51,6 +63,8 @@ export interface SummedUsage {
   readonly topModels: readonly ModelUsage[];
   /** Without a gap, oldest first. */
   readonly days: readonly DayUsage[];
+  /** The hundred that cost most, those first; undefined where no grouping was asked for. */
+  readonly groups: readonly GroupUsage[] | undefined;
 }
 
 interface SummaryRow extends UsageSumRow {
@@ -61,17 +75,6 @@ interface SummaryRow extends UsageSumRow {
   readonly day: Date | null;
 }
 
-const ROLLUPS_OF_EVERYONE = '(SELECT * FROM usage_hourly_rollups WHERE hour >= $1 AND hour < $2) AS in_span';
-/**
- * Reads key by key, so that the plan, which is prepared once, never reads keys or usage of other users: live and deleted
- * keys have an index each, and rollups are found by their key.
- */
-const ROLLUPS_OF_USER = `(
-                SELECT id FROM api_keys WHERE user_id = $3 AND deleted_at IS NULL
-                UNION ALL SELECT id FROM api_keys WHERE user_id = $3 AND deleted_at IS NOT NULL
-              ) AS owned CROSS JOIN LATERAL (
-                SELECT * FROM usage_hourly_rollups WHERE api_key_id = owned.id AND hour >= $1 AND hour < $2 OFFSET 0
-              ) AS in_span`;
 const MOST_DAYS = 366;
 const TOP = 10;
 
@@ -87,21 +90,35 @@ export class UsageSummary {
 
   /** @throws AppError `permission.denied`; `validation.failed` for a span that is empty or longer than 366 days */
   async of(principal: Principal, request: UsageSummaryRequest): Promise<SummedUsage> {
-    const userId = this.apiKeys.visibleOwner(principal, request.userId) ?? null;
+    const { organizationId, projectId, groupBy } = request;
+    const { userId = null, visible } = this.apiKeys.visible(principal, request);
+    const keys = { userId, organizationId, projectId, visible };
     const span = usageSpan('day', request, this.clock.now());
     const days = daysOf(span);
-    const rows = await this.reports.query<SummaryRow>(principal.userId, sumsStatement(span, userId));
+    const rows = await this.reports.query<SummaryRow>(principal.userId, sumsStatement(span, keys));
+    const groups =
+      groupBy === undefined
+        ? undefined
+        : await this.reports.query<GroupRow>(principal.userId, groupsStatement(span, keys, groupBy));
     await this.events.observe('usage.summary_viewed', {
-      filters: { from: span.from.toISOString(), to: span.to.toISOString(), user_id: userId },
+      filters: {
+        from: span.from.toISOString(),
+        to: span.to.toISOString(),
+        user_id: userId,
+        ...(organizationId === undefined ? {} : { organization_id: organizationId }),
+        ...(projectId === undefined ? {} : { project_id: projectId }),
+        ...(groupBy === undefined ? {} : { group_by: groupBy }),
+      },
     });
-    return { userId, span, ...toSummary(rows, days) };
+    return { userId, span, ...toSummary(rows, days), groups: groups?.map(toGroupUsage) };
   }
 }
 
-/** Sums of a user's keys, or of everyone's: one pass over the rollups, grouped in four ways at once. */
-export function sumsStatement({ from, to }: UsageSpan, userId: number | null): QueryConfig {
+/** Sums of some keys: one pass over the rollups, grouped in four ways at once. */
+export function sumsStatement({ from, to }: UsageSpan, keys: SummedKeys): QueryConfig {
+  const { name, rollups, values } = rollupsOf(keys);
   return {
-    name: userId === null ? 'sum_usage_of_everyone' : 'sum_usage_of_user',
+    ...(name === undefined ? {} : { name: `sum_usage_of_${name}` }),
     text: `
       SELECT kind, api_key_id, names.name, model, day, requests, request_tokens, response_tokens, cost_micro_cents
       FROM (
@@ -112,7 +129,7 @@ export function sumsStatement({ from, to }: UsageSpan, userId: number | null): Q
           SELECT CASE GROUPING(api_key_id, model, day) WHEN 3 THEN 'key' WHEN 5 THEN 'model' WHEN 6 THEN 'day' ELSE 'total' END
             AS kind, api_key_id, model, day, ${USAGE_SUM_COLUMNS}
           FROM (
-            SELECT *, date_trunc('day', hour, 'UTC') AS day FROM ${userId === null ? ROLLUPS_OF_EVERYONE : ROLLUPS_OF_USER}
+            SELECT *, date_trunc('day', hour, 'UTC') AS day FROM ${rollups}
           ) AS rollups
           GROUP BY GROUPING SETS ((), (api_key_id), (model), (day))
           HAVING sum(requests) IS NOT NULL
@@ -120,7 +137,7 @@ export function sumsStatement({ from, to }: UsageSpan, userId: number | null): Q
       ) AS placed
       LEFT JOIN api_keys AS names ON names.id = placed.api_key_id
       WHERE kind = 'day' OR place <= ${TOP} ORDER BY kind, place`,
-    values: userId === null ? [from, to] : [from, to, userId],
+    values: [from, to, ...values],
   };
 }
 
@@ -134,7 +151,7 @@ function daysOf(span: UsageSpan): Date[] {
 function toSummary(
   rows: readonly SummaryRow[],
   days: readonly Date[],
-): Pick<SummedUsage, 'total' | 'topKeys' | 'topModels' | 'days'> {
+): Omit<SummedUsage, 'userId' | 'span' | 'groups'> {
   const ofKind = (kind: SummaryRow['kind']) => rows.filter((row) => row.kind === kind);
   const [total] = ofKind('total');
   const byDay = new Map(ofKind('day').map((row) => [row.day?.getTime(), toDetailedUsage(row)]));

@@ -102,7 +102,7 @@ describe('what one caller does with very much does not hold others up:', { timeo
   /** Where reading tables as small as these whole is cheaper: it is asked for what there is beside it. */
   const IN_LARGER_TABLES = 'SET LOCAL enable_seqscan = off';
   it.each<[string, () => { readonly text: string; readonly values?: unknown[] }, setting?: string]>([
-    ['the usage of a user without keys', () => sumsStatement(span, bystander.id)],
+    ['the usage of a user without keys', () => sumsStatement(span, { userId: bystander.id })],
     ['the keys of a user who ends', () => ({ ...END_API_KEYS_OF_USER, values: [others.id, now, 2_000, 0] })],
     ['the secrets of a key that ends or gets another', () => ({ ...DELETE_SECRETS_OF_API_KEY, values: [1] })],
     ['a page of the audit log', () => pageStatement({ action: 'exported' }, 'newest_first', undefined, MOST)],
