@@ -30,6 +30,7 @@ describe('an API key as a credential', () => {
       username: developer.username,
       role: 'developer',
       permissions: ['platform:api-keys:read'],
+      scoped_permissions: [{ organization_id: 1, project_id: 1, permissions: [] }],
     };
     for (const [name, value] of [
       ['x-api-key', secret],

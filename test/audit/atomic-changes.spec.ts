@@ -68,6 +68,14 @@ const CHANGES: readonly Change[] = [
   keyChange('POST /api-keys/:id/deactivate', 'deactivate_api_key', '/deactivate'),
   keyChange('POST /api-keys/:id/regenerate', 'regenerate_api_key', '/regenerate'),
   {
+    route: 'POST /api-keys/:id/transfer',
+    action: 'transfer_api_key',
+    prepare: async () => {
+      const [{ id }, heir] = [await app.apiKey(), await app.user()];
+      return { client: app.admin, path: `/api-keys/${id}/transfer`, body: { user_id: heir.id } };
+    },
+  },
+  {
     ...keyChange('POST /api-keys/:id/regenerate', 'regenerate_api_key', '/regenerate', {
       grace_period_seconds: 60,
     }),

@@ -71,6 +71,8 @@ describe('expensive requests of one user', () => {
   /** Why every other route that reads is cheap. */
   const CHEAP: Readonly<Record<string, string>> = {
     get_organization: 'one row by its id',
+    get_organization_budget: 'one account by its organization',
+    get_project_budget: 'one account by its project',
     get_project: 'one row by its id',
     get_organization_policy: 'one row by its id',
     get_project_policy: 'one row by its id',

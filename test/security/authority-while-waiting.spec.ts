@@ -24,6 +24,9 @@ interface Target {
   /** One in its grace period. */
   readonly secretId: string;
   readonly eventId: number;
+  /** Open ones, to the default organization and to its project. */
+  readonly invitationIds: readonly [number, number];
+  readonly serviceAccountId: number;
 }
 
 /** How authority is taken away, in SQL with `$USER`, `$KEY` and `$ABOVE`, and what is answered then. */
@@ -60,7 +63,23 @@ const TAKEN_FROM_KEY: Takings = {
 const TRACES = ['audit_logs', 'audit_log_numbering', 'audit_log_digests'];
 
 /** Where changes are held: what they wait for first. */
-const HELD = ['users', 'sessions', 'api_keys', 'usage_reversals', 'organizations', 'projects'];
+const HELD = [
+  'users',
+  'sessions',
+  'api_keys',
+  'usage_reversals',
+  'organizations',
+  'projects',
+  'invitations',
+  'policies',
+  'budget_accounts',
+];
+
+/** Bodies with which a change really has something to write. */
+const BODIES: Readonly<Record<string, object>> = {
+  update_organization_budget: { limit_cents: 1 },
+  update_project_budget: { limit_cents: 1 },
+};
 
 /** A change that waits for a lock for a second answers 503: the test was too slow then and has to try again. */
 const MOST_TRIES = 5;
@@ -87,7 +106,23 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
     expect((await app.admin.post('/usage', event)).body).toMatchObject({ accepted: 1 });
     const found = await app.admin.get(`/api-keys/${key.id}/usage/events?request_id=reported%20once`);
     const secretId = secrets.find((secret) => secret.retires_at !== null)!.id;
-    return { user, key, secretId, eventId: found.body['usage_events'][0].id };
+    const invite = async (place: string, role: string) =>
+      (await app.admin.post(`${place}/invitations`, { username: 'invited', role })).body['invitation']
+        .id as number;
+    const invitationIds = [
+      await invite('/organizations/1', 'org_member'),
+      await invite('/projects/1', 'project_viewer'),
+    ] as const;
+    const account = await app.admin.post('/projects/1/service-accounts', { name: 'target' });
+    const serviceAccountId = account.body['id'] as number;
+    return {
+      user,
+      key,
+      secretId,
+      eventId: found.body['usage_events'][0].id,
+      invitationIds,
+      serviceAccountId,
+    };
   }
 
   async function asking(by: 'session' | 'key'): Promise<Asking> {
@@ -104,11 +139,13 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
 
   /** Of things that are there: a route must not end before it has waited. */
   const pathOf = ({ url }: DeclaredRoute): string => {
-    const { user, key, secretId, eventId } = target;
+    const { user, key, secretId, eventId, invitationIds, serviceAccountId } = target;
     const id = url.startsWith('/api/v1/users') ? user.id : url.startsWith('/api/v1/usage') ? eventId : key.id;
     return withId(url, id)
       .replace('/api/v1', '')
       .replace(':secret_id', secretId)
+      .replace(':invitation_id', String(invitationIds[url.includes('/projects/') ? 1 : 0]))
+      .replace(':service_account_id', String(serviceAccountId))
       .replace(':user_id', String(user.id));
   };
 
@@ -118,7 +155,7 @@ describe('authority counts when a change commits', { timeout: 60_000 }, () => {
     const tables = await LockedTables.lock(app.database, HELD);
     const answers: ApiAnswer[] = [];
     const answering = held.map(async (route) => {
-      const body = validBody(route.method, route.action ?? '');
+      const body = BODIES[route.action ?? ''] ?? validBody(route.method, route.action ?? '');
       answers.push(await client.send(route.method, pathOf(route), { body }));
       return { action: route.action, answer: answers.at(-1)! };
     });

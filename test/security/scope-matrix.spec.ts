@@ -54,6 +54,8 @@ interface Caller {
   readonly held: Readonly<Record<'organization' | 'project' | 'other project', readonly string[]>>;
   /** False for whom the organization does not exist. */
   readonly isMember: boolean;
+  /** What they hold in another organization. */
+  readonly elsewhere?: readonly string[];
 }
 
 const NOTHING = { organization: [], project: [], 'other project': [] };
@@ -112,12 +114,19 @@ describe('what a caller may do depends on where it is', { timeout: 240_000 }, ()
     const stranger = await newMember(app, foreign, 'org_owner');
     const foreignKey = await keyIn(app, stranger, foreign.projectId, { scopes: ['platform:*'] });
     found.push(
-      { name: 'an owner of another organization', client: stranger.client, isMember: false, held: NOTHING },
+      {
+        name: 'an owner of another organization',
+        client: stranger.client,
+        isMember: false,
+        held: NOTHING,
+        elsewhere: ROLES['org_owner'] ?? [],
+      },
       {
         name: 'a key of another organization',
         client: app.anonymous.withApiKey(foreignKey.secret),
         isMember: false,
         held: NOTHING,
+        elsewhere: ROLES['org_owner'] ?? [],
       },
       {
         name: 'a user without a role',
@@ -175,12 +184,26 @@ describe('what a caller may do depends on where it is', { timeout: 240_000 }, ()
   }
 
   const send = (client: ApiClient, route: ProtectedRoute, id: number) =>
-    client.send(route.method, pathOf(route, id), { body: validBody(route.method, route.action) });
+    client.send(route.method, pathOf(route, id), {
+      body:
+        route.action === 'transfer_api_key' ? { user_id: 999_999 } : validBody(route.method, route.action),
+    });
 
-  function expectedOf({ held, isMember }: Caller, { access }: ProtectedRoute, target: Target): Outcome {
+  function expectedOf(
+    { held, isMember, elsewhere = [] }: Caller,
+    { access }: ProtectedRoute,
+    target: Target,
+  ): Outcome {
     if (access.kind === 'authenticated') return 'let in';
     const place = target.replace(/^key$/, 'project').replace(/^key of the /, '') as keyof Caller['held'];
     if (held[place].some((one) => allows(one, access.permission))) return 'let in';
+    // Where the path names no place, who may do it nowhere is refused before anything is looked for.
+    if (
+      access.kind === 'permission_in_scope' &&
+      access.below === undefined &&
+      !elsewhere.some((one) => allows(one, access.permission))
+    )
+      return 'forbidden';
     return isMember ? 'forbidden' : 'not found';
   }
 
