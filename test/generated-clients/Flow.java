@@ -47,7 +47,7 @@ class Flow {
     expect("settled", settled.getStatus(), "settled");
 
     expect("active", verification.introspectApiKey(secret, null).getActive(), true);
-    var rows = new AuditApi(client).listAuditLogs(null, "create_api_key", null, null, null, null, null, null, null, null);
+    var rows = new AuditApi(client).listAuditLogs(null, "create_api_key", null, null, null, null, null, null, null, null, null);
     expect("audit rows", rows.getAuditLogs().isEmpty(), false);
     keys.deleteApiKey(id);
   }

@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     assert!(verification_api::introspect_api_key(&configuration, &secret, None).await?.active);
     let rows = audit_api::list_audit_logs(
-        &configuration, None, Some("create_api_key"), None, None, None, None, None, None, None, None,
+        &configuration, None, Some("create_api_key"), None, None, None, None, None, None, None, None, None,
     )
     .await?;
     assert!(!rows.audit_logs.is_empty());
