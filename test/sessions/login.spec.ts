@@ -28,7 +28,19 @@ describe('POST /auth/login', () => {
     const { exp, iat } = claimsOf(answer.body['access_token']) as { exp: number; iat: number };
     expect(exp - iat).toBe(900);
     const me = await app.anonymous.withAccessToken(answer.body['access_token']).get('/auth/me');
-    expect(me.body).toEqual({ id: 1, username: 'admin', role: 'admin', permissions: ['platform:*'] });
+    expect(me.body).toEqual({
+      id: 1,
+      username: 'admin',
+      role: 'admin',
+      permissions: ['platform:*'],
+      scoped_permissions: [
+        {
+          organization_id: 1,
+          project_id: null,
+          permissions: ['platform:organizations:read', 'platform:projects:read'],
+        },
+      ],
+    });
     const { session } = { session: claimsOf(answer.body['access_token'])['sid'] };
     await expectOneAuditRow(app.database, answer, {
       action: 'login',
