@@ -40,7 +40,8 @@ export function seedStatements(keys: number, passwordHash: string): string[] {
      FROM generate_series(1, ${SEEDED_USERS}) AS n`,
     `CREATE TEMPORARY TABLE later_indexes AS
        SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
-         AND tablename IN ('api_keys', 'api_key_search_texts') AND indexname NOT LIKE '%_pkey'`,
+         AND tablename IN ('api_keys', 'api_key_search_texts')
+         AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = quote_ident(indexname)::regclass)`,
     `DO $$ DECLARE name text; BEGIN
        FOR name IN SELECT indexname FROM later_indexes LOOP EXECUTE format('DROP INDEX %I', name); END LOOP;
      END $$`,
