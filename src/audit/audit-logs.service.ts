@@ -12,6 +12,8 @@ import {
   decodeCursor,
   encodeCursor,
 } from './audit-cursor.js';
+import type { Principal } from '../auth/principal.js';
+import { requireStillReadable } from './audit-access.policy.js';
 import type { AuditLog } from './audit-log.entity.js';
 import {
   type AuditLogPageRow,
@@ -141,7 +143,9 @@ export class AuditLogsService {
     let maxRows = allowedRows;
     while (!ended.aborted) {
       try {
-        await caller?.judgeWhileReading();
+        // Only a principal is a caller.
+        const principal = (await caller?.judgeWhileReading()) as Principal | undefined;
+        if (principal !== undefined) requireStillReadable(principal, request.selection.organizationIds);
         const batch = await this.#read(callerId, request, after, { ...EXPORT_BATCH, maxRows });
         return { batch, maxRows };
       } catch (error) {

@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { CurrentPrincipal, RequirePermissionInScope } from '../auth/access.decorators.js';
+import { CurrentPrincipal, RequirePermissionSomewhere } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { AcceptedMediaType } from '../contract/accept.js';
 import { API_PATH } from '../contract/api-path.js';
@@ -45,7 +45,7 @@ export class AuditController {
   constructor(private readonly auditLogs: AuditLogsService) {}
 
   @Get()
-  @RequirePermissionInScope('platform:audit:read')
+  @RequirePermissionSomewhere('platform:audit:read')
   @Operation('list_audit_logs', {
     summary: 'Read the audit log',
     description:
@@ -72,7 +72,7 @@ export class AuditController {
   }
 
   @Get('export')
-  @RequirePermissionInScope('platform:audit:read')
+  @RequirePermissionSomewhere('platform:audit:read')
   @Operation('export_audit_logs', {
     summary: 'Export the audit log',
     description:

@@ -8,13 +8,10 @@ import {
   TimestampField,
 } from '../contract/fields.js';
 import { ID, TIMESTAMP } from '../contract/wire-schemas.js';
-import { denied } from '../auth/access.policy.js';
 import type { Principal } from '../auth/principal.js';
-import { scopesOf } from '../auth/scope.policy.js';
 import type { AuditLog } from './audit-log.entity.js';
+import { readableOrganizations } from './audit-access.policy.js';
 import type { AuditLogOrder, AuditLogPage, AuditLogRequest } from './audit-logs.service.js';
-
-const READ_PERMISSION = 'platform:audit:read';
 
 /** Which rows, and in which order. */
 export class AuditLogExportQuery {
@@ -210,16 +207,6 @@ export function toAuditLogRequest(principal: Principal, query: AuditLogExportQue
     to,
   };
   return { selection, order, cursor };
-}
-
-/** Undefined for everywhere. */
-function readableOrganizations(principal: Principal, asked: number | undefined): number[] | undefined {
-  const scopes = scopesOf(principal, READ_PERMISSION);
-  if (scopes === undefined) return asked === undefined ? undefined : [asked];
-  const readable = scopes.filter(({ projectId }) => projectId === null).map((scope) => scope.organizationId);
-  if (asked === undefined ? readable.length === 0 : !readable.includes(asked))
-    throw denied(`The permission ${READ_PERMISSION} is needed.`);
-  return asked === undefined ? readable : [asked];
 }
 
 export function toAuditLogListResponse({ rows, nextCursor }: AuditLogPage): AuditLogListResponse {

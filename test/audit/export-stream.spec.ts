@@ -70,6 +70,34 @@ describe('An export of the audit log', () => {
     expect(lines).toBeLessThan(ROWS);
   });
 
+  it('of one organization ends when its caller may read only that of another any more', async () => {
+    const admin = app.anonymous.withAccessToken(token);
+    const reader = { username: 'reader', password: 'a long passphrase of a reader' };
+    const { body: user } = await admin.post('/users', reader);
+    const { body: other } = await admin.post('/organizations', { slug: 'other', name: 'Other' });
+    await admin.put(`/organizations/1/members/${String(user['id'])}`, { role: 'org_auditor' });
+    await admin.post(`/organizations/${String(other['id'])}/members`, {
+      user_id: user['id'],
+      role: 'org_auditor',
+    });
+    await database.query(
+      `INSERT INTO audit_logs (id, created_at, action, resource_type, details, success, organization_id)
+       SELECT gen_random_uuid(), now() - i * interval '1 second', 'exported', 'test',
+         jsonb_build_object('text', repeat('x', ${DETAILS_BYTES})), true, 1 FROM generate_series(1, ${ROWS}) AS i`,
+    );
+    const { body: session } = await app.anonymous.post('/auth/login', reader);
+    const answer = await beginExport(String(session['access_token']));
+    answer.pause();
+    await bytesUntilQuiet(proxy);
+    expect((await admin.delete(`/organizations/1/members/${String(user['id'])}`)).status).toBe(200);
+    let lines = 0;
+    const read = async () => {
+      for await (const chunk of answer) lines += (chunk as string).split('\n').length - 1;
+    };
+    await expect(read()).rejects.toThrow('aborted');
+    expect(lines).toBeLessThan(ROWS);
+  });
+
   it('ends when its client reads nothing for a minute', async () => {
     // For this instance a minute is half a second.
     const hurry = `import { ServerResponse } from 'node:http'; const { setTimeout } = ServerResponse.prototype;
