@@ -13,7 +13,11 @@ import {
 } from '@nestjs/common';
 import { ApiCreatedResponse, ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { CurrentPrincipal, OwnerOrPermission, RequirePermissionInScope } from '../auth/access.decorators.js';
+import {
+  CurrentPrincipal,
+  OwnerOrPermission,
+  RequirePermissionSomewhere,
+} from '../auth/access.decorators.js';
 import { MessageResponse } from '../contract/message.response.js';
 import { actorOf, type Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
@@ -81,7 +85,7 @@ export class ApiKeysController {
   }
 
   @Post()
-  @RequirePermissionInScope('platform:api-keys:create')
+  @RequirePermissionSomewhere('platform:api-keys:create')
   @Operation('create_api_key', {
     ...RESOURCE,
     summary: 'Create an API key; the secret is shown this once',

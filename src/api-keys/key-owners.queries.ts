@@ -19,7 +19,7 @@ const LOCK_PERSON = {
   name: 'lock_person_of_key',
   text: `SELECT id FROM users WHERE id = $1 AND kind = 'person' AND is_active AND deleted_at IS NULL FOR KEY SHARE`,
 };
-// Whoever ends such a membership waits, and then deactivates the key with the others.
+// A change that ends such a membership waits for this lock, and then deactivates the key with the others.
 const LOCK_MEMBERSHIPS = {
   name: 'lock_memberships_of_key_owner',
   text: `

@@ -1,7 +1,7 @@
 import { Body, Controller, HttpCode, Param, Post, Res } from '@nestjs/common';
 import { ApiHeader, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { CurrentPrincipal, RequirePermissionInScope } from '../auth/access.decorators.js';
+import { CurrentPrincipal, RequirePermissionSomewhere } from '../auth/access.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { Clock } from '../common/clock.js';
 import { API_PATH } from '../contract/api-path.js';
@@ -23,7 +23,7 @@ export class TransfersController {
 
   @Post(':id/transfer')
   @HttpCode(200)
-  @RequirePermissionInScope('platform:api-keys:update')
+  @RequirePermissionSomewhere('platform:api-keys:update')
   @Operation('transfer_api_key', {
     resourceType: 'api_key',
     summary: 'Give an API key to another owner, or move it to another project',

@@ -55,9 +55,9 @@ export function OwnerOrPermission(permission: Permission): MethodDecorator {
   return declare({ kind: 'owner_or_permission', permission });
 }
 
-/** Only callers who hold the permission in the organization or project that the request is about. */
-export function RequirePermissionInScope(permission: Permission, below?: ScopeKind): MethodDecorator {
-  return declare({ kind: 'permission_in_scope', permission, ...(below === undefined ? {} : { below }) });
+/** Only callers who hold the permission in the organization or project that the `id` of the path names. */
+export function RequirePermissionInScope(permission: Permission, below: ScopeKind): MethodDecorator {
+  return declare({ kind: 'permission_in_scope', permission, below });
 }
 
 /** The same, and for a route that names a member also that member with a session. */

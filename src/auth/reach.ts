@@ -36,7 +36,7 @@ export function commonReach(first: Reach, second: Reach): Reach {
 }
 
 /**
- * Whoever was admitted to what `before` reaches must still reach all of it.
+ * A principal that was admitted must still reach all that it reached then.
  * @throws AppError `permission.denied`
  */
 export function requireReachStill(before: Principal, now: Principal, permission: string): void {

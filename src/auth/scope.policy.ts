@@ -25,7 +25,7 @@ export const DEFAULT_SCOPE: ProjectScope = { organizationId: 1, projectId: 1 };
 /** What a service account may hold in its whole organization; all else it holds in its project. */
 export const DATA_PLANE_PERMISSIONS: readonly string[] = ['platform:api-keys:verify', 'platform:usage:write'];
 
-/** What somebody may do, whoever they are. */
+/** The permissions of a principal, without who it is. */
 export interface HeldPermissions {
   /** Everywhere. */
   readonly permissions: readonly string[];

@@ -34,7 +34,7 @@ export class InvitationsService {
   ) {}
 
   /**
-   * Offers a role to whoever has the username, or is to have it. Nothing is said of whether there is such a user.
+   * Invites the user with a username, who may not exist yet: the answer does not tell.
    * @throws AppError `organization.not_found`, `project.not_found`, `permission.denied`
    */
   @Change()
